@@ -1,0 +1,36 @@
+# `make quickstart`: set up, run a small campaign, draw its figure.   `make test`: set up, run the tests.
+# CPU-only PyTorch (a quarter of the disk, less than half the memory): `make quickstart TORCH=cpu`.
+PYTHON ?= python3
+TORCH  ?= default
+VENV   := .venv
+BIN    := $(VENV)/bin
+CPU_INDEX := https://download.pytorch.org/whl/cpu
+
+PIP = $(if $(shell command -v uv),VIRTUAL_ENV=$(VENV) uv pip,$(BIN)/python -m pip)
+
+.PHONY: quickstart test setup lint bench clean
+
+quickstart: setup
+	$(BIN)/python -m hpc.submit --grid grids/quickstart.yaml --yes
+	$(BIN)/python -m analysis.report --output-dir results/quickstart
+
+test: lint
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+
+bench: setup
+	$(BIN)/python -m benchmarks.training
+
+setup: $(VENV)/installed-$(TORCH)
+
+$(VENV)/installed-$(TORCH): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; choose one with: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(if $(filter cpu,$(TORCH)),$(PIP) install torch torchvision --index-url $(CPU_INDEX))
+	$(PIP) install --quiet --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info

@@ -1,0 +1,97 @@
+"""python -m analysis.report [--output-dir DIR]: merge a campaign's shards; write CSVs, results.h5 and figures.
+
+Exit status: 0 all well, also while runs are missing; 1 runs failed or something cannot be trusted; 2 the input is wrong.
+"""
+
+import argparse
+import io
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.figures import accuracy_figure
+from analysis.merge import Merged, merge
+from analysis.statistics import summarise
+from analysis.store import results_image
+from jobs.campaign import Campaign
+from jobs.files import publish
+from jobs.manifest import ManifestError, read_header
+from noisy.spec import DATASETS
+
+_RESULTS = Path("results")
+
+
+def main(argv: list[str] | None = None) -> None:
+    """The command line above."""
+    parser = argparse.ArgumentParser(
+        prog="python -m analysis.report", description="Merge a campaign's shards; write CSVs, results.h5 and figures."
+    )
+    parser.add_argument("--output-dir", type=Path, help="the campaign's folder (default: the newest campaign below ./results)")
+    parser.add_argument("--to", type=Path, help="write here instead, where the campaign may not be written to")
+    arguments = parser.parse_args(argv)
+    try:
+        sys.exit(report(Campaign(arguments.output_dir or newest_campaign(_RESULTS)), arguments.to))
+    except ManifestError as error:
+        message = str(error)
+    except OSError as error:
+        message = f"{error.filename or arguments.output_dir}: {error.strerror or error}; write elsewhere with --to DIR"
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def newest_campaign(results: Path) -> Path:
+    """The campaign made last, by its manifest, in `results` or at most two folders below.
+
+    Raises:
+        ManifestError: there is none.
+    """
+    manifests = [path for pattern in ("", "*/", "*/*/") for path in results.glob(pattern + "manifest.jsonl")]
+    if not manifests:
+        raise ManifestError(
+            f"{results}: no campaign here; name its folder with --output-dir, or make one with python -m hpc.submit --grid GRID"
+        )
+    return max(manifests, key=lambda path: read_header(path).created).parent
+
+
+def report(campaign: Campaign, to: Path | None = None) -> int:
+    """Write everything and say where it is; returns the exit status."""
+    merged = merge(campaign)
+    summary = summarise(merged.planned, merged.runs)
+    target = to or campaign.folder
+    (target / "figures").mkdir(parents=True, exist_ok=True)
+    _say_state(campaign, merged, summary)
+    _write("per run", target / "results_per_run.csv", merged.runs.to_csv(index=False).encode())
+    _write("summary", target / "results_summary.csv", summary.to_csv(index=False).encode())
+    _write("merged", target / "results.h5", results_image(merged))
+    for model_type in dict.fromkeys(summary["model_type"]):
+        n_classes = DATASETS[merged.planned["dataset"].iloc[0]].n_classes
+        figure = accuracy_figure(summary, merged.runs, model_type, n_classes)
+        for suffix, options in ((".pdf", {"metadata": {"CreationDate": None}}), (".png", {"dpi": 200})):
+            image = io.BytesIO()
+            figure.savefig(image, format=suffix[1:], **options)
+            _write("figure", target / "figures" / f"accuracy_{model_type}{suffix}", image.getvalue())
+    for text in merged.notes:
+        print(f"note: {text}")
+    for text in merged.problems:
+        print(f"problem: {text}", file=sys.stderr)
+    return 1 if merged.problems or summary["failed"].any() else 0
+
+
+def _say_state(campaign: Campaign, merged: Merged, summary: pd.DataFrame) -> None:
+    n = {name: int(summary[name].sum()) for name in ("repeats", "missing", "failed", "chance", "diverged")}
+    print(f"{campaign.folder}: {n['repeats']} of {len(merged.planned)} runs done, {n['missing']} missing, {n['failed']} failed")
+    if n["chance"] or n["diverged"]:
+        print(f"of the runs done, {n['chance']} never left chance and {n['diverged']} diverged: all count in the means")
+    for run in merged.runs[merged.runs["status"] == "failed"].head(10).to_dict("records"):
+        which = f"{run['model_type']} {run['activation']} p={run['p']:g} repeat {run['repeat']}"
+        print(f"failed     {run['run_id']} {which}: {run['message'].splitlines()[0]}")
+
+
+def _write(what: str, path: Path, content: bytes) -> None:
+    publish(path, content)
+    print(f"{what:10} {path}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The login node: plan, submit, watch. Knows `jobs`; never loads torch."""

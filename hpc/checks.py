@@ -1,0 +1,129 @@
+"""Reading a user's YAML strictly: every problem with its place, its value and what is allowed. The only place with YAML."""
+
+import difflib
+import math
+from typing import Any
+
+import yaml
+
+from noisy.spec import Allowed
+
+
+class GridError(ValueError):
+    """What is wrong with a grid: `problems`, one line each: where, what, the value, what is allowed."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Check:
+    """Collects problems; every method gives back something to go on with."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+
+    def problem(self, where: str, what: str, value: Any, allowed: str) -> None:
+        """Note one problem."""
+        shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
+        self.problems.append(f"{where}: {what}: {shown}; allowed: {allowed}")
+
+    def value(self, where: str, value: Any, allowed: Allowed) -> Any:
+        """A single value; gives it back (a list as a tuple)."""
+        if not allowed.holds(value):
+            self.problem(where, "not possible", value, allowed.text + _hint(value))
+        return tuple(value) if isinstance(value, list) else value
+
+    def axis(self, where: str, values: Any, allowed: Allowed) -> tuple:
+        """A list of allowed values, none twice."""
+        if not isinstance(values, list) or not values:
+            self.problem(where, "not a list of values", values, f"a list with at least one value, each {allowed.text}")
+            return ()
+        axis = tuple(self.value(f"{where}[{i}]", value, allowed) for i, value in enumerate(values))
+        seen: set[Any] = set()
+        for i, value in enumerate(axis):
+            if allowed.holds(value) and value in seen:
+                self.problem(f"{where}[{i}]", "listed twice", values[i], "each value once")
+            elif allowed.holds(value):
+                seen.add(value)
+        return axis
+
+    def mapping(self, where: str, value: Any, keys: tuple[str, ...] | None) -> dict:
+        """A mapping with no other keys than these (None: any)."""
+        if not isinstance(value, dict):
+            among = f" with the keys {', '.join(keys)}" if keys else ""
+            self.problem(where, "not a mapping", value, f"key: value pairs{among}")
+            return {}
+        if keys is not None:
+            self.keys(where, value, keys)
+        return value
+
+    def keys(self, where: str, values: dict, keys: tuple[str, ...]) -> None:
+        """No other keys than these."""
+        for key in values:
+            if key not in keys:
+                meant = difflib.get_close_matches(str(key), keys, n=1)
+                what = f"unknown key (meant: {meant[0]}?)" if meant else "unknown key"
+                self.problem(f"{where}.{key}" if where else str(key), what, key, ", ".join(keys))
+
+
+def parse_yaml(text: str) -> tuple[dict, list[str]]:
+    """The mapping in `text`, and the problems of its keys.
+
+    Raises:
+        GridError: it is not YAML, or not a mapping: nothing more can be said.
+    """
+    wanted = "allowed: key: value pairs, lists as [a, b]"
+    try:
+        loader = _Loader(text)
+        values = loader.get_single_data()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
+        raise GridError([f"{where}: not YAML: {error.problem}; {wanted}"]) from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise GridError([f"the file: not YAML: {str(error).splitlines()[0]}; {wanted}"]) from error
+    if not isinstance(values, dict):
+        raise GridError([f"the file: not a mapping: {str(values)[:60]!r}; {wanted}"])
+    return values, loader.problems
+
+
+def _hint(value: Any) -> str:
+    """What to write instead, where YAML reads something else than its author meant."""
+    if isinstance(value, bool):
+        return " (YAML reads yes, no, on and off as true and false: put text in quotes)"
+    if isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            return ""
+        if math.isfinite(number):
+            return f" (YAML reads {value} as text: write {_as_yaml_number(number)})"
+    return ""
+
+
+def _as_yaml_number(number: float) -> str:
+    """The number as PyYAML reads it: with a point before an exponent (pyyaml issue 173)."""
+    if number.is_integer() and abs(number) < 1e15:
+        return str(int(number))
+    written = repr(number)
+    return written if "e" not in written or "." in written else written.replace("e", ".0e")
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which also notes keys that are given twice (plain PyYAML keeps the last one silently)."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.problems: list[str] = []
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """As in SafeLoader."""
+        seen: dict[str, int] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                first = f"first in line {seen[key.value]}"
+                self.problems.append(f"line {line}: key given twice: {key.value!r} ({first}); allowed: each key once")
+            seen.setdefault(key.value, line)
+        return super().construct_mapping(node, deep)

@@ -1,0 +1,75 @@
+"""What a run costs before anything was measured: published figures, scaled."""
+
+import itertools
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from noisy.spec import IMAGE_SIZE_PX, RunSpec
+
+
+class Range(NamedTuple):
+    """Low and high end of what is expected."""
+
+    low: float
+    high: float
+
+    @property
+    def middle(self) -> float:
+        """The mean of both ends: what plans are made with."""
+        return (self.low + self.high) / 2
+
+    def __add__(self, other: "Range") -> "Range":  # type: ignore[override]
+        return Range(self.low + other.low, self.high + other.high)
+
+    def scaled(self, factor: float) -> "Range":
+        """Both ends times `factor`."""
+        return Range(self.low * factor, self.high * factor)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run takes. cpu_s: CPU seconds; mem_mb: peak resident memory in 10**6 bytes."""
+
+    cpu_s: Range
+    mem_mb: Range
+
+
+# One run of the reliable campaign (60,000 images; see README, "Costs"): MLP 1024-512-256, 15 epochs at batch 512;
+# CNN 20 epochs at batch 256. Ranges span the machines they were collected on.
+_PUBLISHED = {"mlp": Cost(Range(60, 180), Range(300, 800)), "cnn": Cost(Range(120, 360), Range(500, 1200))}
+_PUBLISHED_EPOCHS = {"mlp": 15, "cnn": 20}
+_PUBLISHED_SAMPLES = 60_000
+_PUBLISHED_SPECS = {
+    model: RunSpec("mnist", "relu", model, 0, 0, 0, _PUBLISHED_EPOCHS[model], 256, 0.001, 0, hidden)
+    for model, hidden in (("mlp", (1024, 512, 256)), ("cnn", None))
+}
+_FIXED_SHARE = 0.3  # of a published run's time that does not depend on the size of the model: making the batches
+_BYTES_PER_PARAMETER = 16  # weight, gradient and Adam's two moments, float32
+
+
+def estimate(run: RunSpec) -> Cost:
+    """The published cost of its model type, linear in epochs, samples and multiply-adds; memory follows the parameters."""
+    published, reference = _PUBLISHED[run.model_type], _PUBLISHED_SPECS[run.model_type]
+    size = _FIXED_SHARE + (1 - _FIXED_SHARE) * multiply_adds(run) / multiply_adds(reference)
+    factor = size * run.epochs / reference.epochs * run.n_train_samples() / _PUBLISHED_SAMPLES
+    more_mb = max(0.0, (n_weights(run) - n_weights(reference)) * _BYTES_PER_PARAMETER / 1e6)
+    return Cost(published.cpu_s.scaled(factor), published.mem_mb + Range(more_mb, more_mb))
+
+
+def multiply_adds(run: RunSpec) -> int:
+    """Multiply-adds of one image's way through the network."""
+    if run.model_type == "mlp":
+        return n_weights(run)
+    full, half = IMAGE_SIZE_PX**2, (IMAGE_SIZE_PX // 2) ** 2
+    return full * 32 * 9 + half * 64 * 32 * 9 + _CNN_LINEAR_WEIGHTS
+
+
+def n_weights(run: RunSpec) -> int:
+    """Weights of the network, without biases."""
+    if run.model_type == "mlp":
+        sizes = (IMAGE_SIZE_PX**2, *run.hidden_sizes, 10)
+        return sum(n_in * n_out for n_in, n_out in itertools.pairwise(sizes))
+    return 32 * 9 + 64 * 32 * 9 + _CNN_LINEAR_WEIGHTS
+
+
+_CNN_LINEAR_WEIGHTS = 64 * (IMAGE_SIZE_PX // 4) ** 2 * 128 + 128 * 10

@@ -1,0 +1,88 @@
+"""What a person sees while runs are executed: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from jobs.campaign import Campaign
+from jobs.manifest import spec_of
+from jobs.shard import ShardError, read_shard
+
+_LINE_EVERY_S = 15
+
+
+class Progress:
+    """Follows the shards of one submission: what it counts is what is kept.
+
+    Time left is by estimated cost, not by count: long and short runs are not alike.
+    """
+
+    def __init__(self, campaign: Campaign, submission: int, costs_s: dict[str, float]) -> None:
+        self._campaign, self._prefix, self._costs_s = campaign, f"{submission:04d}-", costs_s
+        self._inodes: dict[Path, int] = {}
+        self._records: dict[str, np.void] = {}  # run_id -> its record: every run is counted once
+        self._last = ""
+        self._started_s = self._line_s = time.monotonic()
+        layout = "{percentage:3.0f}% |{bar}| {desc} [{elapsed}, {remaining} left]"
+        self._bar = tqdm(total=sum(costs_s.values()), bar_format=layout, file=sys.stderr, disable=not sys.stderr.isatty())
+
+    @property
+    def n_failed(self) -> int:
+        """Runs that raised."""
+        return sum(record["status"] == b"failed" for record in self._records.values())
+
+    @property
+    def n_done(self) -> int:
+        """Runs that finished."""
+        return len(self._records) - self.n_failed
+
+    def update(self) -> None:
+        """Read the shards that changed and show the state."""
+        before = len(self._records)
+        for path in self._campaign.shard_paths(self._prefix):
+            self._read_if_changed(path)
+        text = f"{self.n_done} of {len(self._costs_s)} runs done, {self.n_failed} failed{self._last}"
+        self._bar.set_description_str(text, refresh=False)
+        self._bar.n = sum(self._costs_s.get(run_id, 0) for run_id in self._records)
+        self._bar.refresh()
+        now_s = time.monotonic()
+        complete = len(self._records) == len(self._costs_s) > before
+        if self._bar.disable and (complete or now_s - self._line_s >= _LINE_EVERY_S):
+            self._line_s = now_s
+            print(text + self._time_left(now_s), flush=True)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        self._bar.close()
+
+    def _read_if_changed(self, path: Path) -> None:
+        try:
+            inode = path.stat().st_ino  # every append renames a new file into place
+            if self._inodes.get(path) == inode:
+                return
+            runs = read_shard(path).runs
+        except (OSError, ShardError):
+            return
+        self._inodes[path] = inode
+        for record in runs:
+            if self._records.setdefault(record["run_id"].decode(), record) is record:
+                spec = spec_of(record["spec"].decode())
+                outcome = "failed" if record["status"] == b"failed" else f"accuracy {record['test_accuracy']:.4f}"
+                self._last = f"; last: {spec.model_type} {spec.activation} p={spec.p:g} {outcome}"
+
+    def _time_left(self, now_s: float) -> str:
+        done_s = sum(self._costs_s.get(run_id, 0) for run_id in self._records)
+        if not done_s:
+            return ""
+        left_s = (sum(self._costs_s.values()) - done_s) * (now_s - self._started_s) / done_s
+        return f"; {duration(left_s)} left" if left_s > 0 else ""
+
+
+def duration(seconds: float) -> str:
+    """A time in words: `45 s`, `12 min`, `3.4 h`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,1 @@
+"""What a compute node reads, does and writes. Knows `noisy`; knows nothing of partitions, costs or figures."""

@@ -1,0 +1,58 @@
+"""Where a campaign's files are. All of a campaign's state is in them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """One output directory."""
+
+    folder: Path
+
+    @property
+    def grid(self) -> Path:
+        """The grid as last submitted."""
+        return self.folder / "grid.yaml"
+
+    @property
+    def manifest(self) -> Path:
+        """All runs of the campaign."""
+        return self.folder / "manifest.jsonl"
+
+    @property
+    def submissions(self) -> Path:
+        """The folder with one folder a submission."""
+        return self.folder / "submissions"
+
+    @property
+    def shards(self) -> Path:
+        """The folder of the shards."""
+        return self.folder / "shards"
+
+    def submission(self, number: int) -> Path:
+        """The folder of one submission, counted from 1."""
+        return self.submissions / f"{number:04d}"
+
+    def tasks(self, number: int) -> Path:
+        """The task file of one submission."""
+        return self.submission(number) / "tasks.jsonl"
+
+    def log(self, number: int, task: int) -> Path:
+        """What a task prints."""
+        return self.submission(number) / "logs" / f"{task:05d}.log"
+
+    def shard_paths(self, prefix: str = "") -> list[Path]:
+        """The shards whose name begins with `prefix`, in name order; files still being written (hidden) are left out."""
+        if not self.shards.is_dir():
+            return []
+        return sorted(
+            path
+            for path in self.shards.iterdir()
+            if path.suffix == ".h5" and not path.name.startswith(".") and path.name.startswith(prefix)
+        )
+
+
+def shard_prefix(submission: int, task: int, attempt: int | None = None) -> str:
+    """How the names of the shards of one task (of one attempt of it) begin."""
+    return f"{submission:04d}-{task:05d}-" + ("" if attempt is None else f"{attempt}-")

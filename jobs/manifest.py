@@ -1,0 +1,206 @@
+"""The manifest (all runs of a campaign) and the task files: written whole, verified when read.
+
+Both are JSON, one record a line. A run's record is `{"run_id":ID,"spec":CANONICAL}`, and its id is the hash of
+CANONICAL: a record that was edited by hand no longer fits its name.
+"""
+
+import hashlib
+import json
+import re
+import secrets
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from jobs.files import publish
+from noisy.spec import Execution, RunSpec, run_id_of
+
+SCHEMA_VERSION = 1
+
+_RUN_LINE = re.compile(rb'\{"run_id":"([0-9a-f]{16})","spec":(\{.*\})\}\n')
+
+
+class ManifestError(Exception):
+    """A manifest or task file is missing, damaged or was edited; the message names the file, the line and what to do."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """Line 1 of a manifest. campaign: a random id, made once; created: time of the making, ISO 8601, UTC."""
+
+    campaign: str
+    created: str
+    code_commit: str
+    n_runs: int
+    digest: str  # SHA-256 of the lines of the runs
+    schema: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """runs: run_id -> canonical JSON of its spec, in the grid's order (`spec_of` makes it a RunSpec)."""
+
+    header: Header
+    runs: dict[str, str]
+
+
+def spec_of(canonical_json: str) -> RunSpec:
+    """The RunSpec behind a canonical JSON text."""
+    return RunSpec(**json.loads(canonical_json))
+
+
+def write_manifest(path: Path, runs: dict[str, str], code_commit: str, previous: Header | None = None) -> Header:
+    """Write the manifest of `runs` (run_id -> canonical JSON); a rewritten one keeps the id and time of `previous`.
+
+    Raises:
+        FileExistsError: there is no `previous`, and another process made the campaign meanwhile.
+    """
+    lines = [_run_line(run_id, canonical) for run_id, canonical in runs.items()]
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(line)
+    campaign, created = (previous.campaign, previous.created) if previous else (secrets.token_hex(6), _now())
+    header = Header(campaign, created, code_commit, len(runs), digest.hexdigest())
+    publish(path, [_json_line(asdict(header)), *lines], exclusive=previous is None)
+    return header
+
+
+def read_header(path: Path) -> Header:
+    """Line 1 alone.
+
+    Raises:
+        ManifestError: it cannot be read, or a newer version wrote it.
+    """
+    try:
+        with path.open("rb") as file:
+            return _header(path, file.readline())
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read ({error.strerror}); is this a campaign's folder?") from error
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read and verify a manifest.
+
+    Raises:
+        ManifestError: a record does not fit its name, lines are missing, or the file cannot be read.
+    """
+    header = read_header(path)
+    runs, digest = {}, hashlib.sha256()
+    with path.open("rb") as file:
+        file.readline()
+        for number, line in enumerate(file, start=2):
+            digest.update(line)
+            run_id, canonical = _parse_run_line(line, f"{path}: line {number}")
+            runs[run_id] = canonical
+    if len(runs) != header.n_runs or digest.hexdigest() != header.digest:
+        raise ManifestError(
+            f"{path}: {len(runs)} runs, where its first line promises {header.n_runs} and another digest; {_REWRITE}"
+        )
+    return Manifest(header, runs)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one worker executes: its runs in full, and how. data_dir is absolute."""
+
+    index: int
+    campaign: str
+    code_commit: str
+    data_dir: str
+    execution: Execution
+    runs: tuple[RunSpec, ...]
+
+    def line(self) -> bytes:
+        """The task's line in the task file."""
+        fields = {
+            "task": self.index,
+            "campaign": self.campaign,
+            "code_commit": self.code_commit,
+            "data_dir": self.data_dir,
+        }
+        runs = [{"run_id": run.run_id, "spec": json.loads(run.canonical_json())} for run in self.runs]
+        return _json_line({**fields, "execution": asdict(self.execution), "runs": runs})
+
+
+def read_task(path: Path, index: int, offset_bytes: int) -> Task:
+    """Read one task, whose line begins at `offset_bytes`, and no more of the file.
+
+    Raises:
+        ManifestError: there is another task, or a record does not fit its name.
+    """
+    try:
+        with path.open("rb") as file:
+            file.seek(offset_bytes)
+            record = json.loads(file.readline())
+        task = _task(record)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ManifestError(f"{path}: no task {index} at byte {offset_bytes} ({error}); submit again") from error
+    changed = [named["run_id"] for named, run in zip(record["runs"], task.runs, strict=True) if named["run_id"] != run.run_id]
+    if task.index != index or changed:
+        raise ManifestError(
+            f"{path}: task {task.index} at byte {offset_bytes}, where {index} should be; changed runs: {changed}; submit again"
+        )
+    return task
+
+
+def read_task_run_ids(path: Path) -> list[list[str]]:
+    """The run_ids of every task of a task file.
+
+    Raises:
+        ManifestError: the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return [[run["run_id"] for run in json.loads(line)["runs"]] for line in file]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ManifestError(f"{path}: not a task file ({error})") from error
+
+
+_REWRITE = "submit the grid again to have it written anew (results are kept)"
+
+
+def _run_line(run_id: str, canonical: str) -> bytes:
+    return b'{"run_id":"%b","spec":%b}\n' % (run_id.encode(), canonical.encode())
+
+
+def _parse_run_line(line: bytes, where: str) -> tuple[str, str]:
+    match = _RUN_LINE.fullmatch(line)
+    if not match:
+        raise ManifestError(f"{where}: not the record of a run: {line[:60]!r}; {_REWRITE}")
+    run_id, canonical = match[1].decode(), match[2].decode()
+    if run_id_of(canonical) != run_id:
+        raise ManifestError(f"{where}: the record was changed: run {run_id} now reads {canonical}; {_REWRITE}")
+    return run_id, canonical
+
+
+def _header(path: Path, line: bytes) -> Header:
+    try:
+        fields: dict[str, Any] = json.loads(line)
+        if fields["schema"] > SCHEMA_VERSION:
+            raise ManifestError(
+                f"{path}: schema {fields['schema']}, and this version reads up to {SCHEMA_VERSION}; update the code"
+            )
+        return Header(**fields)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ManifestError(f"{path}: line 1: not the header of a manifest ({error}); {_REWRITE}") from error
+
+
+def _task(record: dict[str, Any]) -> Task:
+    runs = tuple(RunSpec(**run["spec"]) for run in record["runs"])
+    return Task(
+        record["task"],
+        record["campaign"],
+        record["code_commit"],
+        record["data_dir"],
+        Execution(**record["execution"]),
+        runs,
+    )
+
+
+def _json_line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="microseconds")

@@ -1,0 +1,207 @@
+"""The shard: the HDF5 file that one attempt of one task writes. Layout, append, read.
+
+`runs`     compound (n,): one record a run, the last field a crc32 of the whole record
+`history`  float64 (n, 3, epochs): train_loss, test_loss, test_accuracy by epoch, padded with NaN
+`correct`  uint8 (n, bytes): one bit per test image, right or wrong (numpy.packbits)
+attributes schema_version, campaign, submission, task, attempt, part, code_commit, host, cpu, versions, ...
+
+An append builds the whole small file anew in memory and publishes it (jobs/files.py): nothing is modified in place, so
+a reader needs no lock and no repair, and a killed writer leaves what it had acknowledged.
+"""
+
+import errno
+import io
+import secrets
+import time
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from jobs.campaign import shard_prefix
+from jobs.files import publish
+
+SCHEMA_VERSION = 1
+RECORDS_PER_PART = 256
+HISTORY = ("train_loss", "test_loss", "test_accuracy")
+FINISHED = ("ok", "chance", "diverged")  # statuses of a run that is done; the other one is "failed"
+
+# Strings are as wide as the longest in the file: fixed-length ones survive what variable-length ones do not.
+_COLUMNS: tuple[tuple[str, str, str], ...] = (  # name, dtype, unit
+    ("run_id", "S", ""),
+    ("spec", "S", "canonical JSON"),
+    ("status", "S", "ok, chance, diverged or failed"),
+    ("message", "S", "why a run failed"),
+    ("test_accuracy", "<f8", "fraction"),
+    ("test_loss", "<f8", "nat"),
+    ("n_correct", "<i4", "test images"),
+    ("n_test", "<i4", "test images"),
+    ("n_parameters", "<i8", ""),
+    ("wall_s", "<f8", "s"),
+    ("cpu_s", "<f8", "s"),
+    ("peak_mem_mb", "<f8", "10**6 bytes"),
+    ("finished_at_s", "<f8", "s since 1970-01-01 UTC"),
+    ("crc32", "<u4", "zlib.crc32 of the record's other bytes, its history and its correct"),
+)
+
+
+class ShardError(Exception):
+    """A shard cannot be read or trusted; the message names the file and why."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is kept of one execution of a run: the columns of `runs`, the history and the bits of `RunResult`."""
+
+    run_id: str
+    spec: str
+    status: str
+    message: str = ""
+    test_accuracy: float = np.nan
+    test_loss: float = np.nan
+    n_correct: int = 0
+    n_test: int = 0
+    n_parameters: int = 0
+    wall_s: float = np.nan
+    cpu_s: float = np.nan
+    peak_mem_mb: float = np.nan
+    finished_at_s: float = field(default_factory=time.time)
+    history: np.ndarray = field(default_factory=lambda: np.empty((3, 0)))  # float64 (3, epochs), rows as in HISTORY
+    correct: np.ndarray = field(default_factory=lambda: np.empty(0, np.uint8))
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A shard as read. Arrays as in the module's description; damaged: run_ids (n,) of records whose crc32 is wrong."""
+
+    path: Path
+    attributes: dict[str, Any]
+    runs: np.ndarray
+    history: np.ndarray
+    correct: np.ndarray
+    damaged: tuple[str, ...]
+
+
+class ShardWriter:
+    """Writes the shard of one attempt. One writer per name: a random token keeps a zombie and its successor apart."""
+
+    def __init__(self, folder: Path, submission: int, task: int, attempt: int, attributes: dict[str, Any]) -> None:
+        self._stem = folder / f"{shard_prefix(submission, task, attempt)}{secrets.token_hex(3)}"
+        own = {"schema_version": SCHEMA_VERSION, "submission": submission, "task": task, "attempt": attempt}
+        self._attributes = {**attributes, **own}
+        self._part = 0
+        self._records: list[Record] = []
+
+    def start(self, current_run: str) -> None:
+        """Publish an empty shard before the first training: it proves rights, quota and rename, and names the run at work.
+
+        Raises:
+            OSError: results could not be kept here.
+        """
+        self._publish([], current_run)
+
+    def append(self, record: Record, current_run: str = "") -> None:
+        """Add a record; when this returns, it is kept whatever happens. `current_run`: the run that is begun next.
+
+        Raises:
+            OSError: the record is not kept (disk full, quota, ...); the earlier ones are untouched.
+        """
+        records = [*self._records, record]
+        self._publish(records, current_run)
+        if len(records) == RECORDS_PER_PART:
+            self._part, records = self._part + 1, []
+        self._records = records
+
+    def _publish(self, records: list[Record], current_run: str) -> None:
+        attributes = {**self._attributes, "part": self._part, "current_run": current_run}
+        publish(Path(f"{self._stem}-p{self._part:02d}.h5"), _image(records, attributes))
+
+
+def read_shard(path: Path) -> Shard:
+    """Read a whole shard.
+
+    Raises:
+        ShardError: it is not a readable shard of this or an earlier schema version.
+    """
+    try:
+        with _open(path) as file:
+            attributes = dict(file.attrs)
+            _check_version(path, attributes)
+            runs, history, correct = (file[name][()] for name in ("runs", "history", "correct"))
+            if not len(runs) == len(history) == len(correct):
+                raise ShardError(f"{path}: {len(runs)} runs with {len(history)} histories and {len(correct)} rows of bits")
+            intact = runs["crc32"] == _crc32s(runs, history, correct)
+    except ShardError:
+        raise
+    except Exception as error:  # h5py raises OSError, KeyError, ValueError, RuntimeError, TypeError on damaged files
+        raise ShardError(f"{path}: not readable as a shard ({type(error).__name__}: {error})") from error
+    damaged = tuple(run_id.decode(errors="replace") for run_id in runs["run_id"][~intact])
+    return Shard(path, attributes, runs[intact], history[intact], correct[intact], damaged)
+
+
+def _open(path: Path) -> h5py.File:
+    """HDF5's own locks are off: they fail on NFS and GPFS, and would stop a writer. A rename on NFS may need another look."""
+    for tries_left in (2, 1, 0):
+        try:
+            return h5py.File(path, "r", locking=False)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ESTALE) or not tries_left:
+                raise
+            time.sleep(0.1)
+    raise AssertionError
+
+
+def _check_version(path: Path, attributes: dict[str, Any]) -> None:
+    version = attributes.get("schema_version")
+    if version is None or int(version) > SCHEMA_VERSION:
+        raise ShardError(
+            f"{path}: schema version {version}, and this version of the code reads 1 to {SCHEMA_VERSION}; update the code"
+        )
+
+
+def _image(records: list[Record], attributes: dict[str, Any]) -> bytes:
+    runs, history, correct = _arrays(records)
+    memory = io.BytesIO()
+    with h5py.File(memory, "w") as file:
+        file.attrs.update(attributes)
+        table = file.create_dataset("runs", data=runs)
+        for name, _, unit in _COLUMNS:
+            table.attrs[f"unit_{name}"] = unit
+        file.create_dataset("history", data=history).attrs.update(
+            quantities=list(HISTORY), units=["nat", "nat", "fraction"], dimensions="run quantity epoch"
+        )
+        file.create_dataset("correct", data=correct).attrs.update(
+            dimensions="run byte", packing="numpy.packbits, most significant bit first"
+        )
+    return memory.getvalue()
+
+
+def _arrays(records: list[Record]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    texts = {name: [getattr(r, name).encode() for r in records] for name, kind, _ in _COLUMNS if kind == "S"}
+    dtype = [(name, f"S{max([1, *map(len, texts[name])])}" if kind == "S" else kind) for name, kind, _ in _COLUMNS]
+    runs = np.zeros(len(records), dtype)
+    for name, kind, _ in _COLUMNS:
+        if name != "crc32":
+            runs[name] = texts[name] if kind == "S" else [getattr(r, name) for r in records]
+    history = np.full((len(records), len(HISTORY), max([0, *(r.history.shape[1] for r in records)])), np.nan)
+    correct = np.zeros((len(records), max([0, *(len(r.correct) for r in records)])), np.uint8)
+    for i, record in enumerate(records):
+        history[i, :, : record.history.shape[1]] = record.history
+        correct[i, : len(record.correct)] = record.correct
+    runs["crc32"] = _crc32s(runs, history, correct)
+    return runs, history, correct
+
+
+def _crc32s(runs: np.ndarray, history: np.ndarray, correct: np.ndarray) -> np.ndarray:
+    """uint32 (n,): the crc32 of each record as it lies in the file."""
+    n_own_bytes = runs.dtype.itemsize - runs.dtype["crc32"].itemsize  # the crc32 is the last field
+    return np.array(
+        [
+            zlib.crc32(bits.tobytes(), zlib.crc32(rows.tobytes(), zlib.crc32(run.tobytes()[:n_own_bytes])))
+            for run, rows, bits in zip(runs, history, correct, strict=True)
+        ],
+        dtype=np.uint32,
+    )

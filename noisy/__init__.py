@@ -1,0 +1,1 @@
+"""One run: what is trained and how. Knows nothing of schedulers, files of results, YAML or argv."""

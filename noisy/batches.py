@@ -1,0 +1,54 @@
+"""Training batches: indexed, scaled and corrupted as a whole, the same whatever prepares them."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from noisy.corruption import corrupt
+from noisy.data import Data
+from noisy.spec import RunSpec, Stream
+
+Batch = tuple[np.ndarray, np.ndarray]
+
+_SCALED = np.arange(256, dtype=np.float32) / np.float32(255)  # as torchvision's ToTensor: a division in float32
+
+
+def scale(images: np.ndarray) -> np.ndarray:
+    """uint8 (n, 28, 28) to float32 (n, 1, 28, 28) in [0, 1]."""
+    return _SCALED[images][:, None]
+
+
+def training_batches(spec: RunSpec, data: Data, epoch: int, data_workers: int = 0) -> Iterator[Batch]:
+    """One epoch of shuffled, freshly corrupted training batches; the last may be smaller.
+
+    Order and noise are functions of (seed, repeat, epoch, batch), so batches can be made in any order, ahead, by any
+    number of threads, and are the same.
+
+    Yields:
+        images: float32 (n, 1, 28, 28) in [0, 1]; labels: int64 (n,).
+    """
+    order = spec.generator(Stream.ORDER, epoch).permutation(spec.n_train_samples())
+
+    def prepare(batch: int) -> Batch:
+        rows = order[batch * spec.batch_size : (batch + 1) * spec.batch_size]
+        images = scale(data.train_images[rows])
+        corrupt(images, spec.p, spec.generator(Stream.NOISE, epoch, batch))
+        return images, data.train_labels[rows].astype(np.int64)
+
+    return _ahead(prepare, -(-len(order) // spec.batch_size), data_workers)
+
+
+def _ahead(prepare: Callable[[int], Batch], n_batches: int, data_workers: int) -> Iterator[Batch]:
+    if not data_workers:
+        yield from map(prepare, range(n_batches))
+        return
+    with ThreadPoolExecutor(data_workers) as pool:
+        waiting: deque = deque()
+        for batch in range(n_batches):
+            waiting.append(pool.submit(prepare, batch))
+            if len(waiting) > 2 * data_workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,67 @@
+"""The networks: names to constructors. Input float32 (n, 1, 28, 28); output logits float32 (n, n_classes)."""
+
+import itertools
+import math
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from noisy.spec import IMAGE_SIZE_PX, RunSpec, Stream
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+    "sigmoid": nn.Sigmoid,
+    "leaky_relu": lambda: nn.LeakyReLU(0.1),
+    "gelu": nn.GELU,
+}
+
+
+def mlp(spec: RunSpec, n_classes: int) -> nn.Sequential:
+    """Flatten, then linear + activation for each hidden size, then linear to the classes."""
+    sizes = (IMAGE_SIZE_PX**2, *spec.hidden_sizes)
+    hidden = [
+        layer for n_in, n_out in itertools.pairwise(sizes) for layer in (nn.Linear(n_in, n_out), ACTIVATIONS[spec.activation]())
+    ]
+    return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(sizes[-1], n_classes))
+
+
+def cnn(spec: RunSpec, n_classes: int) -> nn.Sequential:
+    """Two blocks of convolution 3x3 (32, then 64 channels), activation, max-pooling 2; then linear 128, activation, linear."""
+    activation = ACTIVATIONS[spec.activation]
+    return nn.Sequential(
+        nn.Conv2d(1, 32, kernel_size=3, padding=1),
+        activation(),
+        nn.MaxPool2d(2),
+        nn.Conv2d(32, 64, kernel_size=3, padding=1),
+        activation(),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(64 * (IMAGE_SIZE_PX // 4) ** 2, 128),
+        activation(),
+        nn.Linear(128, n_classes),
+    )
+
+
+MODELS: dict[str, Callable[[RunSpec, int], nn.Sequential]] = {"mlp": mlp, "cnn": cnn}
+
+
+def build_model(spec: RunSpec, n_classes: int) -> nn.Sequential:
+    """The network of `spec` on the CPU, with its initial weights; no global generator is touched.
+
+    Weights and biases are uniform on +-1/sqrt(fan_in): the law of torch's own default (torch.nn.Linear.reset_parameters:
+    Kaiming uniform with a = sqrt(5)), drawn from the run's WEIGHTS stream, since torch's CPU generator uses only 32 bits
+    of a seed.
+    """
+    with torch.device("meta"):  # builds without drawing torch's own initial weights
+        model = MODELS[spec.model_type](spec, n_classes)
+    model.to_empty(device="cpu")
+    generator = spec.generator(Stream.WEIGHTS)
+    for layer in model:
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            bound = 1 / math.sqrt(layer.weight[0].numel())
+            for parameter in (layer.weight, layer.bias):
+                uniform = torch.from_numpy(generator.random(tuple(parameter.shape), dtype="float32"))
+                parameter.data.copy_(uniform.mul_(2 * bound).sub_(bound))
+    return model

@@ -1,0 +1,178 @@
+"""What one run is: its hyperparameters, its name (`run_id`) and its random streams. Loads no torch."""
+
+import hashlib
+import json
+import math
+import operator
+from collections.abc import Callable
+from dataclasses import MISSING, dataclass, fields
+from enum import IntEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+
+ACTIVATION_NAMES = ("relu", "tanh", "sigmoid", "leaky_relu", "gelu")
+MODEL_TYPES = ("mlp", "cnn")
+DEFAULT_HIDDEN_SIZES = (256, 128)
+IMAGE_SIZE_PX = 28
+
+
+class DatasetInfo(NamedTuple):
+    """Number of images in the training and the test set, and of classes."""
+
+    n_train: int
+    n_test: int
+    n_classes: int
+
+
+DATASETS = {
+    "mnist": DatasetInfo(60_000, 10_000, 10),
+    "fashion_mnist": DatasetInfo(60_000, 10_000, 10),
+    "kmnist": DatasetInfo(60_000, 10_000, 10),
+    "digits": DatasetInfo(1_442, 355, 10),
+}
+
+
+class Allowed(NamedTuple):
+    """What a field may hold, in words for an error message, and as a test."""
+
+    text: str
+    holds: Callable[[Any], bool]
+
+
+def _is_int(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return (_is_int(value) or isinstance(value, float | np.floating)) and math.isfinite(value)
+
+
+def _one_of(names: tuple[str, ...]) -> Allowed:
+    return Allowed("one of " + ", ".join(names), lambda value: isinstance(value, str) and value in names)
+
+
+_MAX_INT = 2**31 - 1
+POSITIVE_INT = Allowed(f"an integer from 1 to {_MAX_INT}", lambda v: _is_int(v) and 1 <= v <= _MAX_INT)
+
+ALLOWED: dict[str, Allowed] = {
+    "dataset": _one_of(tuple(DATASETS)),
+    "activation": _one_of(ACTIVATION_NAMES),
+    "model_type": _one_of(MODEL_TYPES),
+    "p": Allowed("a number from 0 to 1", lambda v: _is_number(v) and 0 <= v <= 1),
+    "repeat": Allowed(f"an integer from 0 to {_MAX_INT}", lambda v: _is_int(v) and 0 <= v <= _MAX_INT),
+    "seed": Allowed("an integer from 0 to 2**63 - 1", lambda v: _is_int(v) and 0 <= v < 2**63),
+    "epochs": POSITIVE_INT,
+    "batch_size": POSITIVE_INT,
+    "learning_rate": Allowed("a number above 0", lambda v: _is_number(v) and v > 0),
+    "weight_decay": Allowed("a number of at least 0", lambda v: _is_number(v) and v >= 0),
+    "hidden_sizes": Allowed(
+        f"a list with at least one item, each {POSITIVE_INT.text}",
+        lambda v: isinstance(v, list | tuple) and len(v) > 0 and all(map(POSITIVE_INT.holds, v)),
+    ),
+    "max_train_samples": Allowed(f"null or {POSITIVE_INT.text}", lambda v: v is None or POSITIVE_INT.holds(v)),
+}
+
+_CASTS: dict[str, Callable[[Any], Any]] = {
+    "p": lambda v: float(v) + 0.0,  # + 0.0 turns -0.0 into 0.0: equal values, one name
+    "learning_rate": float,
+    "weight_decay": lambda v: float(v) + 0.0,
+    "repeat": operator.index,
+    "seed": operator.index,
+    "epochs": operator.index,
+    "batch_size": operator.index,
+    "hidden_sizes": lambda v: None if v is None else tuple(map(operator.index, v)),
+    "max_train_samples": lambda v: None if v is None else operator.index(v),
+}
+
+
+class Stream(IntEnum):
+    """What random numbers are for. Each purpose has generators of its own; the numbers are part of every result."""
+
+    WEIGHTS = 0
+    ORDER = 1
+    NOISE = 2
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """Everything that defines one training, and nothing else: how it is executed is in `Execution`.
+
+    A field with a default is left out of the identity at that default. So a field that a later version adds, with
+    a default, changes no existing `run_id`.
+
+    Raises:
+        ValueError: a field holds what `ALLOWED` does not allow, or does not apply to the model type.
+    """
+
+    dataset: str
+    activation: str
+    model_type: str
+    p: float  # probability that a pixel of a training image is replaced, in [0, 1]
+    repeat: int  # index within the cell
+    seed: int
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float  # L2 penalty added to the gradient, as in torch.optim.Adam
+    hidden_sizes: tuple[int, ...] | None = None  # mlp: DEFAULT_HIDDEN_SIZES if None; applies to no other model
+    max_train_samples: int | None = None  # the first N images of the training set; None: all
+
+    def __post_init__(self) -> None:
+        if self.model_type == "mlp" and self.hidden_sizes is None:
+            object.__setattr__(self, "hidden_sizes", DEFAULT_HIDDEN_SIZES)
+        if self.model_type != "mlp" and self.hidden_sizes is not None:
+            raise ValueError(f"hidden_sizes: {self.hidden_sizes!r}: applies to mlp only, not to {self.model_type!r}")
+        for name, allowed in ALLOWED.items():
+            value = getattr(self, name)
+            if not (value is None and name == "hidden_sizes") and not allowed.holds(value):
+                raise ValueError(f"{name}: {value!r}: allowed: {allowed.text}")
+            if name in _CASTS:
+                object.__setattr__(self, name, _CASTS[name](value))
+
+    def canonical_json(self) -> str:
+        """The identity as text: sorted keys, no spaces, fields at their default left out."""
+        identity = {
+            name: value for name, default in _DEFAULTS if (value := getattr(self, name)) != default or default is MISSING
+        }
+        return json.dumps(identity, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def run_id(self) -> str:
+        """The run's name: 16 hexadecimal digits of the SHA-256 of `canonical_json()`."""
+        return run_id_of(self.canonical_json())
+
+    def n_train_samples(self) -> int:
+        """How many training images the run sees in an epoch."""
+        n_train = DATASETS[self.dataset].n_train
+        return n_train if self.max_train_samples is None else min(self.max_train_samples, n_train)
+
+    def generator(self, stream: Stream, *indices: int) -> np.random.Generator:
+        """The generator of one purpose: a function of (seed, repeat, purpose, indices) alone.
+
+        Runs of one repeat share their weights, order and noise field, whatever their activation, model and p. The
+        streams are derived by numpy's SeedSequence, whose hash keeps (seed, spawn_key) pairs independent.
+
+        Args:
+            stream: the purpose.
+            indices: () for WEIGHTS, (epoch,) for ORDER, (epoch, batch) for NOISE, counted from 0.
+        """
+        sequence = np.random.SeedSequence(self.seed, spawn_key=(int(stream), self.repeat, *indices))
+        return np.random.Generator(np.random.SFC64(sequence))
+
+
+_DEFAULTS = [(f.name, f.default) for f in fields(RunSpec)]
+
+
+def run_id_of(canonical_json: str) -> str:
+    """`run_id` of a canonical JSON text, without building the RunSpec."""
+    return hashlib.sha256(canonical_json.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How runs are executed: recorded with the results, never part of a run's identity."""
+
+    cpu_threads: int = 1
+    data_workers: int = 0  # threads that prepare batches ahead; 0: batches are made where they are used
+    use_cuda: bool = False

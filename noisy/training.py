@@ -1,0 +1,123 @@
+"""train(spec, data) -> RunResult: the whole of one run."""
+
+import math
+import platform
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from noisy.batches import scale, training_batches
+from noisy.data import Data
+from noisy.models import build_model
+from noisy.spec import Execution, RunSpec
+from noisy.usage import Meter, Usage
+
+_EVALUATION_BATCH = 1000
+_CONSTANT_FRACTION = 0.95  # of the test images: from here on predictions count as one class
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What one run found.
+
+    status: "ok"; "chance": every epoch's predictions were one class for at least 95 % of the test images; "diverged":
+        a loss was not finite, and training stopped there.
+    train_loss, test_loss, test_accuracy: float64 (epochs,); mean cross-entropy in nats over the epoch and over the
+        clean test set, and fraction right in [0, 1]; NaN after an epoch that diverged.
+    correct: uint8 (ceil(n_test / 8),), one bit per test image, right or wrong, after the last epoch (numpy.packbits).
+    n_correct, n_test: images right and images in all after the last epoch.
+    """
+
+    status: str
+    train_loss: np.ndarray
+    test_loss: np.ndarray
+    test_accuracy: np.ndarray
+    correct: np.ndarray
+    n_correct: int
+    n_test: int
+    n_parameters: int
+    usage: Usage
+
+
+def select_device(use_cuda: bool) -> torch.device:
+    """The GPU if asked for, else the CPU.
+
+    Raises:
+        RuntimeError: a GPU is asked for and there is none: never silently the CPU.
+    """
+    if use_cuda and not torch.cuda.is_available():
+        raise RuntimeError(
+            f"use_cuda: true, but torch {torch.__version__} sees no CUDA device on {platform.node()!r}; set use_cuda: false"
+        )
+    return torch.device("cuda" if use_cuda else "cpu")
+
+
+def train(spec: RunSpec, data: Data, execution: Execution | None = None) -> RunResult:
+    """Train and score one run. One spec gives one result, bit by bit, on one machine at one thread.
+
+    Sets torch's number of threads; touches no global random generator.
+
+    Raises:
+        RuntimeError: a GPU is asked for where there is none.
+    """
+    execution = execution or Execution()
+    torch.set_num_threads(execution.cpu_threads)
+    device = select_device(execution.use_cuda)
+    meter = Meter()
+    model = build_model(spec, data.n_classes).to(device, memory_format=torch.channels_last)
+    optimizer = torch.optim.Adam(model.parameters(), lr=spec.learning_rate, weight_decay=spec.weight_decay, fused=True)
+    history = np.full((3, spec.epochs), np.nan)
+    diverged, constant = False, True
+    for epoch in range(spec.epochs):
+        train_loss = _train_one_epoch(model, optimizer, training_batches(spec, data, epoch, execution.data_workers), device)
+        test_loss, predictions = _evaluate(model, data, device)
+        right = predictions == data.test_labels
+        history[:, epoch] = train_loss, test_loss, right.mean()
+        constant &= bool(np.bincount(predictions).max() >= _CONSTANT_FRACTION * len(predictions))
+        if not (math.isfinite(train_loss) and math.isfinite(test_loss)):
+            diverged = True
+            break
+    return RunResult(
+        status="diverged" if diverged else "chance" if constant else "ok",
+        train_loss=history[0],
+        test_loss=history[1],
+        test_accuracy=history[2],
+        correct=np.packbits(right),
+        n_correct=int(right.sum()),
+        n_test=len(right),
+        n_parameters=sum(parameter.numel() for parameter in model.parameters()),
+        usage=meter.read(),
+    )
+
+
+def _train_one_epoch(model: nn.Module, optimizer: torch.optim.Optimizer, batches, device: torch.device) -> float:
+    """Mean loss per image in nats; an epoch that stops being finite is stopped there."""
+    model.train()
+    total, n_images = 0.0, 0
+    for images, labels in batches:
+        optimizer.zero_grad(set_to_none=True)
+        loss = functional.cross_entropy(model(torch.from_numpy(images).to(device)), torch.from_numpy(labels).to(device))
+        loss.backward()
+        optimizer.step()
+        total += loss.item() * len(labels)
+        n_images += len(labels)
+        if not math.isfinite(total):
+            break
+    return total / n_images
+
+
+@torch.inference_mode()
+def _evaluate(model: nn.Module, data: Data, device: torch.device) -> tuple[float, np.ndarray]:
+    """Mean loss in nats and predicted class int64 (n_test,) on the whole clean test set."""
+    model.eval()
+    total, predictions = 0.0, []
+    for start in range(0, len(data.test_images), _EVALUATION_BATCH):
+        piece = slice(start, start + _EVALUATION_BATCH)
+        logits = model(torch.from_numpy(scale(data.test_images[piece])).to(device))
+        labels = torch.from_numpy(data.test_labels[piece].astype(np.int64)).to(device)
+        total += functional.cross_entropy(logits, labels, reduction="sum").item()
+        predictions.append(logits.argmax(dim=1).cpu().numpy())
+    return total / len(data.test_images), np.concatenate(predictions)
