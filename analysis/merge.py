@@ -9,7 +9,7 @@ import pandas as pd
 
 from jobs.campaign import Campaign
 from jobs.manifest import Header, read_manifest, spec_of
-from jobs.shard import FINISHED, HISTORY, Shard, ShardError, read_shard
+from jobs.shard import FINISHED, HISTORY, Shard, ShardError, no_runs, read_shard
 from noisy.spec import RunSpec
 
 SPEC_FIELDS = tuple(field.name for field in dataclasses.fields(RunSpec))
@@ -64,7 +64,8 @@ def merge(campaign: Campaign) -> Merged:
     )
     shards, problems = _readable(campaign, manifest.header)
     records = _records(shards)
-    history, correct = _stacked([s.history for s in shards], np.nan), _stacked([s.correct for s in shards], 0)
+    history = _stacked([np.empty((0, len(HISTORY), 0)), *(shard.history for shard in shards)], np.nan)
+    correct = _stacked([np.empty((0, 0), np.uint8), *(shard.correct for shard in shards)], 0)
     in_grid = records["run_id"].isin(manifest.runs)
     ranked = records[in_grid].assign(is_failure=lambda r: ~r["status"].isin(FINISHED)).sort_values("is_failure", kind="stable")
     first = ranked.drop_duplicates("run_id")
@@ -109,27 +110,26 @@ def _readable(campaign: Campaign, header: Header) -> tuple[list[Shard], list[str
 
 def _records(shards: list[Shard]) -> pd.DataFrame:
     """All records of all shards in file-name order; `row` is the place of a record in the stacked histories."""
-    tables = []
-    for shard in shards:
-        columns = {name: shard.runs[name] for name in shard.runs.dtype.names if name not in ("spec", "crc32")}
-        table = pd.DataFrame(
-            {name: np.char.decode(column, "utf-8") if column.dtype.kind == "S" else column for name, column in columns.items()}
-        )
-        origin = {name: shard.attributes.get(name, "") for name in _ORIGIN}
-        tables.append(table.assign(**origin, shard=shard.path.name))
-    empty = pd.DataFrame(columns=["run_id", "status", "message", *_ORIGIN, "shard"])
-    records = pd.concat([table for table in tables if len(table)] or [empty], ignore_index=True)
+    tables = [
+        _table(s.runs, {name: s.attributes.get(name, "") for name in _ORIGIN}, s.path.name) for s in shards if len(s.runs)
+    ]
+    records = pd.concat(tables or [_table(no_runs(), dict.fromkeys(_ORIGIN, ""), "")], ignore_index=True)
     return records.assign(row=np.arange(len(records)))
+
+
+def _table(runs: np.ndarray, origin: dict[str, Any], shard: str) -> pd.DataFrame:
+    columns = {name: runs[name] for name in runs.dtype.names if name not in ("spec", "crc32")}
+    decoded = {
+        name: np.char.decode(column, "utf-8") if column.dtype.kind == "S" else column for name, column in columns.items()
+    }
+    return pd.DataFrame(decoded).assign(**origin, shard=shard)
 
 
 def _stacked(arrays: list[np.ndarray], padding: float) -> np.ndarray:
     """Concatenate along the first axis, padding the last one to the widest."""
-    width = max((array.shape[-1] for array in arrays), default=0)
-    if not arrays:
-        return np.empty((0, len(HISTORY), 0))
-    return np.concatenate(
-        [np.pad(a, [(0, 0)] * (a.ndim - 1) + [(0, width - a.shape[-1])], constant_values=padding) for a in arrays]
-    )
+    width = max(array.shape[-1] for array in arrays)
+    padding_of = [[(0, 0)] * (array.ndim - 1) + [(0, width - array.shape[-1])] for array in arrays]
+    return np.concatenate([np.pad(a, widths, constant_values=padding) for a, widths in zip(arrays, padding_of, strict=True)])
 
 
 def _disagreements(finished: pd.DataFrame, history: np.ndarray, correct: np.ndarray) -> list[str]:

@@ -43,7 +43,7 @@ def results_image(merged: Merged) -> bytes:
             _add(file, name, _plain(column), ("run",))
         for i, name in enumerate(HISTORY):
             _add(file, f"history_{name}", merged.history[:, i], ("run", "epoch"), unit=_UNITS.get(name, "nat"))
-        _add(file, "correct", merged.correct.reshape(len(merged.runs), -1), ("run", "byte"))
+        _add(file, "correct", merged.correct, ("run", "byte"))
     return memory.getvalue()
 
 

@@ -27,10 +27,16 @@ Pairs = dict[str, tuple[float, float]]  # run_id: final test accuracy in [0, 1] 
 def main() -> None:
     """Train what the CSV lacks, then print the comparison."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.equivalence", description=__doc__.split("\n")[0])
-    parser.add_argument("--data-dir", default=os.environ.get("NOISY_DATA_DIR", "data"), help="folder that holds MNIST/raw (default: %(default)s)")
-    parser.add_argument("--seeds", type=int, default=10, help="runs of each trainer at each p, at least 2 (default: %(default)s)")
+    parser.add_argument(
+        "--data-dir", default=os.environ.get("NOISY_DATA_DIR", "data"), help="holds MNIST/raw (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seeds", type=int, default=10, help="runs of each trainer at each p, at least 2 (default: %(default)s)"
+    )
     parser.add_argument("--model-type", choices=MODEL_TYPES, default="mlp")
-    parser.add_argument("--out", type=Path, default=Path("results/equivalence.csv"), help="CSV of the finished pairs (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("results/equivalence.csv"), help="finished pairs (default: %(default)s)"
+    )
     arguments = parser.parse_args()
     if arguments.seeds < 2:
         parser.error(f"--seeds: {arguments.seeds}: allowed: an integer of at least 2")
@@ -43,8 +49,19 @@ def main() -> None:
 
 
 def _spec(model_type: str, p: float, repeat: int) -> RunSpec:
-    constants = {"dataset": "mnist", "activation": "relu", "seed": 1, "epochs": 3, "batch_size": 128, "learning_rate": 1e-3, "weight_decay": 0.0}
-    return RunSpec(model_type=model_type, p=p, repeat=repeat, max_train_samples=5_000, **constants)
+    return RunSpec(
+        dataset="mnist",
+        activation="relu",
+        model_type=model_type,
+        p=p,
+        repeat=repeat,
+        seed=1,
+        epochs=3,
+        batch_size=128,
+        learning_rate=1e-3,
+        weight_decay=0.0,
+        max_train_samples=5_000,
+    )
 
 
 def _train_missing(specs: list[RunSpec], data_dir: str, path: Path) -> Pairs:
@@ -56,7 +73,8 @@ def _train_missing(specs: list[RunSpec], data_dir: str, path: Path) -> Pairs:
             theirs = reference.train_and_evaluate(spec, data_dir)["test_accuracy"]
             pairs[spec.run_id] = ours, theirs
             _append(path, (spec.run_id, spec.model_type, spec.p, spec.repeat, ours, theirs))
-            print(f"{spec.model_type} p {spec.p} repeat {spec.repeat}: production {ours:.4f} reference {theirs:.4f}", flush=True)
+            run = f"{spec.model_type} p {spec.p} repeat {spec.repeat}"
+            print(f"{run}: production {ours:.4f} reference {theirs:.4f}", flush=True)
     return pairs
 
 
@@ -64,7 +82,8 @@ def _read(path: Path) -> Pairs:
     if not path.exists():
         return {}
     with path.open(newline="") as file:
-        return {row["run_id"]: (float(row["production_accuracy"]), float(row["reference_accuracy"])) for row in csv.DictReader(file)}
+        rows = list(csv.DictReader(file))
+    return {row["run_id"]: (float(row["production_accuracy"]), float(row["reference_accuracy"])) for row in rows}
 
 
 def _append(path: Path, row: tuple) -> None:
@@ -76,7 +95,8 @@ def _append(path: Path, row: tuple) -> None:
 
 def _print_comparison(model_type: str, accuracies: dict[float, np.ndarray]) -> None:
     """accuracies[p]: float64 (n, 2), column 0 production, column 1 reference."""
-    print(f"\n{model_type}, relu, batch 128, first 5,000 images of MNIST, 3 epochs; {machine()['cpu']}, 1 thread, torch {torch.__version__}")
+    print(f"\n{machine()['cpu']}, 1 thread, torch {torch.__version__}")
+    print(f"{model_type}, relu, batch 128, first 5,000 images of MNIST, 3 epochs; final test accuracy")
     print(f"{'p':>4}{'n':>4}{'production':>12}{'reference':>11}{'difference':>12}   95 % interval (Welch)   KS p-value")
     for p, pair in accuracies.items():
         ours, theirs = pair.T

@@ -39,15 +39,17 @@ class Cost(NamedTuple):
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.training", description=__doc__.split("\n")[0])
-    parser.add_argument("--data-dir", default=os.environ.get("NOISY_DATA_DIR", "data"), help="folder that holds MNIST/raw (default: %(default)s)")
-    parser.add_argument("--repeats", type=int, default=3, help="measurements of each kind; medians are shown (default: %(default)s)")
+    parser.add_argument(
+        "--data-dir", default=os.environ.get("NOISY_DATA_DIR", "data"), help="holds MNIST/raw (default: %(default)s)"
+    )
+    parser.add_argument("--repeats", type=int, default=3, help="measurements of each kind, at least 1 (default: %(default)s)")
     arguments = parser.parse_args()
     if arguments.repeats < 1:
         parser.error(f"--repeats: {arguments.repeats}: allowed: an integer of at least 1")
     torch.set_num_threads(1)
     dataset = "mnist" if data.is_staged("mnist", arguments.data_dir) else "digits"
     if dataset == "digits":
-        print(f"MNIST is not in {str(data.folder('mnist', arguments.data_dir))!r}: measured on digits, whose epoch is 1,442 images")
+        print(f"MNIST is not in {str(data.folder('mnist', arguments.data_dir))!r}: measured on digits, at most 1,442 images")
     data.stage(dataset, arguments.data_dir)
     print(f"{machine()['cpu']}, 1 thread, torch {torch.__version__}")
     print(f"{dataset}, relu, p = {P}; medians of n = {arguments.repeats} each, in alternation")
@@ -69,7 +71,7 @@ def _measure(spec: RunSpec, data_dir: str, repeats: int) -> None:
     def baseline(run: RunSpec) -> None:
         reference.train_and_evaluate(run, data_dir)
 
-    _cost(production, spec), _cost(baseline, spec)  # not counted: libraries choose and load their kernels, files enter the cache
+    _cost(production, spec), _cost(baseline, spec)  # not counted: libraries load their kernels, files enter the cache
     pairs = [(_cost(production, spec), _cost(baseline, spec)) for _ in range(repeats)]
     name = " ".join([spec.model_type, *(["-".join(map(str, spec.hidden_sizes))] if spec.hidden_sizes else [])])
     print(f"{name}, batch {spec.batch_size}, first {spec.max_train_samples:,} images, 1 epoch of {_n_steps(spec)} steps")

@@ -62,7 +62,7 @@ class Check:
         """No other keys than these."""
         for key in values:
             if key not in keys:
-                meant = difflib.get_close_matches(str(key), keys, n=1)
+                meant = difflib.get_close_matches(str(key), keys, n=1, cutoff=0.7)
                 what = f"unknown key (meant: {meant[0]}?)" if meant else "unknown key"
                 self.problem(f"{where}.{key}" if where else str(key), what, key, ", ".join(keys))
 

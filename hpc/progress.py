@@ -22,7 +22,7 @@ class Progress:
 
     def __init__(self, campaign: Campaign, submission: int, costs_s: dict[str, float]) -> None:
         self._campaign, self._prefix, self._costs_s = campaign, f"{submission:04d}-", costs_s
-        self._inodes: dict[Path, int] = {}
+        self._seen: dict[Path, tuple[int, ...]] = {}
         self._records: dict[str, np.void] = {}  # run_id -> its record: every run is counted once
         self._last = ""
         self._started_s = self._line_s = time.monotonic()
@@ -55,18 +55,21 @@ class Progress:
             print(text + self._time_left(now_s), flush=True)
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
+        """Count once more from all shards, and leave the bar as it stands."""
+        self._seen.clear()
+        self.update()
         self._bar.close()
 
     def _read_if_changed(self, path: Path) -> None:
         try:
-            inode = path.stat().st_ino  # every append renames a new file into place
-            if self._inodes.get(path) == inode:
+            stat = path.stat()
+            version = (stat.st_ino, stat.st_size, stat.st_mtime_ns)  # not the inode alone: file systems reuse them
+            if self._seen.get(path) == version:
                 return
             runs = read_shard(path).runs
         except (OSError, ShardError):
             return
-        self._inodes[path] = inode
+        self._seen[path] = version
         for record in runs:
             if self._records.setdefault(record["run_id"].decode(), record) is record:
                 spec = spec_of(record["spec"].decode())

@@ -185,7 +185,6 @@ def _run(campaign: Campaign, submission: submissions.Submission, payloads: list[
     try:
         problems = run_locally(payloads, planned.workers, planned.execution, progress.update)
     finally:
-        progress.update()
         progress.close()
         submissions.end(campaign, submission)
     for problem in problems:

@@ -142,6 +142,11 @@ def read_shard(path: Path) -> Shard:
     return Shard(path, attributes, runs[intact], history[intact], correct[intact], damaged)
 
 
+def no_runs() -> np.ndarray:
+    """The table `runs` of a shard without records, (0,): its columns and their kinds."""
+    return _arrays([])[0]
+
+
 def _open(path: Path) -> h5py.File:
     """HDF5's own locks are off: they fail on NFS and GPFS, and would stop a writer. A rename on NFS may need another look."""
     for tries_left in (2, 1, 0):

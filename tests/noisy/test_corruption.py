@@ -1,5 +1,7 @@
 """Laws of the noise. Bounds are five standard errors or a p-value of 1e-4, and the seeds are fixed: no test is a gamble."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -80,7 +82,7 @@ def test_the_other_pixels_are_untouched(p: float) -> None:
 
 def test_masks_are_nested_in_p() -> None:
     masks = [_corrupted(p) != OUTSIDE for p in (*PS, 1.0)]
-    for smaller, larger in zip(masks, masks[1:], strict=False):
+    for smaller, larger in pairwise(masks):
         assert larger[smaller].all()
         assert larger.sum() > smaller.sum()
 

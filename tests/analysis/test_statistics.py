@@ -1,0 +1,94 @@
+"""summarise, against plain Python."""
+
+import math
+import statistics
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from analysis.merge import SPEC_FIELDS
+from analysis.statistics import summarise
+from noisy.spec import RunSpec
+from tests.specs import spec
+
+
+def tables(runs: dict[RunSpec, tuple[str, float] | None]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """planned and runs, from spec -> (status, accuracy), None where there is no record."""
+    planned = pd.DataFrame([{"run_id": run.run_id, **{name: getattr(run, name) for name in SPEC_FIELDS}} for run in runs])
+    rows = [(run.run_id, found[0], found[1], 0.1) for run, found in runs.items() if found]
+    return planned, pd.DataFrame(rows, columns=["run_id", "status", "test_accuracy", "test_loss"])
+
+
+def one_row(runs: dict[RunSpec, tuple[str, float] | None]) -> pd.Series:
+    summary = summarise(*tables(runs))
+    assert len(summary) == 1
+    return summary.iloc[0]
+
+
+def test_mean_spread_and_interval_are_those_of_plain_python() -> None:
+    accuracies = [0.91, 0.95, 0.93, 0.97]
+    row = one_row({spec(repeat=i): ("ok", accuracy) for i, accuracy in enumerate(accuracies)})
+    assert row["repeats"] == 4
+    assert row["mean_test_accuracy"] == pytest.approx(statistics.mean(accuracies), abs=1e-15)
+    assert row["std_test_accuracy"] == pytest.approx(statistics.pstdev(accuracies), abs=1e-15)
+    assert row["stderr_test_accuracy"] == pytest.approx(statistics.pstdev(accuracies) / 2, abs=1e-15)
+    interval = stats.ttest_1samp(accuracies, 0).confidence_interval(0.95)
+    assert (row["ci95_low"], row["ci95_high"]) == pytest.approx((interval.low, interval.high))
+
+
+def test_one_run_has_no_interval() -> None:
+    row = one_row({spec(): ("ok", 0.9)})
+    assert (row["repeats"], row["std_test_accuracy"], row["stderr_test_accuracy"]) == (1, 0, 0)
+    assert math.isnan(row["ci95_low"]) and math.isnan(row["ci95_high"])
+
+
+def test_chance_and_diverged_runs_count_and_failed_and_missing_do_not() -> None:
+    found = [("ok", 0.9), ("chance", 0.1), ("diverged", 0.2), ("failed", math.nan), None, None]
+    row = one_row({spec(repeat=i): value for i, value in enumerate(found)})
+    assert row["mean_test_accuracy"] == pytest.approx(0.4)
+    counts = ["repeats", "missing", "failed", "chance", "diverged"]
+    assert list(row[counts]) == [3, 2, 1, 1, 1]
+
+
+def test_a_cell_without_results_is_shown() -> None:
+    row = one_row({spec(): None})
+    assert (row["repeats"], row["missing"]) == (0, 1)
+    assert math.isnan(row["mean_test_accuracy"])
+
+
+def test_cells_are_what_differs_in_more_than_the_repeat_sorted() -> None:
+    specs = [
+        spec(model_type=model, activation=activation, p=p, repeat=repeat, learning_rate=rate)
+        for rate in (0.1, 0.01)
+        for p in (0.5, 0.0)
+        for activation in ("tanh", "relu")
+        for model in ("mlp", "cnn")
+        for repeat in range(2)
+    ]
+    summary = summarise(*tables({run: ("ok", 0.5) for run in specs}))
+    assert len(summary) == 16
+    assert set(summary["repeats"]) == {2}
+    key = list(zip(summary["model_type"], summary["activation"], summary["p"], summary["learning_rate"], strict=True))
+    assert key == sorted(key)
+    assert list(summary.columns[:7]) == [
+        "model_type",
+        "activation",
+        "p",
+        "repeats",
+        "mean_test_accuracy",
+        "std_test_accuracy",
+        "stderr_test_accuracy",
+    ]
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
+    """Normal cells of 5 runs: 95 % of intervals, within three standard errors of 2,000 trials."""
+    rng = np.random.default_rng(1)
+    n_trials, n_runs = 2_000, 5
+    accuracy = rng.normal(0.9, 0.01, (n_trials, n_runs))
+    frames = {spec(repeat=j, seed=i): ("ok", accuracy[i, j]) for i in range(n_trials) for j in range(n_runs)}
+    summary = summarise(*tables(frames))
+    covered = ((summary["ci95_low"] <= 0.9) & (summary["ci95_high"] >= 0.9)).mean()
+    assert abs(covered - 0.95) < 3 * math.sqrt(0.95 * 0.05 / n_trials)

@@ -1,0 +1,32 @@
+"""Running the project's commands as a user does: as processes."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def start(module: str, *arguments: object) -> subprocess.Popen:
+    """Start `python -m module arguments`; output and errors are piped as text."""
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def run(module: str, *arguments: object) -> subprocess.CompletedProcess:
+    """Run `python -m module arguments` to its end."""
+    process = start(module, *arguments)
+    out, err = process.communicate(timeout=300)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def submit(grid: Path, output_dir: Path, data_dir: Path, *options: object) -> subprocess.CompletedProcess:
+    """Run hpc.submit locally on a campaign in `output_dir`."""
+    return run(*submit_command(grid, output_dir, data_dir), *options)
+
+
+def submit_command(grid: Path, output_dir: Path, data_dir: Path) -> tuple[object, ...]:
+    """The module and arguments of a local submit."""
+    return ("hpc.submit", "--grid", grid, "--output-dir", output_dir, "--data-dir", data_dir, "--executor", "local")

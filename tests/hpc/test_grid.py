@@ -1,0 +1,156 @@
+"""grid.yaml: what is valid is expanded, what is not is answered with every problem at once."""
+
+import itertools
+import random
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hpc import submit
+from hpc.checks import GridError
+from hpc.grid import load_grid, parse_grid
+from noisy.spec import Execution
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_defaults() -> None:
+    grid = parse_grid("{}")
+    assert grid.activations == ("relu", "tanh", "sigmoid")
+    assert grid.ps == (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
+    assert (grid.dataset, grid.seed, grid.repeats, grid.max_workers) == ("mnist", 1234, 5, None)
+    assert (str(grid.output_dir), str(grid.data_dir)) == ("results", "data")
+    assert grid.execution == Execution(cpu_threads=1, data_workers=0, use_cuda=False)
+    run = next(grid.expand())
+    assert (run.model_type, run.epochs, run.batch_size, run.hidden_sizes) == ("mlp", 5, 128, (256, 128))
+    assert (run.learning_rate, run.weight_decay, run.max_train_samples) == (0.001, 0.0, None)
+
+
+def test_the_reliable_campaign_has_2400_runs() -> None:
+    grid = load_grid(ROOT / "grid.yaml")
+    runs = list(grid.expand())
+    assert grid.n_runs == len(runs) == len({run.run_id for run in runs}) == 2400
+    assert {(r.model_type, r.hidden_sizes, r.epochs, r.batch_size) for r in runs} == {
+        ("mlp", (1024, 512, 256), 15, 512),
+        ("cnn", None, 20, 256),
+    }
+
+
+@pytest.mark.parametrize("name", ["quickstart", "mnist_small"])
+def test_the_shipped_grids_are_valid(name: str) -> None:
+    assert load_grid(ROOT / "grids" / f"{name}.yaml").n_runs > 0
+
+
+def test_every_cell_has_its_first_repeat_before_any_second() -> None:
+    runs = list(load_grid(ROOT / "grid.yaml").expand())
+    assert [run.repeat for run in runs] == sorted(run.repeat for run in runs)
+
+
+def test_any_training_parameter_may_be_an_axis() -> None:
+    grid = parse_grid(
+        """
+        dataset: digits
+        activations: [relu]
+        model_types: [mlp, cnn]
+        ps: [0, 0.5]
+        repeats: 2
+        epochs: [1, 2]
+        learning_rate: [0.1, 0.01, 0.001]
+        models:
+          mlp: {hidden_sizes: [[8], [16, 8]], epochs: 3}
+          cnn: {max_train_samples: [null, 100]}
+        """
+    )
+    runs = list(grid.expand())
+    assert grid.n_runs == len(set(runs)) == 2 * 2 * (3 * 2 + 2 * 3 * 2)
+    assert {run.hidden_sizes for run in runs if run.model_type == "mlp"} == {(8,), (16, 8)}
+    assert {run.epochs for run in runs if run.model_type == "mlp"} == {3}
+    assert {(run.epochs, run.max_train_samples) for run in runs if run.model_type == "cnn"} == set(
+        itertools.product((1, 2), (None, 100))
+    )
+
+
+def test_ids_do_not_depend_on_the_order_of_keys_and_axes_nor_on_other_values() -> None:
+    values = yaml.safe_load((ROOT / "grid.yaml").read_text())
+    ids = {run.run_id for run in parse_grid(yaml.safe_dump(values)).expand()}
+    shuffled = list(values.items())
+    random.Random(1).shuffle(shuffled)
+    reordered = {key: value[::-1] if isinstance(value, list) else value for key, value in shuffled}
+    assert {run.run_id for run in parse_grid(yaml.safe_dump(reordered, sort_keys=False)).expand()} == ids
+    extended = {**values, "ps": [*values["ps"], 1.0], "max_workers": 3, "cpu_threads_per_worker": 2, "output_dir": "x"}
+    assert {run.run_id for run in parse_grid(yaml.safe_dump(extended)).expand()} > ids
+
+
+BROKEN = {
+    "misspelt key": ("activation: [relu]", "activation: unknown key (meant: activations?): 'activation'; allowed: output_dir"),
+    "misspelt model key": ("models: {mlp: {epoch: 3}}", "models.mlp.epoch: unknown key (meant: epochs?)"),
+    "unknown model": ("models: {rnn: {}}", "models.rnn: unknown key: 'rnn'; allowed: mlp, cnn"),
+    "does not apply": ("models: {cnn: {hidden_sizes: [3]}}", "models.cnn.hidden_sizes: unknown key"),
+    "key given twice": ("seed: 1\nseed: 2", "line 2: key given twice: 'seed' (first in line 1)"),
+    "inner key given twice": ("models:\n  mlp: {epochs: 1, epochs: 2}", "line 2: key given twice: 'epochs'"),
+    "p above 1": ("ps: [0.5, 1.5]", "ps[1]: not possible: 1.5; allowed: a number from 0 to 1"),
+    "p below 0": ("ps: [-0.1]", "ps[0]: not possible: -0.1"),
+    "p not a number": ("ps: [.nan]", "ps[0]: not possible: nan"),
+    "value listed twice": ("ps: [0, 0.5, 0.0]", "ps[2]: listed twice: 0.0; allowed: each value once"),
+    "text number": ("learning_rate: 1e-3", "allowed: a number above 0 (YAML reads 1e-3 as text: write 0.001)"),
+    "small text number": ("learning_rate: 2e-7", "write 2.0e-07"),
+    "off": ("activations: [relu, off]", "activations[1]: not possible: False; allowed: one of relu, tanh, sigmoid"),
+    "unknown activation": ("activations: [selu]", "activations[0]: not possible: 'selu'; allowed: one of relu"),
+    "unknown dataset": ("dataset: cifar10", "'cifar10'; allowed: one of mnist, fashion_mnist, kmnist, digits"),
+    "scalar for an axis": ("ps: 0.5", "ps: not a list of values: 0.5; allowed: a list with at least one value"),
+    "empty axis": ("activations: []", "activations: not a list of values: []"),
+    "no repeats": ("repeats: 0", "repeats: not possible: 0; allowed: an integer from 1"),
+    "fractional integer": ("epochs: 2.5", "epochs: not possible: 2.5; allowed: an integer from 1"),
+    "true for a number": ("batch_size: true", "batch_size: not possible: True"),
+    "text for true": ("use_cuda: 'yes'", "use_cuda: not possible: 'yes'; allowed: true or false"),
+    "null": ("seed: null", "seed: not possible: None; allowed: an integer from 0 to 2**63 - 1"),
+    "negative seed": ("seed: -1", "seed: not possible: -1"),
+    "layer of no units": ("hidden_sizes: [[8], [0]]", "hidden_sizes[1]: not possible: [0]"),
+    "more samples than there are": ("dataset: digits\nmax_train_samples: 60000", "60000; allowed: null or an integer from 1 to 1442 (the size"),
+    "models not a mapping": ("models: [mlp]", "models: not a mapping: ['mlp']; allowed: key: value pairs with"),
+    "slurm not a mapping": ("slurm: gpu", "slurm: not a mapping: 'gpu'"),
+    "slurm option that is no name": ("slurm: {'a b; rm -rf': 1}", "slurm: not an option's name: 'a b; rm -rf'"),
+    "too many runs": ("repeats: 1000000000", "the grid: 21,000,000,000 runs; allowed: at most 10,000,000"),
+    "not YAML": ("ps: [0.1", "line 2, column 1: not YAML"),
+    "tabs": ("models:\n\tmlp: {}", "line 2, column 1: not YAML"),
+    "not a mapping": ("- relu", "the file: not a mapping"),
+    "empty": ("", "the file: not a mapping"),
+    "code": ("seed: !!python/object/apply:os.system ['touch owned']", "line 1, column 7: not YAML"),
+    "nested without end": ("[" * 10_000, "the file: not YAML"),
+    "impossible date": ("seed: 2024-13-45", "the file: not YAML"),
+    "output_dir empty": ("output_dir: ''", "output_dir: not possible: ''; allowed: text that is not empty"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text, answer", BROKEN.values(), ids=BROKEN)
+def test_a_broken_grid_is_answered(text: str, answer: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "grid.yaml"
+    path.write_text(text + "\n")
+    with pytest.raises(SystemExit) as stop:
+        submit.main(["--grid", str(path), "--output-dir", str(tmp_path / "out"), "--yes"])
+    printed = capsys.readouterr()
+    assert stop.value.code == 2
+    assert printed.out == ""
+    assert printed.err.splitlines()[0] == f"error: --grid {path}: 1 problem"
+    assert answer in printed.err.splitlines()[1]
+    assert [found.name for found in tmp_path.iterdir()] == ["grid.yaml"]
+
+
+def test_all_problems_are_answered_at_once() -> None:
+    one_line = [text for text, _ in BROKEN.values() if text.count("\n") == 0 and ": " in text and "not YAML" not in _]
+    keys = {}
+    for text in one_line:
+        keys.setdefault(text.split(":")[0], text)
+    with pytest.raises(GridError) as answer:
+        parse_grid("\n".join(text for key, text in keys.items() if text != "repeats: 1000000000"))
+    assert len(answer.value.problems) == len(keys) > 12
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe\x00"])
+def test_a_file_that_cannot_be_read_is_answered(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "grid.yaml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(GridError, match=r"cannot be read: No such file|byte 0: not UTF-8 text"):
+        load_grid(path)

@@ -1,0 +1,70 @@
+"""kill -9 of the whole local executor at random moments: every run once, none lost, the same CSV in the end.
+
+KILL_ROUNDS=10 python -m pytest tests/hpc/test_killed.py
+"""
+
+import os
+import random
+import time
+from pathlib import Path
+
+import pandas as pd
+
+from hpc.grid import load_grid
+from hpc.state import recorded
+from jobs.campaign import Campaign
+from tests import commands
+
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "3"))
+VOLATILE = ["wall_s", "cpu_s", "peak_mem_mb", "finished_at_s", "host", "shard"]  # times, hosts, places
+GRID = """
+dataset: digits
+activations: [relu, sigmoid]
+ps: [0.0, 0.5, 0.9]
+repeats: 8
+epochs: 3
+hidden_sizes: [[32], [256, 128]]
+max_workers: 2
+"""
+
+
+def table(campaign: Path) -> str:
+    """The per-run CSV without times and hosts."""
+    reported = commands.run("analysis.report", "--output-dir", campaign)
+    assert reported.returncode == 0, reported.stderr
+    return pd.read_csv(campaign / "results_per_run.csv").drop(columns=VOLATILE).to_csv(index=False)
+
+
+def kill_during_work(command: tuple[object, ...], campaign: Path, n_more: int, moment_s: float) -> int:
+    """Start a submit; kill it without warning some time after `n_more` more runs are done. Returns how many are done then."""
+    n_before = len(recorded(Campaign(campaign)).done)
+    process = commands.start(*command)
+    while process.poll() is None and len(recorded(Campaign(campaign)).done) < n_before + n_more:
+        time.sleep(0.01)
+    time.sleep(moment_s)
+    process.kill()
+    process.communicate()
+    return len(recorded(Campaign(campaign)).done)
+
+
+def test_a_campaign_survives_kill_9(tmp_path: Path, digits_dir: Path) -> None:
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(GRID)
+    undisturbed, killed = tmp_path / "undisturbed", tmp_path / "killed"
+    assert commands.submit(grid, undisturbed, digits_dir).returncode == 0
+    n_runs = load_grid(grid).n_runs
+
+    chance, n_done = random.Random(ROUNDS), [0]
+    for _ in range(ROUNDS):
+        command = commands.submit_command(grid, killed, digits_dir)
+        n_more = chance.randint(0, n_runs // (ROUNDS + 1))
+        n_done.append(kill_during_work(command, killed, n_more, moment_s=chance.uniform(0, 0.5)))
+    assert n_done == sorted(n_done), "a run that was done is lost"
+    assert 0 < n_done[-1] < n_runs, "no kill was in the middle"
+    last = commands.submit(grid, killed, digits_dir)
+    assert last.returncode == 0, last.stderr
+    print(f"done after each of {ROUNDS} kills: {n_done[1:]} of {n_runs}")
+
+    assert len(recorded(Campaign(killed)).done) == n_runs
+    assert table(killed) == table(undisturbed)
+    assert commands.submit(grid, killed, digits_dir).stdout.startswith(f"Nothing to submit: {n_runs} of {n_runs}")

@@ -1,0 +1,74 @@
+"""Plan and estimate: every run once, classes kept apart, published costs as published."""
+
+from dataclasses import replace
+
+import pytest
+
+from hpc.estimate import Range, estimate
+from hpc.grid import parse_grid
+from hpc.plan import TASK_MAX_S, TASK_MIN_S, plan
+from noisy.models import build_model
+from noisy.spec import Execution, RunSpec
+from tests.specs import spec
+
+MLP = RunSpec("mnist", "relu", "mlp", 0.1, 0, 0, 15, 512, 0.001, 0, (1024, 512, 256))
+CNN = RunSpec("mnist", "relu", "cnn", 0.1, 0, 0, 20, 256, 0.001, 0)
+RELIABLE = list(
+    parse_grid(
+        "{model_types: [mlp, cnn], models: {mlp: {hidden_sizes: [1024, 512, 256], epochs: 15}, cnn: {epochs: 20}}}"
+    ).expand()
+)
+
+
+def test_published_costs_are_met() -> None:
+    assert estimate(MLP).cpu_s == pytest.approx(Range(60, 180))
+    assert estimate(MLP).mem_mb == Range(300, 800)
+    assert estimate(CNN).cpu_s == pytest.approx(Range(120, 360))
+    assert estimate(CNN).mem_mb == Range(500, 1200)
+
+
+def test_costs_are_linear_in_epochs_and_samples() -> None:
+    for run in (MLP, CNN):
+        whole = estimate(run).cpu_s
+        assert estimate(replace(run, epochs=run.epochs * 3)).cpu_s == pytest.approx(whole.scaled(3))
+        assert estimate(replace(run, max_train_samples=6000)).cpu_s == pytest.approx(whole.scaled(0.1))
+
+
+def test_costs_follow_the_size_of_the_network() -> None:
+    large = estimate(replace(MLP, hidden_sizes=(8192, 8192)))
+    n_parameters = sum(p.numel() for p in build_model(spec(hidden_sizes=(8192, 8192)), 10).parameters())
+    assert large.mem_mb.low > n_parameters * 16 / 1e6
+    assert estimate(replace(MLP, hidden_sizes=(256, 128))).cpu_s.low < estimate(MLP).cpu_s.low < large.cpu_s.low
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7, 80, 10_000])
+def test_every_run_is_in_one_task(workers: int) -> None:
+    planned = plan(RELIABLE, workers, Execution())
+    runs = [run for task in planned.tasks for run in task.runs]
+    assert len(runs) == len(RELIABLE)
+    assert set(runs) == set(RELIABLE)
+    assert planned.n_runs == len(RELIABLE)
+    assert planned.workers <= min(workers, len(planned.tasks))
+
+
+def test_a_task_holds_one_class_and_the_longest_start_first() -> None:
+    planned = plan(RELIABLE, 2, Execution())
+    assert all(len({run.model_type for run in task.runs}) == 1 for task in planned.tasks)
+    models = [task.runs[0].model_type for task in planned.tasks]
+    assert models == sorted(models)  # cnn before mlp
+
+
+def test_tasks_are_neither_short_nor_long() -> None:
+    planned = plan(RELIABLE, 2, Execution())
+    lengths_s = [task.cost.cpu_s.middle for task in planned.tasks]
+    assert TASK_MIN_S < min(lengths_s) < max(lengths_s) < 1.5 * TASK_MAX_S
+    tiny = plan([spec(repeat=i) for i in range(20)], 2, Execution())
+    assert len(tiny.tasks) == 1  # starting a second worker would cost more than it saves
+
+
+def test_costs_add_up() -> None:
+    planned = plan(RELIABLE, 4, Execution())
+    assert planned.cpu_s.low == pytest.approx(sum(estimate(run).cpu_s.low for run in RELIABLE))
+    assert planned.wall_s.high == pytest.approx(planned.cpu_s.high / 4)
+    assert planned.mem_mb == Range(4 * 500, 4 * 1200)
+    assert plan([CNN], 4, Execution(cpu_threads=2)).wall_s == pytest.approx(Range(60, 180))

@@ -1,0 +1,206 @@
+"""hpc.submit, as a user runs it: what is missing is done, what is done is left alone, what fails stops nothing else."""
+
+import json
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from jobs.campaign import Campaign
+from jobs.shard import read_shard
+from tests import commands
+from tests.commands import submit
+
+GRID = """
+dataset: digits
+activations: [relu, tanh]
+ps: [0.0, 0.5]
+repeats: 2
+epochs: 1
+hidden_sizes: [16]
+max_workers: 2
+"""
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Path:
+    path = tmp_path / "grid.yaml"
+    path.write_text(GRID)
+    return path
+
+
+def run_ids(output_dir: Path, status: str = "ok") -> list[str]:
+    shards = [read_shard(path) for path in Campaign(output_dir).shard_paths()]
+    return [row["run_id"].decode() for shard in shards for row in shard.runs if row["status"].decode() == status]
+
+
+def workers() -> set[str]:
+    """Process ids of all workers on this machine."""
+    found = set()
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            continue
+        if b"jobs.task" in command and state != "Z":
+            found.add(pid)
+    return found
+
+
+def test_a_campaign_from_nothing_to_nothing_missing(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+    out = tmp_path / "campaign"
+
+    dry = submit(grid, out, digits_dir, "--dry-run")
+    assert dry.returncode == 0, dry.stderr
+    assert re.search(r"runs +8 to run; of the grid's 8, 0 are done\n", dry.stdout)
+    assert re.search(r"CPU time +\S+ CPU hours expected \(\S+ to \S+\)\n", dry.stdout)
+    assert re.search(r"memory +\S+ GB at most", dry.stdout)
+    assert not out.exists(), "a dry run wrote"
+
+    limited = submit(grid, out, digits_dir, "--limit", 3)
+    assert limited.returncode == 0, limited.stderr
+    assert "3 of 3 runs done, 0 failed." in limited.stdout
+    assert len(run_ids(out)) == 3
+
+    rest = submit(grid, out, digits_dir)
+    assert "5 to run; of the grid's 8, 3 are done" in rest.stdout
+    assert len(run_ids(out)) == len(set(run_ids(out))) == 8
+
+    again = submit(grid, out, digits_dir)
+    assert again.returncode == 0
+    assert again.stdout.startswith("Nothing to submit: 8 of 8 runs done.")
+    assert len(os.listdir(out / "submissions")) == 2
+
+    grid.write_text(GRID.replace("[0.0, 0.5]", "[0.0, 0.25, 0.5]"))
+    extended = submit(grid, out, digits_dir)
+    assert "The grid changed: 4 runs more, 0 no longer in it" in extended.stdout
+    assert "4 of 4 runs done" in extended.stdout
+    assert len(run_ids(out)) == len(set(run_ids(out))) == 12
+    assert (out / "grid.yaml").read_text() == grid.read_text()
+
+
+def test_a_run_that_raises_stops_no_other(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+    text = GRID.replace("hidden_sizes: [16]", f"hidden_sizes: [[16], [{2**31 - 1}]]")  # 6.7 TB of weights
+    grid.write_text(text.replace("[0.0, 0.5]", "[0.5]").replace("[relu, tanh]", "[relu]"))
+    done = submit(grid, tmp_path / "campaign", digits_dir)
+    assert done.returncode == 1
+    assert "2 of 4 runs done, 2 failed." in done.stdout
+    assert "The same command tries again" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert len(run_ids(tmp_path / "campaign")) == 2
+    assert len(run_ids(tmp_path / "campaign", "failed")) == 2
+
+
+def test_a_killed_worker_is_followed_by_another_attempt(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+    out = tmp_path / "campaign"
+    others = workers()
+    process = commands.start(*commands.submit_command(grid, out, digits_dir))
+    killed = wait_for(lambda: workers() - others)
+    os.kill(int(killed.pop()), signal.SIGKILL)
+    stdout, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "8 of 8 runs done" in stdout
+    assert len(set(run_ids(out))) == 8
+    assert any(path.name.split("-")[2] == "1" for path in Campaign(out).shard_paths())  # attempt 1
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_keeps_what_is_done_and_leaves_nobody_behind(
+    grid: Path, tmp_path: Path, digits_dir: Path, how: signal.Signals
+) -> None:
+    out = tmp_path / "campaign"
+    grid.write_text(GRID.replace("epochs: 1", "epochs: 100"))
+    others = workers()
+    process = commands.start(*commands.submit_command(grid, out, digits_dir))
+    wait_for(lambda: out.exists() and run_ids(out))
+    process.send_signal(how)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert stderr.splitlines()[-1].startswith("Interrupted. What is done is kept")
+    assert "Traceback" not in stderr
+    assert workers() <= others
+    assert json.loads((out / "submissions/0001/submission.json").read_text())["ended"]
+    dry = submit(grid, out, digits_dir, "--dry-run")
+    assert f"{8 - len(run_ids(out))} to run; of the grid's 8, {len(run_ids(out))} are done" in dry.stdout
+
+
+def test_what_another_submit_is_at_work_on_is_left_to_it(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+    out = tmp_path / "campaign"
+    grid.write_text(GRID.replace("epochs: 1", "epochs: 100"))
+    first = commands.start(*commands.submit_command(grid, out, digits_dir))
+    wait_for(lambda: out.exists() and run_ids(out))
+    second = submit(grid, out, digits_dir)
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=30)
+    assert second.returncode == 0
+    assert re.search(rf"\d runs left to submission 0001, still at work \(process {first.pid} on ", second.stdout)
+    assert "Nothing to submit" in second.stdout
+    assert os.listdir(out / "submissions") == ["0001"]
+
+
+def test_two_submits_at_once_do_every_run_once(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+    out = tmp_path / "campaign"
+    both = [commands.start(*commands.submit_command(grid, out, digits_dir)) for _ in range(2)]
+    for process in both:
+        _, stderr = process.communicate(timeout=120)
+        assert process.returncode == 0, stderr
+    assert len(run_ids(out)) == len(set(run_ids(out))) == 8
+    assert sorted(os.listdir(out / "submissions")) == ["0001"]
+
+
+def test_one_gpu_is_not_shared_by_local_workers(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+    grid.write_text(GRID + "use_cuda: true\n")
+    refused = submit(grid, tmp_path / "campaign", digits_dir)
+    assert refused.returncode == 2
+    assert refused.stderr == "error: max_workers: 2 with use_cuda: true; allowed: 1, since local workers share one GPU\n"
+    assert not (tmp_path / "campaign").exists()
+
+
+def test_an_output_dir_that_is_a_file_is_refused(grid: Path, digits_dir: Path) -> None:
+    refused = submit(grid, grid, digits_dir)
+    assert refused.returncode == 2
+    assert refused.stderr.startswith(f"error: {grid}")
+    assert "Traceback" not in refused.stderr
+
+
+def test_missing_data_are_refused_before_anything_is_written(grid: Path, tmp_path: Path) -> None:
+    nowhere = tmp_path / "file"
+    nowhere.write_text("")
+    refused = submit(grid, tmp_path / "campaign", nowhere)
+    assert refused.returncode == 2
+    assert "dataset digits: not in" in refused.stderr
+    assert "--data-dir" in refused.stderr
+    assert not (tmp_path / "campaign").exists()
+
+
+@pytest.mark.parametrize("options", [["--limit", "0"], ["--limit", "x"], ["--executor", "pbs"], ["--frobnicate"]])
+def test_wrong_options_are_refused(grid: Path, tmp_path: Path, digits_dir: Path, options: list[str]) -> None:
+    refused = submit(grid, tmp_path / "campaign", digits_dir, *options)
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[-1].startswith("python -m hpc.submit: error:")
+
+
+def test_an_edited_manifest_is_noticed_and_written_anew(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+    out = tmp_path / "campaign"
+    submit(grid, out, digits_dir, "--limit", 1)
+    manifest = out / "manifest.jsonl"
+    whole = manifest.read_text()
+    manifest.write_text(whole.replace('"p":0.5', '"p":0.9'))
+    again = submit(grid, out, digits_dir, "--limit", 1)
+    assert again.returncode == 0
+    assert re.search(r"warning: .*manifest.jsonl: line \d+: the record was changed", again.stderr)
+    assert manifest.read_text().splitlines()[1:] == whole.splitlines()[1:]
+
+
+def wait_for(condition):
+    """The value of `condition()` once it is true."""
+    deadline_s = time.monotonic() + 60
+    while time.monotonic() < deadline_s:
+        if found := condition():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it did not happen within a minute")
