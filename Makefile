@@ -19,6 +19,8 @@ test: lint
 
 lint: setup
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/mypy
 
 bench: setup
 	$(BIN)/python -m benchmarks.training

@@ -14,7 +14,6 @@ _COLOURS = (
     "#E69F00",
     "#56B4E9",
 )  # Okabe and Ito: told apart by colour-blind readers
-_STYLE = {"markersize": 4, "capsize": 2.5, "linewidth": 1.3, "elinewidth": 1}
 
 
 def plot_accuracy(ax: Axes, summary: pd.DataFrame, runs: pd.DataFrame, n_classes: int) -> Axes:
@@ -32,7 +31,18 @@ def plot_accuracy(ax: Axes, summary: pd.DataFrame, runs: pd.DataFrame, n_classes
         colour = _COLOURS[i % len(_COLOURS)]
         label = ", ".join(f"{name} {value}" for name, value in zip(settings, values, strict=True))
         half = cells["mean_test_accuracy"] - cells["ci95_low"]
-        ax.errorbar(cells["p"], cells["mean_test_accuracy"], yerr=half, fmt="o-", color=colour, label=label or None, **_STYLE)
+        ax.errorbar(
+            cells["p"],
+            cells["mean_test_accuracy"],
+            yerr=half,
+            fmt="o-",
+            color=colour,
+            label=label or None,
+            markersize=4,
+            capsize=2.5,
+            linewidth=1.3,
+            elinewidth=1,
+        )
         members = runs if not settings else runs.merge(cells[settings].drop_duplicates(), on=settings)
         odd = members["status"] != "ok"
         ax.plot(members["p"][~odd], members["test_accuracy"][~odd], ".", color=colour, alpha=0.3, markersize=3, zorder=1)

@@ -118,7 +118,7 @@ def _records(shards: list[Shard]) -> pd.DataFrame:
 
 
 def _table(runs: np.ndarray, origin: dict[str, Any], shard: str) -> pd.DataFrame:
-    columns = {name: runs[name] for name in runs.dtype.names if name not in ("spec", "crc32")}
+    columns = {name: runs[name] for name in runs.dtype.names or () if name not in ("spec", "crc32")}
     decoded = {
         name: np.char.decode(column, "utf-8") if column.dtype.kind == "S" else column for name, column in columns.items()
     }

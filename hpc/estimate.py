@@ -67,7 +67,7 @@ def multiply_adds(run: RunSpec) -> int:
 def n_weights(run: RunSpec) -> int:
     """Weights of the network, without biases."""
     if run.model_type == "mlp":
-        sizes = (IMAGE_SIZE_PX**2, *run.hidden_sizes, 10)
+        sizes = (IMAGE_SIZE_PX**2, *(run.hidden_sizes or ()), 10)
         return sum(n_in * n_out for n_in, n_out in itertools.pairwise(sizes))
     return 32 * 9 + 64 * 32 * 9 + _CNN_LINEAR_WEIGHTS
 

@@ -1,5 +1,6 @@
 """Running a plan on this machine: a bounded pool of fresh worker processes."""
 
+import math
 import os
 import subprocess
 import sys
@@ -38,7 +39,7 @@ def local_capacity(wanted: int | None, execution: Execution, mem_mb: float) -> C
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     by_cores = max(1, cores // (execution.cpu_threads + execution.data_workers))
     available_mb = _available_memory_mb()
-    by_memory = max(1, int(available_mb // mem_mb)) if available_mb else by_cores
+    by_memory = max(1, int(available_mb // mem_mb))
     workers = min(by_cores, by_memory)
     if wanted is None or wanted <= workers:
         return Capacity(wanted or workers)
@@ -56,7 +57,8 @@ def run_locally(tasks: Sequence[ArrayTask], workers: int, execution: Execution, 
     A worker that is killed (by the kernel for its memory, say) is followed by another attempt of its task, which does what
     is missing. Workers end with this process, also when it is killed. `observe` is called several times a second.
     """
-    waiting, running, problems = deque(tasks), {}, []
+    waiting, problems = deque(tasks), list[str]()
+    running: dict[subprocess.Popen, ArrayTask] = {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -113,9 +115,9 @@ def _stop(workers: list[subprocess.Popen]) -> None:
             worker.wait()
 
 
-def _available_memory_mb() -> float | None:
+def _available_memory_mb() -> float:
     try:
         with open("/proc/meminfo") as lines:
             return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration):
-        return None
+        return math.inf  # no Linux: left to the user

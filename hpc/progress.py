@@ -27,7 +27,8 @@ class Progress:
         self._last = ""
         self._started_s = self._line_s = time.monotonic()
         layout = "{percentage:3.0f}% |{bar}| {desc} [{elapsed}, {remaining} left]"
-        self._bar = tqdm(total=sum(costs_s.values()), bar_format=layout, file=sys.stderr, disable=not sys.stderr.isatty())
+        shown = {"desc": self._text(), "bar_format": layout, "file": sys.stderr, "disable": not sys.stderr.isatty()}
+        self._bar = tqdm(total=sum(costs_s.values()), **shown)
 
     @property
     def n_failed(self) -> int:
@@ -44,21 +45,23 @@ class Progress:
         before = len(self._records)
         for path in self._campaign.shard_paths(self._prefix):
             self._read_if_changed(path)
-        text = f"{self.n_done} of {len(self._costs_s)} runs done, {self.n_failed} failed{self._last}"
-        self._bar.set_description_str(text, refresh=False)
+        self._bar.set_description_str(self._text(), refresh=False)
         self._bar.n = sum(self._costs_s.get(run_id, 0) for run_id in self._records)
         self._bar.refresh()
         now_s = time.monotonic()
         complete = len(self._records) == len(self._costs_s) > before
         if self._bar.disable and (complete or now_s - self._line_s >= _LINE_EVERY_S):
             self._line_s = now_s
-            print(text + self._time_left(now_s), flush=True)
+            print(self._text() + self._time_left(now_s), flush=True)
 
     def close(self) -> None:
         """Count once more from all shards, and leave the bar as it stands."""
         self._seen.clear()
         self.update()
         self._bar.close()
+
+    def _text(self) -> str:
+        return f"{self.n_done} of {len(self._costs_s)} runs done, {self.n_failed} failed{self._last}"
 
     def _read_if_changed(self, path: Path) -> None:
         try:
@@ -71,7 +74,9 @@ class Progress:
             return
         self._seen[path] = version
         for record in runs:
-            if self._records.setdefault(record["run_id"].decode(), record) is record:
+            known = self._records.get(record["run_id"].decode())
+            if known is None or (known["status"] == b"failed" and record["status"] != b"failed"):
+                self._records[record["run_id"].decode()] = record
                 spec = spec_of(record["spec"].decode())
                 outcome = "failed" if record["status"] == b"failed" else f"accuracy {record['test_accuracy']:.4f}"
                 self._last = f"; last: {spec.model_type} {spec.activation} p={spec.p:g} {outcome}"

@@ -32,7 +32,7 @@ class Process:
     host: str
     boot_id: str
     pid: int
-    start_ticks: int
+    start_ticks: int | None
 
     @classmethod
     def current(cls) -> "Process":

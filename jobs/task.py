@@ -71,22 +71,25 @@ def execute(run: RunSpec, data: Data, task: Task) -> Record:
     """Train one run; whatever it raises becomes a record of its failure, and the traceback goes to the log."""
     from noisy.training import train  # here, not above: who submits a task must not load torch
 
-    identity = {"run_id": run.run_id, "spec": run.canonical_json()}
+    run_id, text = run.run_id, run.canonical_json()
     try:
         result = train(run, data, task.execution)
     except Exception as error:
         traceback.print_exc()
-        return Record(**identity, status="failed", message=f"{type(error).__name__}: {error}"[:_MESSAGE_LIMIT])
+        return Record(run_id, text, status="failed", message=f"{type(error).__name__}: {error}"[:_MESSAGE_LIMIT])
     last = np.flatnonzero(~np.isnan(result.test_accuracy))[-1]  # of a diverged run: the epoch in which it did
     return Record(
-        **identity,
-        status=result.status,
+        run_id,
+        text,
+        result.status,
         test_accuracy=result.n_correct / result.n_test,
         test_loss=result.test_loss[last],
         n_correct=result.n_correct,
         n_test=result.n_test,
         n_parameters=result.n_parameters,
-        **result.usage._asdict(),
+        wall_s=result.usage.wall_s,
+        cpu_s=result.usage.cpu_s,
+        peak_mem_mb=result.usage.peak_mem_mb,
         history=np.stack([result.train_loss, result.test_loss, result.test_accuracy]),
         correct=result.correct,
     )

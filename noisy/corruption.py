@@ -19,4 +19,4 @@ def corrupt(images: np.ndarray, p: float, generator: np.random.Generator) -> Non
         return
     u = generator.random(images.shape, dtype=np.float32)
     threshold = np.float32(p)
-    np.copyto(images, u / threshold, where=u < threshold)
+    np.divide(u, threshold, out=images, where=u < threshold)

@@ -46,7 +46,7 @@ class Data:
         """16 hexadecimal digits of the SHA-256 of all images and labels: equal data, equal digest."""
         sha256 = hashlib.sha256()
         for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
-            sha256.update(np.ascontiguousarray(array))
+            sha256.update(np.ascontiguousarray(array).data)
         return sha256.hexdigest()[:16]
 
 

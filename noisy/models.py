@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -20,7 +21,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 
 def mlp(spec: RunSpec, n_classes: int) -> nn.Sequential:
     """Flatten, then linear + activation for each hidden size, then linear to the classes."""
-    sizes = (IMAGE_SIZE_PX**2, *spec.hidden_sizes)
+    sizes = (IMAGE_SIZE_PX**2, *(spec.hidden_sizes or ()))
     hidden = [
         layer for n_in, n_out in itertools.pairwise(sizes) for layer in (nn.Linear(n_in, n_out), ACTIVATIONS[spec.activation]())
     ]
@@ -61,7 +62,7 @@ def build_model(spec: RunSpec, n_classes: int) -> nn.Sequential:
     for layer in model:
         if isinstance(layer, nn.Linear | nn.Conv2d):
             bound = 1 / math.sqrt(layer.weight[0].numel())
-            for parameter in (layer.weight, layer.bias):
-                uniform = torch.from_numpy(generator.random(tuple(parameter.shape), dtype="float32"))
+            for parameter in layer.parameters():  # weight, then bias
+                uniform = torch.from_numpy(generator.random(tuple(parameter.shape), dtype=np.float32))
                 parameter.data.copy_(uniform.mul_(2 * bound).sub_(bound))
     return model

@@ -45,7 +45,7 @@ def _is_int(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return (_is_int(value) or isinstance(value, float | np.floating)) and math.isfinite(value)
+    return (_is_int(value) and abs(value) < 2**63) or (isinstance(value, float | np.floating) and math.isfinite(value))
 
 
 def _one_of(names: tuple[str, ...]) -> Allowed:
@@ -121,14 +121,14 @@ class RunSpec:
     def __post_init__(self) -> None:
         if self.model_type == "mlp" and self.hidden_sizes is None:
             object.__setattr__(self, "hidden_sizes", DEFAULT_HIDDEN_SIZES)
-        if self.model_type != "mlp" and self.hidden_sizes is not None:
-            raise ValueError(f"hidden_sizes: {self.hidden_sizes!r}: applies to mlp only, not to {self.model_type!r}")
         for name, allowed in ALLOWED.items():
             value = getattr(self, name)
             if not (value is None and name == "hidden_sizes") and not allowed.holds(value):
                 raise ValueError(f"{name}: {value!r}: allowed: {allowed.text}")
             if name in _CASTS:
                 object.__setattr__(self, name, _CASTS[name](value))
+        if self.model_type != "mlp" and self.hidden_sizes is not None:
+            raise ValueError(f"hidden_sizes: {self.hidden_sizes!r}: applies to mlp only, not to {self.model_type!r}")
 
     def canonical_json(self) -> str:
         """The identity as text: sorted keys, no spaces, fields at their default left out."""

@@ -37,17 +37,17 @@ def run_ids(output_dir: Path, status: str = "ok") -> list[str]:
     return [row["run_id"].decode() for shard in shards for row in shard.runs if row["status"].decode() == status]
 
 
-def workers() -> set[str]:
-    """Process ids of all workers on this machine."""
+def workers(output_dir: Path) -> set[int]:
+    """Process ids of the workers of a campaign."""
     found = set()
     for pid in filter(str.isdigit, os.listdir("/proc")):
         try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
             state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         except OSError:
             continue
-        if b"jobs.task" in command and state != "Z":
-            found.add(pid)
+        if "jobs.task" in command and str(output_dir) in command and state != "Z":
+            found.add(int(pid))
     return found
 
 
@@ -97,10 +97,8 @@ def test_a_run_that_raises_stops_no_other(grid: Path, tmp_path: Path, digits_dir
 
 def test_a_killed_worker_is_followed_by_another_attempt(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     out = tmp_path / "campaign"
-    others = workers()
     process = commands.start(*commands.submit_command(grid, out, digits_dir))
-    killed = wait_for(lambda: workers() - others)
-    os.kill(int(killed.pop()), signal.SIGKILL)
+    os.kill(wait_for(lambda: workers(out)).pop(), signal.SIGKILL)
     stdout, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "8 of 8 runs done" in stdout
@@ -114,7 +112,6 @@ def test_an_interrupt_keeps_what_is_done_and_leaves_nobody_behind(
 ) -> None:
     out = tmp_path / "campaign"
     grid.write_text(GRID.replace("epochs: 1", "epochs: 100"))
-    others = workers()
     process = commands.start(*commands.submit_command(grid, out, digits_dir))
     wait_for(lambda: out.exists() and run_ids(out))
     process.send_signal(how)
@@ -122,7 +119,7 @@ def test_an_interrupt_keeps_what_is_done_and_leaves_nobody_behind(
     assert process.returncode == 130
     assert stderr.splitlines()[-1].startswith("Interrupted. What is done is kept")
     assert "Traceback" not in stderr
-    assert workers() <= others
+    assert workers(out) == set()
     assert json.loads((out / "submissions/0001/submission.json").read_text())["ended"]
     dry = submit(grid, out, digits_dir, "--dry-run")
     assert f"{8 - len(run_ids(out))} to run; of the grid's 8, {len(run_ids(out))} are done" in dry.stdout
