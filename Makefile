@@ -11,7 +11,7 @@ PIP = $(if $(shell command -v uv),VIRTUAL_ENV=$(VENV) uv pip,$(BIN)/python -m pi
 .PHONY: quickstart test setup lint bench clean
 
 quickstart: setup
-	$(BIN)/python -m hpc.submit --grid grids/quickstart.yaml --yes
+	$(BIN)/python -m hpc.submit --grid grids/quickstart.yaml --executor local --yes
 	$(BIN)/python -m analysis.report --output-dir results/quickstart
 
 test: lint
