@@ -38,15 +38,16 @@ def plot_accuracy(ax: Axes, summary: pd.DataFrame, runs: pd.DataFrame, n_classes
             fmt="o-",
             color=colour,
             label=label or None,
-            markersize=4,
+            markersize=4.5,
+            markerfacecolor="white",
             capsize=2.5,
             linewidth=1.3,
             elinewidth=1,
         )
         members = runs if not settings else runs.merge(cells[settings].drop_duplicates(), on=settings)
         odd = members["status"] != "ok"
-        ax.plot(members["p"][~odd], members["test_accuracy"][~odd], ".", color=colour, alpha=0.3, markersize=3, zorder=1)
-        ax.plot(members["p"][odd], members["test_accuracy"][odd], "x", color=colour, alpha=0.6, markersize=4, zorder=1)
+        ax.plot(members["p"][~odd], members["test_accuracy"][~odd], ".", color=colour, alpha=0.5, markersize=3, zorder=3)
+        ax.plot(members["p"][odd], members["test_accuracy"][odd], "x", color="black", markersize=4, zorder=3)
     if settings:
         ax.legend(frameon=False, fontsize="small")
     ax.set_xlabel("$p$, pixels replaced in training")

@@ -5,6 +5,7 @@ Exit status: 0 all well, also while runs are missing; 1 runs failed or something
 
 import argparse
 import io
+import os
 import sys
 from pathlib import Path
 
@@ -34,6 +35,8 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(report(Campaign(arguments.output_dir or newest_campaign(_RESULTS)), arguments.to))
     except ManifestError as error:
         message = str(error)
+    except BrokenPipeError:  # whoever read the output has gone: nobody is left to be told
+        os._exit(1)
     except OSError as error:
         message = f"{error.filename or arguments.output_dir}: {error.strerror or error}; write elsewhere with --to DIR"
     print(f"error: {message}", file=sys.stderr)

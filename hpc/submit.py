@@ -45,6 +45,8 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(_refuse(f"--grid {arguments.grid}: {_count(len(error.problems), 'problem')}", error.problems))
     except (Refused, DataError, ManifestError) as error:
         sys.exit(_refuse(str(error)))
+    except BrokenPipeError:  # whoever read the output has gone: nobody is left to be told
+        os._exit(1)
     except OSError as error:
         sys.exit(
             _refuse(f"{error.filename or 'output_dir'}: {error.strerror or error}; make room, or choose another output_dir")
