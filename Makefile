@@ -8,7 +8,7 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 PIP = $(if $(shell command -v uv),VIRTUAL_ENV=$(VENV) uv pip,$(BIN)/python -m pip)
 
-.PHONY: quickstart test setup lint bench clean
+.PHONY: quickstart test test-slurm setup lint bench clean
 
 quickstart: setup
 	$(BIN)/python -m hpc.submit --grid grids/quickstart.yaml --executor local --yes
@@ -16,6 +16,11 @@ quickstart: setup
 
 test: lint
 	$(BIN)/python -m pytest
+
+test-slurm: setup
+	@echo "This installs Debian's slurmctld slurmd slurm-client slurmdbd munge mariadb-server, as root,"
+	@echo "and starts a Slurm of 4 nodes on this machine (tests/slurm/start); it is stopped at the end."
+	$(BIN)/python -m pytest tests/slurm --numprocesses=0 --durations=15
 
 lint: setup
 	$(BIN)/ruff check .

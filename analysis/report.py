@@ -17,10 +17,8 @@ from analysis.statistics import summarise
 from analysis.store import results_image
 from jobs.campaign import Campaign
 from jobs.files import publish
-from jobs.manifest import ManifestError, read_header
+from jobs.manifest import ManifestError, newest_campaign
 from noisy.spec import DATASETS
-
-_RESULTS = Path("results")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -32,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--to", type=Path, help="write here instead, where the campaign may not be written to")
     arguments = parser.parse_args(argv)
     try:
-        sys.exit(report(Campaign(arguments.output_dir or newest_campaign(_RESULTS)), arguments.to))
+        sys.exit(report(Campaign(arguments.output_dir or newest_campaign(Path("results"))), arguments.to))
     except ManifestError as error:
         message = str(error)
     except BrokenPipeError:  # whoever read the output has gone: nobody is left to be told
@@ -41,20 +39,6 @@ def main(argv: list[str] | None = None) -> None:
         message = f"{error.filename or arguments.output_dir}: {error.strerror or error}; write elsewhere with --to DIR"
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
-
-
-def newest_campaign(results: Path) -> Path:
-    """The campaign made last, by its manifest, in `results` or at most two folders below.
-
-    Raises:
-        ManifestError: there is none.
-    """
-    manifests = [path for pattern in ("", "*/", "*/*/") for path in results.glob(pattern + "manifest.jsonl")]
-    if not manifests:
-        raise ManifestError(
-            f"{results}: no campaign here; name its folder with --output-dir, or make one with python -m hpc.submit --grid GRID"
-        )
-    return max(manifests, key=lambda path: read_header(path).created).parent
 
 
 def report(campaign: Campaign, to: Path | None = None) -> int:

@@ -1,123 +1,169 @@
-"""Running a plan on this machine: a bounded pool of fresh worker processes."""
+"""Acts of submitting: claimed, recorded, and asked whether they still run.
 
-import math
+A submission's folder is written whole under a hidden name and renamed to its number: the claim and its content appear
+at once, and of two submits at the same moment one fails and looks again.
+"""
+
+import errno
+import itertools
+import json
 import os
-import subprocess
-import sys
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+import platform
+import secrets
+import shutil
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timezone
 from pathlib import Path
 
 from jobs.campaign import Campaign
-from jobs.provenance import PROJECT_ROOT
+from jobs.files import publish, sync_folder
+from jobs.manifest import ManifestError, Task, read_task_run_ids
 from jobs.task import ArrayTask
-from noisy.spec import Execution
 
-MAX_ATTEMPTS = 3  # of a task whose worker is killed
-_POLL_S = 0.25
-_STOP_S = 5  # between asking a worker to end and killing it
+
+class SubmissionTaken(Exception):
+    """Another submit claimed the number first; plan again, with its runs in view."""
 
 
 @dataclass(frozen=True)
-class Capacity:
-    """Workers that this machine bears, and why not more: `reason` is empty if as many as were wanted."""
+class Process:
+    """The process that runs a local submission. boot_id, start_ticks: tell it from a later one of the same pid."""
 
+    host: str
+    boot_id: str
+    pid: int
+    start_ticks: int | None
+
+    @classmethod
+    def current(cls) -> "Process":
+        """This process."""
+        return cls(platform.node(), _boot_id(), os.getpid(), _start_ticks(os.getpid()))
+
+    def is_alive(self) -> bool | None:
+        """Whether it still runs; None if that cannot be known from this host."""
+        if self.boot_id != _boot_id():
+            return None if self.host != platform.node() else False
+        return _start_ticks(self.pid) == self.start_ticks
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What `submission.json` says. Times are ISO 8601, UTC; ended is None until the submission is known to have ended."""
+
+    number: int
+    campaign: str
+    created: str
+    executor: str
+    n_tasks: int
+    n_runs: int
     workers: int
-    reason: str = ""
+    process: Process
+    ended: str | None = None
+
+    def is_active(self) -> bool | None:
+        """Whether its runs may still be executed; None if that cannot be known."""
+        return False if self.ended else self.process.is_alive()
 
 
-def local_capacity(wanted: int | None, execution: Execution, mem_mb: float) -> Capacity:
-    """How many workers of `mem_mb` each fit here.
+def now() -> str:
+    """The time as it is written into files."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
-    Args:
-        wanted: max_workers of the grid; None: as many as fit.
-        execution: gives the cores of one worker.
-        mem_mb: peak memory of the largest run.
+
+def numbers(campaign: Campaign) -> list[int]:
+    """The submissions there are, in order."""
+    if not campaign.submissions.is_dir():
+        return []
+    return sorted(int(folder.name) for folder in campaign.submissions.iterdir() if folder.name.isdigit())
+
+
+def next_number(campaign: Campaign) -> int:
+    """The number that a new submission has to claim."""
+    return max(numbers(campaign), default=0) + 1
+
+
+def local(number: int, campaign: str, n_tasks: int, n_runs: int, workers: int) -> Submission:
+    """The record of a submission that this process is about to run."""
+    return Submission(number, campaign, now(), "local", n_tasks, n_runs, workers, Process.current())
+
+
+def read(campaign: Campaign, number: int) -> Submission:
+    """One submission's record.
+
+    Raises:
+        ManifestError: it cannot be read.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    by_cores = max(1, cores // (execution.cpu_threads + execution.data_workers))
-    available_mb = _available_memory_mb()
-    by_memory = max(1, int(available_mb // mem_mb))
-    workers = min(by_cores, by_memory)
-    if wanted is None or wanted <= workers:
-        return Capacity(wanted or workers)
-    limit = (
-        f"{cores} cores"
-        if by_cores <= by_memory
-        else f"{available_mb / 1000:.1f} GB of free memory at {mem_mb / 1000:.1f} GB a worker"
-    )
-    return Capacity(workers, f"max_workers is {wanted}; {limit} bear {workers}")
+    path = campaign.submission(number) / "submission.json"
+    try:
+        fields = json.loads(path.read_bytes())
+        return Submission(**{**fields, "process": Process(**fields["process"])})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ManifestError(f"{path}: not the record of a submission ({error}); if it has ended, remove its folder") from error
 
 
-def run_locally(tasks: Sequence[ArrayTask], workers: int, execution: Execution, observe: Callable[[], None]) -> list[str]:
-    """Execute all tasks, at most `workers` at a time, and return what went wrong, a line a task.
+def active(campaign: Campaign) -> dict[Submission, set[str]]:
+    """The submissions that are or may be still at work, and the run_ids of each."""
+    submissions = (read(campaign, number) for number in numbers(campaign))
+    return {
+        submission: {run_id for task in read_task_run_ids(campaign.tasks(submission.number)) for run_id in task}
+        for submission in submissions
+        if submission.is_active() is not False
+    }
 
-    A worker that is killed (by the kernel for its memory, say) is followed by another attempt of its task, which does what
-    is missing. Workers end with this process, also when it is killed. `observe` is called several times a second.
+
+def claim(campaign: Campaign, submission: Submission, tasks: list[Task]) -> list[ArrayTask]:
+    """Publish a submission with its tasks; whoever executes them needs no more than the returned payloads.
+
+    Raises:
+        SubmissionTaken: another process was first.
+        OSError: it cannot be written.
     """
-    waiting, problems = deque(tasks), list[str]()
-    running: dict[subprocess.Popen, ArrayTask] = {}
+    lines = [task.line() for task in tasks]
+    hidden = campaign.submissions / f".{submission.number:04d}.{secrets.token_hex(4)}"
+    (hidden / "logs").mkdir(parents=True)
     try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                task = waiting.popleft()
-                running[_start(task, execution)] = task
-            time.sleep(_POLL_S)
-            for worker in [worker for worker in running if worker.poll() is not None]:
-                task = running.pop(worker)
-                killed = worker.returncode < 0
-                if killed and task.attempt + 1 < MAX_ATTEMPTS:
-                    waiting.appendleft(replace(task, attempt=task.attempt + 1))
-                elif worker.returncode:
-                    how = (
-                        f"was killed by signal {-worker.returncode} in {MAX_ATTEMPTS} attempts"
-                        if killed
-                        else f"ended with status {worker.returncode}"
-                    )
-                    problems.append(f"task {task.index} {how}: see {_log_path(task)}")
-            observe()
-    finally:
-        _stop(list(running))
-    return problems
+        publish(hidden / "tasks.jsonl", lines)
+        publish(hidden / "submission.json", _json(submission))
+        os.rename(hidden, campaign.submission(submission.number))
+    except OSError as error:
+        shutil.rmtree(hidden)
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise SubmissionTaken(f"submission {submission.number:04d} was claimed by another submit") from error
+        raise
+    sync_folder(campaign.submissions)
+    offsets = itertools.accumulate(map(len, lines[:-1]), initial=0)
+    return [
+        ArrayTask(str(campaign.folder.resolve()), submission.number, task.index, offset)
+        for task, offset in zip(tasks, offsets, strict=True)
+    ]
 
 
-def _start(task: ArrayTask, execution: Execution) -> subprocess.Popen:
-    place = [task.campaign_dir, str(task.submission), str(task.index), str(task.offset_bytes)]
-    command = [sys.executable, "-m", "jobs.task", *place, "--attempt", str(task.attempt), "--lifeline"]
-    threads = {name: str(execution.cpu_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    with open(_log_path(task), "ab") as log:
-        return subprocess.Popen(
-            command,
-            cwd=PROJECT_ROOT,
-            env={**os.environ, **threads, "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.PIPE,  # held open as long as this process lives: see jobs.task --lifeline
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which then ends its workers in order
-        )
+def end(campaign: Campaign, submission: Submission) -> None:
+    """Record that nothing of the submission runs any more."""
+    publish(campaign.submission(submission.number) / "submission.json", _json(replace(submission, ended=now())))
 
 
-def _log_path(task: ArrayTask) -> str:
-    return str(Campaign(Path(task.campaign_dir)).log(task.submission, task.index))
+def _json(submission: Submission) -> bytes:
+    return json.dumps(asdict(submission), indent=1).encode() + b"\n"
 
 
-def _stop(workers: list[subprocess.Popen]) -> None:
-    for worker in workers:
-        worker.terminate()
-    deadline_s = time.monotonic() + _STOP_S
-    for worker in workers:
-        try:
-            worker.wait(max(0.1, deadline_s - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()
-
-
-def _available_memory_mb() -> float:
+def _boot_id() -> str:
     try:
-        with open("/proc/meminfo") as lines:
-            return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):
-        return math.inf  # no Linux: left to the user
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return platform.node()  # no Linux: a host is taken for one boot
+
+
+def _start_ticks(pid: int) -> int | None:
+    """Start of a process in clock ticks since boot (proc(5), field 22); None if it is gone or a zombie, 0 without /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if fields[0] in "ZX" else int(fields[19])
+    except FileNotFoundError:
+        if Path("/proc/self").exists():
+            return None
+    try:
+        os.kill(pid, 0)
+        return 0
+    except OSError:
+        return None

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+from hpc.display import duration
 from jobs.campaign import Campaign
 from jobs.manifest import spec_of
 from jobs.shard import ShardError, read_shard
@@ -87,10 +88,3 @@ class Progress:
             return ""
         left_s = (sum(self._costs_s.values()) - done_s) * (now_s - self._started_s) / done_s
         return f"; {duration(left_s)} left" if left_s > 0 else ""
-
-
-def duration(seconds: float) -> str:
-    """A time in words: `45 s`, `12 min`, `3.4 h`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"

@@ -1,4 +1,4 @@
-"""Acts of submitting: claimed, recorded, and asked whether they still run.
+"""Acts of submitting: claimed, recorded, and asked which of their tasks may still be executed.
 
 A submission's folder is written whole under a hidden name and renamed to its number: the claim and its content appear
 at once, and of two submits at the same moment one fails and looks again.
@@ -8,16 +8,18 @@ import errno
 import itertools
 import json
 import os
-import platform
 import secrets
 import shutil
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
-from pathlib import Path
 
+from hpc.cluster import Queued
+from hpc.plan import PlannedArray, Resources
+from hpc.process import Process
 from jobs.campaign import Campaign
 from jobs.files import publish, sync_folder
-from jobs.manifest import ManifestError, Task, read_task_run_ids
+from jobs.manifest import ManifestError, Task
 from jobs.task import ArrayTask
 
 
@@ -26,29 +28,23 @@ class SubmissionTaken(Exception):
 
 
 @dataclass(frozen=True)
-class Process:
-    """The process that runs a local submission. boot_id, start_ticks: tell it from a later one of the same pid."""
+class Array:
+    """A job array of a submission: its tasks are first_task, first_task + 1, ...; job_id is None until Slurm has given one."""
 
-    host: str
-    boot_id: str
-    pid: int
-    start_ticks: int | None
-
-    @classmethod
-    def current(cls) -> "Process":
-        """This process."""
-        return cls(platform.node(), _boot_id(), os.getpid(), _start_ticks(os.getpid()))
-
-    def is_alive(self) -> bool | None:
-        """Whether it still runs; None if that cannot be known from this host."""
-        if self.boot_id != _boot_id():
-            return None if self.host != platform.node() else False
-        return _start_ticks(self.pid) == self.start_ticks
+    name: str
+    first_task: int
+    n_tasks: int
+    parallel: int
+    resources: Resources
+    job_id: str | None = None
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What `submission.json` says. Times are ISO 8601, UTC; ended is None until the submission is known to have ended."""
+    """What `submission.json` says. Times are ISO 8601, UTC; ended is None until nothing of it is executed any more.
+
+    process: that which submits (Slurm) or executes (local) it. arrays: none, if it is executed locally.
+    """
 
     number: int
     campaign: str
@@ -58,11 +54,8 @@ class Submission:
     n_runs: int
     workers: int
     process: Process
+    arrays: tuple[Array, ...] = ()
     ended: str | None = None
-
-    def is_active(self) -> bool | None:
-        """Whether its runs may still be executed; None if that cannot be known."""
-        return False if self.ended else self.process.is_alive()
 
 
 def now() -> str:
@@ -74,7 +67,7 @@ def numbers(campaign: Campaign) -> list[int]:
     """The submissions there are, in order."""
     if not campaign.submissions.is_dir():
         return []
-    return sorted(int(folder.name) for folder in campaign.submissions.iterdir() if folder.name.isdigit())
+    return sorted(int(folder.name) for folder in campaign.submissions.iterdir() if folder.name.isdecimal())
 
 
 def next_number(campaign: Campaign) -> int:
@@ -83,8 +76,18 @@ def next_number(campaign: Campaign) -> int:
 
 
 def local(number: int, campaign: str, n_tasks: int, n_runs: int, workers: int) -> Submission:
-    """The record of a submission that this process is about to run."""
+    """The record of a submission that this process is about to execute."""
     return Submission(number, campaign, now(), "local", n_tasks, n_runs, workers, Process.current())
+
+
+def slurm(number: int, campaign: str, n_runs: int, workers: int, planned: tuple[PlannedArray, ...]) -> Submission:
+    """The record of a submission that this process is about to hand to Slurm. An array's name tells it from all others."""
+    named = tuple(
+        Array(f"{campaign}-{number:04d}-{i:02d}", array.first_task, array.n_tasks, array.parallel, array.resources)
+        for i, array in enumerate(planned)
+    )
+    n_tasks = sum(array.n_tasks for array in planned)
+    return Submission(number, campaign, now(), "slurm", n_tasks, n_runs, workers, Process.current(), named)
 
 
 def read(campaign: Campaign, number: int) -> Submission:
@@ -96,19 +99,24 @@ def read(campaign: Campaign, number: int) -> Submission:
     path = campaign.submission(number) / "submission.json"
     try:
         fields = json.loads(path.read_bytes())
-        return Submission(**{**fields, "process": Process(**fields["process"])})
+        arrays = tuple(Array(**{**array, "resources": Resources(**array["resources"])}) for array in fields["arrays"])
+        return Submission(**{**fields, "process": Process(**fields["process"]), "arrays": arrays})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ManifestError(f"{path}: not the record of a submission ({error}); if it has ended, remove its folder") from error
 
 
-def active(campaign: Campaign) -> dict[Submission, set[str]]:
-    """The submissions that are or may be still at work, and the run_ids of each."""
-    submissions = (read(campaign, number) for number in numbers(campaign))
-    return {
-        submission: {run_id for task in read_task_run_ids(campaign.tasks(submission.number)) for run_id in task}
-        for submission in submissions
-        if submission.is_active() is not False
-    }
+def read_all(campaign: Campaign) -> list[Submission]:
+    """All submissions, in order.
+
+    Raises:
+        ManifestError: one cannot be read.
+    """
+    return [read(campaign, number) for number in numbers(campaign)]
+
+
+def write(campaign: Campaign, submission: Submission) -> None:
+    """Replace the record of a submission."""
+    publish(campaign.submission(submission.number) / "submission.json", _json(submission))
 
 
 def claim(campaign: Campaign, submission: Submission, tasks: list[Task]) -> list[ArrayTask]:
@@ -132,38 +140,47 @@ def claim(campaign: Campaign, submission: Submission, tasks: list[Task]) -> list
         raise
     sync_folder(campaign.submissions)
     offsets = itertools.accumulate(map(len, lines[:-1]), initial=0)
-    return [
-        ArrayTask(str(campaign.folder.resolve()), submission.number, task.index, offset)
-        for task, offset in zip(tasks, offsets, strict=True)
-    ]
+    place = str(campaign.folder.resolve())
+    return [ArrayTask(place, submission.number, task.index, offset) for task, offset in zip(tasks, offsets, strict=True)]
 
 
 def end(campaign: Campaign, submission: Submission) -> None:
-    """Record that nothing of the submission runs any more."""
-    publish(campaign.submission(submission.number) / "submission.json", _json(replace(submission, ended=now())))
+    """Record that nothing of the submission is executed any more."""
+    write(campaign, replace(submission, ended=now()))
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Tasks of a submission that may still be executed: index -> what the queue says of it (None: executed locally, or about
+    to be submitted). is_known is False if the process that could tell cannot be seen from this host."""
+
+    tasks: dict[int, Queued | None]
+    is_known: bool = True
+
+
+def activity(submission: Submission, queue: Callable[[], list[Queued]]) -> Activity:
+    """What of a submission may still be executed.
+
+    Args:
+        queue: asks Slurm for the user's queue; called only if it matters.
+
+    Raises:
+        SchedulerError: Slurm does not answer.
+    """
+    if submission.ended:
+        return Activity({})
+    alive = submission.process.is_alive()
+    if submission.executor == "local":
+        return Activity(dict.fromkeys(range(submission.n_tasks)) if alive is not False else {}, alive is not None)
+    by_name = {array.name: array for array in submission.arrays}
+    tasks: dict[int, Queued | None] = {
+        by_name[element.name].first_task + (element.index or 0): element for element in queue() if element.name in by_name
+    }
+    for array in submission.arrays:
+        if array.job_id is None and alive is not False:  # its sbatch may be about to come
+            tasks = {**dict.fromkeys(range(array.first_task, array.first_task + array.n_tasks)), **tasks}
+    return Activity(tasks, alive is not None or all(array.job_id for array in submission.arrays))
 
 
 def _json(submission: Submission) -> bytes:
     return json.dumps(asdict(submission), indent=1).encode() + b"\n"
-
-
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        return platform.node()  # no Linux: a host is taken for one boot
-
-
-def _start_ticks(pid: int) -> int | None:
-    """Start of a process in clock ticks since boot (proc(5), field 22); None if it is gone or a zombie, 0 without /proc."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return None if fields[0] in "ZX" else int(fields[19])
-    except FileNotFoundError:
-        if Path("/proc/self").exists():
-            return None
-    try:
-        os.kill(pid, 0)
-        return 0
-    except OSError:
-        return None

@@ -1,6 +1,7 @@
 """python -m hpc.submit --grid grid.yaml: plan what is missing of a campaign, show its cost, run it.
 
-Exit status: 0 all runs done; 1 some failed or are missing; 2 the input is wrong; 130 interrupted.
+Exit status: 0 all well; 1 some runs failed or are missing; 2 the input is wrong; 3 Slurm cannot be reached or refuses;
+130 interrupted.
 """
 
 import argparse
@@ -8,43 +9,62 @@ import os
 import shutil
 import signal
 import sys
+import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from hpc import submissions
+from hpc import cluster, display, outcomes, slurm, submissions
 from hpc.checks import GridError
+from hpc.cluster import SchedulerError
 from hpc.estimate import estimate
-from hpc.executor import local_capacity, run_locally
 from hpc.grid import Grid, load_grid
-from hpc.plan import Plan, plan
+from hpc.local import local_capacity, run_locally
+from hpc.plan import Plan, arrays, plan
 from hpc.prepare import prepare
-from hpc.progress import Progress, duration
+from hpc.progress import Progress
 from hpc.state import State, state
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError, Task, spec_of
 from jobs.provenance import code_commit
 from jobs.task import ArrayTask
 from noisy.data import DataError, is_staged
-from noisy.spec import RunSpec, run_id_of
+from noisy.spec import run_id_of
 
 DATA_DIR_VARIABLE = "NOISY_DATA_DIR"
-_ASK_ABOVE_CPU_H = 10
+_SLURM_WORKERS = 80  # where the grid names no max_workers
+_FEED_EVERY_S = 30
 
 
 class Refused(Exception):
     """The command cannot do what was asked; the message says why and what to do."""
 
 
+@dataclass(frozen=True)
+class Request:
+    """What a command line asks for: a grid, where its campaign and its data are, and the options."""
+
+    grid: Grid
+    campaign: Campaign
+    data_dir: Path
+    runs: dict[str, str]  # run_id -> canonical JSON
+    options: argparse.Namespace
+    sbatch: dict[str, str | int | float | bool]
+
+
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
-    arguments = _arguments(argv)
+    options = _options(argv)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
-        sys.exit(submit(arguments))
+        sys.exit(submit(options))
     except GridError as error:
-        sys.exit(_refuse(f"--grid {arguments.grid}: {_count(len(error.problems), 'problem')}", error.problems))
+        sys.exit(_refuse(f"--grid {options.grid}: {display.count(len(error.problems), 'problem')}", error.problems))
     except (Refused, DataError, ManifestError) as error:
         sys.exit(_refuse(str(error)))
+    except SchedulerError as error:
+        _refuse(f"{error}; what was submitted before is recorded, and the same command carries on")
+        sys.exit(3)
     except BrokenPipeError:  # whoever read the output has gone: nobody is left to be told
         os._exit(1)
     except OSError as error:
@@ -56,57 +76,46 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(130)
 
 
-def submit(arguments: argparse.Namespace) -> int:
+def submit(options: argparse.Namespace) -> int:
     """Plan and run; returns the exit status."""
-    grid = load_grid(arguments.grid)
-    _check_executor(arguments.executor, grid)
-    campaign = Campaign(arguments.output_dir or grid.output_dir)
-    data_dir = Path(arguments.data_dir or os.environ.get(DATA_DIR_VARIABLE) or grid.data_dir).resolve()
-    runs = {run_id_of(text): text for text in (run.canonical_json() for run in grid.expand())}
-    if arguments.dry_run:
-        return _dry_run(campaign, grid, runs, data_dir, arguments)
-    header = prepare(campaign, grid, runs, data_dir)
-    while True:
-        number = submissions.next_number(campaign)  # before the state is read: a claim made since then makes ours fail
-        found = state(campaign, runs, arguments.abandon)
-        if not found.missing:
-            return _nothing_missing(campaign, found, len(runs))
-        planned = _plan(found, runs, grid, arguments.limit)
-        _show(planned, found, campaign, len(runs))
-        _consent(planned, arguments.yes)
-        tasks = [
-            Task(index, header.campaign, code_commit(), str(data_dir), grid.execution, task.runs)
-            for index, task in enumerate(planned.tasks)
-        ]
-        submission = submissions.local(number, header.campaign, len(tasks), planned.n_runs, planned.workers)
-        try:
-            payloads = submissions.claim(campaign, submission, tasks)
-        except submissions.SubmissionTaken:
-            continue
-        return _run(campaign, submission, payloads, planned)
-
-
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m hpc.submit", description="Plan the missing runs of a grid, show their cost, and run them."
+    grid = load_grid(options.grid)
+    request = Request(
+        grid,
+        Campaign(options.output_dir or grid.output_dir),
+        Path(options.data_dir or os.environ.get(DATA_DIR_VARIABLE) or grid.data_dir).resolve(),
+        {run_id_of(text): text for text in (run.canonical_json() for run in grid.expand())},
+        options,
+        {**grid.slurm, **dict(options.sbatch)},
     )
-    parser.add_argument("--grid", type=Path, required=True, help="the grid file, such as grids/quickstart.yaml")
-    parser.add_argument(
+    on_slurm = options.executor == "slurm" or (options.executor == "auto" and shutil.which("sbatch") is not None)
+    if on_slurm:
+        return _on_slurm(request)
+    if grid.execution.use_cuda and (grid.max_workers or 1) > 1:
+        raise Refused(f"max_workers: {grid.max_workers} with use_cuda: true; allowed: 1, since local workers share one GPU")
+    return _on_this_machine(request)
+
+
+def _options(argv: list[str] | None) -> argparse.Namespace:
+    about = "Plan the missing runs of a grid, show their cost, and run them."
+    parser = argparse.ArgumentParser(prog="python -m hpc.submit", description=about)
+    add = parser.add_argument
+    add("--grid", type=Path, required=True, help="the grid file, such as grids/quickstart.yaml")
+    add(
         "--executor",
         choices=("auto", "slurm", "local"),
         default="auto",
         help="auto: slurm where there is an sbatch, else local",
     )
-    parser.add_argument("--output-dir", type=Path, help="instead of the grid's output_dir")
-    parser.add_argument(
-        "--data-dir", type=Path, help=f"instead of the grid's data_dir (also: the environment variable {DATA_DIR_VARIABLE})"
-    )
-    parser.add_argument("--dry-run", action="store_true", help="print runs, tasks, CPU hours, memory, wall time; write nothing")
-    parser.add_argument("--limit", type=_positive, metavar="N", help="submit N of the missing runs")
-    parser.add_argument(
-        "--abandon", type=_positive, action="append", default=[], metavar="NUMBER", help="take this submission as ended"
-    )
-    parser.add_argument("--yes", action="store_true", help="do not ask")
+    add("--output-dir", type=Path, help="instead of the grid's output_dir")
+    add("--data-dir", type=Path, help=f"instead of the grid's data_dir (also: the environment variable {DATA_DIR_VARIABLE})")
+    add("--dry-run", action="store_true", help="print runs, tasks, CPU hours, memory and wall time; write nothing")
+    add("--limit", type=_positive, metavar="N", help="submit N of the missing runs")
+    add("--retry-failed", action="store_true", help=f"also runs that failed {outcomes.MAX_TRIES} times")
+    add("--abandon", type=_positive, action="append", default=[], metavar="NUMBER", help="take this submission as ended")
+    add("--yes", action="store_true", help="do not ask")
+    add("--sbatch", type=_option, action="append", default=[], metavar="KEY=VALUE", help="an sbatch option, as in slurm:")
+    add("--test-only", action="store_true", help="ask Slurm whether it would accept the plan; submit nothing")
+    add("--keep-feeding", action="store_true", help="wait, and submit what Slurm's limits held back")
     return parser.parse_args(argv)
 
 
@@ -116,73 +125,133 @@ def _positive(text: str) -> int:
     return int(text)
 
 
-def _check_executor(executor: str, grid: Grid) -> None:
-    if executor == "slurm" or (executor == "auto" and shutil.which("sbatch")):
-        raise Refused(f"--executor {executor}: Slurm is not supported yet; run on this machine with --executor local")
-    if grid.execution.use_cuda and (grid.max_workers or 1) > 1:
-        raise Refused(f"max_workers: {grid.max_workers} with use_cuda: true; allowed: 1, since local workers share one GPU")
-
-
-def _dry_run(campaign: Campaign, grid: Grid, runs: dict[str, str], data_dir: Path, arguments: argparse.Namespace) -> int:
-    found = state(campaign, runs, arguments.abandon)
-    if not found.missing:
-        return _nothing_missing(campaign, found, len(runs))
-    _show(_plan(found, runs, grid, arguments.limit), found, campaign, len(runs))
-    print(f"data       {grid.dataset} {'is in' if is_staged(grid.dataset, data_dir) else 'will be put into'} {data_dir}")
-    print("Dry run: nothing was written.")
-    return 0
-
-
-def _nothing_missing(campaign: Campaign, found: State, n_runs: int) -> int:
-    _show_others(found)
-    print(f"Nothing to submit: {found.n_done} of {_count(n_runs, 'run')} done. Next: {_report_command(campaign)}")
-    return 0
-
-
-def _plan(found: State, runs: dict[str, str], grid: Grid, limit: int | None) -> Plan:
-    missing: list[RunSpec] = [spec_of(runs[run_id]) for run_id in found.missing[:limit]]
-    largest_mb = max(estimate(run).mem_mb.high for run in missing)
-    capacity = local_capacity(1 if grid.execution.use_cuda else grid.max_workers, grid.execution, largest_mb)
-    if capacity.reason:
-        print(f"note: {capacity.reason}", file=sys.stderr)
-    return plan(missing, capacity.workers, grid.execution)
-
-
-def _show(planned: Plan, found: State, campaign: Campaign, n_runs: int) -> None:
-    _show_others(found)
-    cpu_h, mem_gb, wall_s = planned.cpu_s.scaled(1 / 3600), planned.mem_mb.scaled(1 / 1000), planned.wall_s
-    cores = planned.execution.cpu_threads + planned.execution.data_workers
-    print(f"campaign   {campaign.folder}")
-    print(f"runs       {planned.n_runs} to run; of the grid's {n_runs}, {found.n_done} are done")
-    print(f"tasks      {len(planned.tasks)}, {planned.workers} at a time, {_count(cores, 'core')} each, on this machine")
-    print(f"CPU time   {_hours(cpu_h.middle)} CPU hours expected ({_hours(cpu_h.low)} to {_hours(cpu_h.high)})")
-    print(f"memory     {mem_gb.high:.1f} GB at most, all workers together")
-    print(f"wall time  {duration(wall_s.middle)} expected ({duration(wall_s.low)} to {duration(wall_s.high)})", flush=True)
-
-
-def _show_others(found: State) -> None:
-    for problem in found.unreadable:
-        print(f"warning: {problem}; its runs are not counted as done", file=sys.stderr)
-    for submission, n_left in found.at_work.items():
-        where = f"process {submission.process.pid} on {submission.process.host}"
-        unknown = f"; it cannot be seen from here: if it is gone, add --abandon {submission.number}"
-        print(
-            f"{_count(n_left, 'run')} left to submission {submission.number:04d}, still at work "
-            f"({where}{unknown if submission.is_active() is None else ''})"
+def _option(text: str) -> tuple[str, str | bool]:
+    key, _, value = text.partition("=")
+    if not key.replace("-", "").replace("_", "").isalnum():
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: allowed: KEY=VALUE with the name of an sbatch option, such as partition=cpu"
         )
+    return key, value or True
 
 
-def _consent(planned: Plan, yes: bool) -> None:
-    """Ask before much is spent, on a terminal; elsewhere nobody would answer."""
-    if yes or planned.cpu_s.middle / 3600 <= _ASK_ABOVE_CPU_H or not sys.stdin.isatty():
-        return
-    answer = input("Go ahead? [y/N] ").strip()
-    if answer.lower() not in ("y", "yes"):
-        raise Refused(f"not submitted (the answer was {answer!r}); --yes goes ahead without asking")
+def _on_this_machine(request: Request) -> int:
+    grid, options = request.grid, request.options
+    campaign_id = "" if options.dry_run else prepare(request.campaign, grid, request.runs, request.data_dir).campaign
+    while True:
+        number = submissions.next_number(request.campaign)  # before the state is read: a claim made since makes ours fail
+        found = _state(request)
+        missing = found.to_submit(options.retry_failed)
+        if not missing:
+            return _nothing_to_submit(request, found)
+        runs = [spec_of(request.runs[run_id]) for run_id in missing[: options.limit]]
+        wanted = 1 if grid.execution.use_cuda else grid.max_workers
+        capacity = local_capacity(wanted, grid.execution, max(estimate(run).mem_mb.high for run in runs))
+        if capacity.reason:
+            print(f"note: {capacity.reason}", file=sys.stderr)
+        planned = plan(runs, capacity.workers, grid.execution)
+        display.show_plan(planned, found, request.campaign, "on this machine")
+        if options.dry_run:
+            return _dry_run(request)
+        _consent(planned, options)
+        submission = submissions.local(number, campaign_id, len(planned.tasks), planned.n_runs, planned.workers)
+        try:
+            payloads = submissions.claim(request.campaign, submission, _tasks(request, campaign_id, planned))
+        except submissions.SubmissionTaken:
+            continue
+        return _run_locally(request.campaign, submission, payloads, planned)
 
 
-def _run(campaign: Campaign, submission: submissions.Submission, payloads: list[ArrayTask], planned: Plan) -> int:
-    costs_s = {run.run_id: task.cost.cpu_s.middle / len(task.runs) for task in planned.tasks for run in task.runs}
+def _on_slurm(request: Request) -> int:
+    grid, options = request.grid, request.options
+    asks_only = options.dry_run or options.test_only
+    campaign_id = "rehearsal" if asks_only else prepare(request.campaign, grid, request.runs, request.data_dir).campaign
+    limits = cluster.limits()
+    while True:
+        number = submissions.next_number(request.campaign)
+        found = _state(request)
+        if found.unreachable:
+            raise SchedulerError(found.unreachable)
+        missing = found.to_submit(options.retry_failed)
+        if not missing:
+            return _nothing_to_submit(request, found)
+        runs = [spec_of(request.runs[run_id]) for run_id in missing[: options.limit]]
+        planned = plan(runs, grid.max_workers or _SLURM_WORKERS, grid.execution, outcomes.retries(found.outcomes))
+        room = limits.max_submitted - len(cluster.queue())
+        held_back = max(0, len(planned.tasks) - room)
+        if room <= 0 or held_back:
+            planned = planned.first(max(room, 0))
+        if planned.tasks:
+            cut = arrays(planned, limits.max_array_size)
+            display.show_plan(planned, found, request.campaign, "on Slurm")
+            display.show_arrays(planned, cut)
+            submission = submissions.slurm(number, campaign_id, planned.n_runs, planned.workers, cut)
+            if options.test_only:
+                return _rehearse(request, submission)
+            if options.dry_run:
+                return _dry_run(request)
+            _consent(planned, options)
+            try:
+                payloads = submissions.claim(request.campaign, submission, _tasks(request, campaign_id, planned))
+            except submissions.SubmissionTaken:
+                continue
+            submission = slurm.submit_arrays(request.campaign, submission, cut, payloads, request.sbatch)
+            ids = " ".join(array.job_id or "" for array in submission.arrays)
+            print(f"submission {number:04d}: {display.count(len(planned.tasks), 'task')} submitted as {ids}")
+        if not held_back:
+            print(f"Next: python -m hpc.status --output-dir {request.campaign.folder}")
+            return 0
+        print(f"{display.count(held_back, 'task')} held back: Slurm takes {limits.max_submitted} of yours at a time.", end=" ")
+        if not options.keep_feeding:
+            print("The same command submits the rest when there is room; --keep-feeding waits for it.")
+            return 0
+        print(f"Looking again in {_FEED_EVERY_S} s.", flush=True)
+        time.sleep(_FEED_EVERY_S)
+
+
+def _state(request: Request) -> State:
+    writes = not (request.options.dry_run or request.options.test_only)
+    return state(request.campaign, request.runs, request.options.abandon, write=writes)
+
+
+def _tasks(request: Request, campaign_id: str, planned: Plan) -> list[Task]:
+    commit = code_commit()
+    return [
+        Task(index, campaign_id, commit, str(request.data_dir), request.grid.execution, task.runs)
+        for index, task in enumerate(planned.tasks)
+    ]
+
+
+def _nothing_to_submit(request: Request, found: State) -> int:
+    display.show_others(found)
+    n_runs, n_done = len(found.runs), found.count("done")
+    print(
+        f"Nothing to submit: {n_done} of {display.count(n_runs, 'run')} done. Next: {display.report_command(request.campaign)}"
+    )
+    return 1 if found.given_up else 0
+
+
+def _dry_run(request: Request) -> int:
+    verb = "is in" if is_staged(request.grid.dataset, request.data_dir) else "will be put into"
+    print(f"data       {request.grid.dataset} {verb} {request.data_dir}\nDry run: nothing was written.")
+    return 0
+
+
+def _consent(planned: Plan, options: argparse.Namespace) -> None:
+    if not display.consents(planned, options.yes):
+        raise Refused(f"not submitted: {display.count(planned.n_runs, 'run')}; --yes goes ahead without asking")
+
+
+def _rehearse(request: Request, submission: submissions.Submission) -> int:
+    accepted = True
+    for array, answer, ok in slurm.rehearse(request.campaign, submission, request.sbatch):
+        accepted &= ok
+        print(f"{'accepted' if ok else 'refused '}   {display.count(array.n_tasks, 'task')}: {answer}")
+    print("Nothing was submitted." + ("" if accepted else " Change slurm: in the grid, or add --sbatch KEY=VALUE."))
+    return 0 if accepted else 2
+
+
+def _run_locally(campaign: Campaign, submission: submissions.Submission, payloads: list[ArrayTask], planned: Plan) -> int:
+    costs_s = {run.run_id: task.per_run.cpu_s.middle for task in planned.tasks for run in task.runs}
     progress = Progress(campaign, submission.number, costs_s)
     try:
         problems = run_locally(payloads, planned.workers, planned.execution, progress.update)
@@ -194,20 +263,8 @@ def _run(campaign: Campaign, submission: submissions.Submission, payloads: list[
     done, failed, n_runs = progress.n_done, progress.n_failed, planned.n_runs
     logs = campaign.submission(submission.number) / "logs"
     hint = "" if done == n_runs else f"\nWhy: {logs}. The same command tries again what is not done."
-    print(f"{done} of {_count(n_runs, 'run')} done, {failed} failed.{hint}\nNext: {_report_command(campaign)}")
+    print(f"{done} of {display.count(n_runs, 'run')} done, {failed} failed.{hint}\nNext: {display.report_command(campaign)}")
     return 0 if done == n_runs else 1
-
-
-def _hours(hours: float) -> str:
-    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
-
-
-def _report_command(campaign: Campaign) -> str:
-    return f"python -m analysis.report --output-dir {campaign.folder}"
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" + ("" if n == 1 else "s")
 
 
 def _refuse(message: str, details: Iterable[str] = ()) -> int:

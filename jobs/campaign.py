@@ -38,6 +38,10 @@ class Campaign:
         """The task file of one submission."""
         return self.submission(number) / "tasks.jsonl"
 
+    def cancelled(self, number: int) -> Path:
+        """The run_ids, one a line, that are cancelled of one submission."""
+        return self.submission(number) / "cancelled.txt"
+
     def log(self, number: int, task: int) -> Path:
         """What a task prints."""
         return self.submission(number) / "logs" / f"{task:05d}.log"

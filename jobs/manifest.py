@@ -13,6 +13,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from jobs.campaign import Campaign
 from jobs.files import publish
 from noisy.spec import Execution, RunSpec, run_id_of
 
@@ -77,6 +78,18 @@ def read_header(path: Path) -> Header:
             return _header(path, file.readline())
     except OSError as error:
         raise ManifestError(f"{path}: cannot be read ({error.strerror}); is this a campaign's folder?") from error
+
+
+def newest_campaign(results: Path) -> Path:
+    """The folder of the campaign made last, by its manifest, in `results` or at most two folders below.
+
+    Raises:
+        ManifestError: there is none.
+    """
+    manifests = [path for pattern in ("", "*/", "*/*/") for path in results.glob(pattern + "manifest.jsonl")]
+    if not manifests:
+        raise ManifestError(f"{results}: no campaign here; name its folder with --output-dir, or make one with hpc.submit")
+    return max(manifests, key=lambda path: read_header(path).created).parent
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -155,6 +168,12 @@ def read_task_run_ids(path: Path) -> list[list[str]]:
             return [[run["run_id"] for run in json.loads(line)["runs"]] for line in file]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ManifestError(f"{path}: not a task file ({error})") from error
+
+
+def read_cancelled(campaign: Campaign, submission: int) -> set[str]:
+    """The run_ids that its user has cancelled of a submission: its tasks pass over them."""
+    path = campaign.cancelled(submission)
+    return set(path.read_text().split()) if path.exists() else set()
 
 
 _REWRITE = "submit the grid again to have it written anew (results are kept)"

@@ -1,5 +1,6 @@
 """Where a result comes from: code, machine and versions, recorded with it."""
 
+import os
 import platform
 import subprocess
 from importlib.metadata import version
@@ -20,7 +21,11 @@ def code_commit() -> str:
 def machine() -> dict[str, str]:
     """Host name, kind of CPU, and versions: where all but the host agree, results agree bit by bit."""
     packages = " ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "h5py"))
-    return {"host": platform.node(), "cpu": _cpu_model(), "versions": f"python {platform.python_version()} {packages}"}
+    return {
+        "host": os.environ.get("SLURMD_NODENAME", platform.node()),
+        "cpu": _cpu_model(),
+        "versions": f"python {platform.python_version()} {packages}",
+    }
 
 
 def _cpu_model() -> str:

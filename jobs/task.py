@@ -6,31 +6,45 @@ python -m jobs.task CAMPAIGN_DIR SUBMISSION TASK OFFSET_BYTES [--attempt N] [--l
 import argparse
 import os
 import threading
+import time
 import traceback
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jobs.campaign import Campaign, shard_prefix
-from jobs.manifest import Task, read_task
+from jobs.manifest import Task, read_cancelled, read_task
 from jobs.provenance import code_commit, machine
-from jobs.shard import FINISHED, Record, ShardError, ShardWriter, read_shard
+from jobs.shard import Record, ShardError, ShardWriter, read_shard
 from noisy.data import Data, load
 from noisy.spec import RunSpec
 
+if TYPE_CHECKING:
+    import submitit
+
+_STARTED_S = time.monotonic()
+NO_PROGRESS_STATUS = (
+    75  # exit status of a task that reached its time limit without having finished a run (sysexits.h: EX_TEMPFAIL)
+)
 _MESSAGE_LIMIT = 2000  # characters of a failure's message that are kept; the log has all of it
 
 
 @dataclass(frozen=True)
 class ArrayTask:
-    """One task, small enough to be sent anywhere: what it executes is on disk. `offset_bytes`: of its line in the task file."""
+    """One task, small enough to be sent anywhere: what it executes is on disk.
+
+    offset_bytes: of its line in the task file; attempt: counted from 0 (Slurm counts itself); time_limit_min: of its
+    scheduler, 0 if there is none.
+    """
 
     campaign_dir: str
     submission: int
     index: int
     offset_bytes: int
     attempt: int = 0
+    time_limit_min: int = 0
 
     def __call__(self) -> None:
         """Execute what is not yet done.
@@ -39,32 +53,58 @@ class ArrayTask:
             ManifestError, DataError: the task or its data set cannot be read.
             OSError: results cannot be kept (disk full, ...); what was kept before stays.
         """
-        campaign = Campaign(Path(self.campaign_dir))
-        task = read_task(campaign.tasks(self.submission), self.index, self.offset_bytes)
-        to_do = self._to_do(campaign, task)
-        print(f"task {self.index} attempt {self.attempt}: {len(to_do)} of {len(task.runs)} runs to do", flush=True)
+        task = read_task(self._campaign.tasks(self.submission), self.index, self.offset_bytes)
+        to_do, attempt = self._to_do(task), self._attempt()
+        print(f"task {self.index} attempt {attempt}: {len(to_do)} of {len(task.runs)} runs to do", flush=True)
         if not to_do:
             return
         data = load(task.runs[0].dataset, task.data_dir)
-        writer = ShardWriter(campaign.shards, self.submission, self.index, self.attempt, _attributes(task, data))
+        writer = ShardWriter(self._campaign.shards, self.submission, self.index, attempt, _attributes(task, data))
         writer.start(to_do[0].run_id)
         for number, run in enumerate(to_do, start=1):
+            if run.run_id in read_cancelled(self._campaign, self.submission):
+                print(f"{number}/{len(to_do)} {run.run_id}: cancelled", flush=True)
+                continue
             record = execute(run, data, task)
             writer.append(record, current_run=to_do[number].run_id if number < len(to_do) else "")
             print(f"{number}/{len(to_do)} {_summary(run, record)}", flush=True)
 
-    def _to_do(self, campaign: Campaign, task: Task) -> list[RunSpec]:
-        """Runs that no earlier attempt finished; last those at which one was killed: if they kill again, the rest is done."""
-        done, suspects = set(), set()
-        for path in campaign.shard_paths(shard_prefix(self.submission, self.index)):
+    def checkpoint(self) -> "submitit.helpers.DelayedSubmission":
+        """What submitit calls when Slurm warns of the time limit or of a preemption: the same task again, for what is missing.
+
+        Raises:
+            SystemExit: the time limit is near and no run was finished: another attempt would find no more time.
+        """
+        import submitit  # here, not above: only needed here
+
+        prefix = shard_prefix(self.submission, self.index, self._attempt())
+        finished = any(len(read_shard(path).runs) for path in self._campaign.shard_paths(prefix))
+        running_s = time.monotonic() - _STARTED_S
+        if not finished and running_s > 0.5 * 60 * self.time_limit_min:
+            print(f"no run was finished within the time limit of {self.time_limit_min} min: not requeued", flush=True)
+            raise SystemExit(NO_PROGRESS_STATUS)
+        print("requeued for what is missing", flush=True)
+        return submitit.helpers.DelayedSubmission(self)
+
+    @property
+    def _campaign(self) -> Campaign:
+        return Campaign(Path(self.campaign_dir))
+
+    def _attempt(self) -> int:
+        return int(os.environ.get("SLURM_RESTART_COUNT", 0)) if self.time_limit_min else self.attempt
+
+    def _to_do(self, task: Task) -> list[RunSpec]:
+        """Runs without a record of an earlier attempt; last those at which one was killed: they may kill again."""
+        recorded, suspects = set(), set()
+        for path in self._campaign.shard_paths(shard_prefix(self.submission, self.index)):
             try:
                 shard = read_shard(path)
             except ShardError as error:
                 print(f"warning: {error}; its runs are done again", flush=True)
                 continue
-            done |= {record["run_id"].decode() for record in shard.runs if record["status"].decode() in FINISHED}
+            recorded |= {run_id.decode() for run_id in shard.runs["run_id"]}
             suspects.add(shard.attributes["current_run"])
-        return sorted((run for run in task.runs if run.run_id not in done), key=lambda run: run.run_id in suspects)
+        return sorted((run for run in task.runs if run.run_id not in recorded), key=lambda run: run.run_id in suspects)
 
 
 def execute(run: RunSpec, data: Data, task: Task) -> Record:
@@ -106,7 +146,13 @@ def _attributes(task: Task, data: Data) -> dict[str, str | int]:
         print(f"warning: this code is commit {commit}, the campaign's is {task.code_commit}", flush=True)
     device = "cuda" if task.execution.use_cuda else "cpu"
     own = {"campaign": task.campaign, "code_commit": commit, "data_digest": data.digest(), "device": device}
-    return {**own, "cpu_threads": task.execution.cpu_threads, **machine()}
+    return {**own, "cpu_threads": task.execution.cpu_threads, **machine(), "job": _slurm_job()}
+
+
+def _slurm_job() -> str:
+    """`JOB_INDEX` as Slurm's commands know this process; empty where there is no Slurm."""
+    array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{index}" if array else os.environ.get("SLURM_JOB_ID", "")
 
 
 def _die_with_parent() -> None:

@@ -14,9 +14,8 @@ from matplotlib.figure import Figure
 from nbclient import NotebookClient
 
 from analysis.figures import accuracy_figure, plot_accuracy
-from analysis.report import newest_campaign
 from jobs.campaign import Campaign
-from jobs.manifest import ManifestError, read_header, write_manifest
+from jobs.manifest import ManifestError, newest_campaign, read_header, write_manifest
 from tests import commands
 from tests.records import failure, record, write_shard
 from tests.specs import spec

@@ -6,7 +6,7 @@ import pytest
 
 from hpc.estimate import Range, estimate
 from hpc.grid import parse_grid
-from hpc.plan import TASK_MAX_S, TASK_MIN_S, plan
+from hpc.plan import TASK_MAX_S, TASK_MIN_S, Retry, arrays, plan
 from noisy.models import build_model
 from noisy.spec import Execution, RunSpec
 from tests.specs import spec
@@ -60,7 +60,7 @@ def test_a_task_holds_one_class_and_the_longest_start_first() -> None:
 
 def test_tasks_are_neither_short_nor_long() -> None:
     planned = plan(RELIABLE, 2, Execution())
-    lengths_s = [task.cost.cpu_s.middle for task in planned.tasks]
+    lengths_s = [task.cpu_s.middle for task in planned.tasks]
     assert TASK_MIN_S < min(lengths_s) < max(lengths_s) < 1.5 * TASK_MAX_S
     tiny = plan([spec(repeat=i) for i in range(20)], 2, Execution())
     assert len(tiny.tasks) == 1  # starting a second worker would cost more than it saves
@@ -72,3 +72,51 @@ def test_costs_add_up() -> None:
     assert planned.wall_s.high == pytest.approx(planned.cpu_s.high / 4)
     assert planned.mem_mb == Range(4 * 500, 4 * 1200)
     assert plan([CNN], 4, Execution(cpu_threads=2)).wall_s == pytest.approx(Range(60, 180))
+
+
+# Arrays
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3, 7, 80, 500])
+@pytest.mark.parametrize("max_array_size", [2, 11, 101])
+def test_arrays_keep_to_the_limits(workers: int, max_array_size: int) -> None:
+    planned = plan(RELIABLE, workers, Execution())
+    cut = arrays(planned, max_array_size)
+    tasks = [index for array in cut for index in range(array.first_task, array.first_task + array.n_tasks)]
+    assert tasks == list(range(len(planned.tasks)))
+    assert max(array.n_tasks for array in cut) <= max_array_size  # indices from 0: the largest is below it
+    assert all(1 <= array.parallel <= array.n_tasks for array in cut)
+    at_once = [array.parallel for array in cut if array.after is None]
+    assert sum(at_once) <= workers
+    for i, array in enumerate(cut):  # one waiting array takes the place of one that ended
+        if array.after is not None:
+            assert array.after < i
+            assert array.parallel == cut[array.after].parallel == 1
+    assert len({array.after for array in cut if array.after is not None}) == sum(array.after is not None for array in cut)
+
+
+def test_workers_follow_the_cost() -> None:
+    cut = arrays(plan(RELIABLE, 60, Execution()), 10_000)
+    cost_s = {model: sum(estimate(run).cpu_s.middle for run in RELIABLE if run.model_type == model) for model in ("cnn", "mlp")}
+    shares = [array.parallel for array in cut]
+    assert sum(shares) == 60
+    assert shares[0] / shares[1] == pytest.approx(cost_s["cnn"] / cost_s["mlp"], rel=0.1)
+
+
+def test_tasks_of_an_array_are_asked_for_with_a_margin() -> None:
+    (array,) = arrays(plan([CNN] * 3, 1, Execution(cpu_threads=2, data_workers=1)), 101)
+    assert array.resources.cpus == 3
+    assert array.resources.mem_mb == 1500
+    n_runs_a_task = 3 / array.n_tasks
+    assert array.resources.time_limit_min == pytest.approx(n_runs_a_task * 360 * 1.25 / 2 / 60 + 3, abs=1)
+
+
+def test_a_run_that_was_killed_comes_alone_and_asks_for_more() -> None:
+    runs = [spec(repeat=i) for i in range(6)]
+    planned = plan(runs, 2, Execution(), {runs[2].run_id: Retry(mem_mb=4500), runs[4].run_id: Retry(time_limit_min=90)})
+    alone = {task.runs: task for task in planned.tasks if len(task.runs) == 1}
+    assert set(alone) == {(runs[2],), (runs[4],)}
+    asked = {planned.tasks[array.first_task].runs: array.resources for array in arrays(planned, 101)}
+    assert asked[(runs[2],)].mem_mb == 4500
+    assert asked[(runs[4],)].time_limit_min >= 90
+    assert sum(len(task.runs) for task in planned.tasks) == 6

@@ -10,13 +10,19 @@ from pathlib import Path
 import pytest
 
 from hpc import submissions
-from hpc.submissions import Process, SubmissionTaken
+from hpc.cluster import Queued
+from hpc.process import Process, start_ticks
+from hpc.submissions import SubmissionTaken
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError, Task, read_task
 from noisy.spec import Execution
 from tests.specs import spec
 
 TASKS = [Task(i, "c0ffee", "abc", "/data", Execution(), (spec(repeat=i), spec(repeat=i + 10))) for i in range(3)]
+
+
+def unasked() -> list[Queued]:
+    raise AssertionError("a local submission is nothing to ask Slurm about")
 
 
 @pytest.fixture
@@ -56,14 +62,14 @@ def test_of_many_claims_at_once_one_wins(campaign: Campaign) -> None:
 def test_a_submission_is_at_work_until_it_ends(campaign: Campaign) -> None:
     submission = submissions.local(1, "c0ffee", 3, 6, 2)
     submissions.claim(campaign, submission, TASKS)
-    assert submissions.active(campaign) == {submission: {run.run_id for task in TASKS for run in task.runs}}
+    assert list(submissions.activity(submission, unasked).tasks) == [0, 1, 2]
     submissions.end(campaign, submission)
-    assert submissions.active(campaign) == {}
+    assert submissions.activity(submissions.read(campaign, 1), unasked).tasks == {}
 
 
 def test_a_process_is_alive_dead_or_unknown() -> None:
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    process = dataclasses.replace(Process.current(), pid=child.pid, start_ticks=submissions._start_ticks(child.pid))
+    process = dataclasses.replace(Process.current(), pid=child.pid, start_ticks=start_ticks(child.pid))
     assert process.is_alive() is True
     assert dataclasses.replace(process, start_ticks=1).is_alive() is False  # its pid was given to another
     assert dataclasses.replace(process, boot_id="another").is_alive() is False  # this host was started again
@@ -79,4 +85,4 @@ def test_an_unreadable_record_is_named(campaign: Campaign) -> None:
     submissions.claim(campaign, submissions.local(1, "c0ffee", 3, 6, 2), TASKS)
     (campaign.submission(1) / "submission.json").write_text("{}")
     with pytest.raises(ManifestError, match=r"submission.json: not the record of a submission"):
-        submissions.active(campaign)
+        submissions.read_all(campaign)

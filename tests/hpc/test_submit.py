@@ -134,7 +134,7 @@ def test_what_another_submit_is_at_work_on_is_left_to_it(grid: Path, tmp_path: P
     first.send_signal(signal.SIGINT)
     first.communicate(timeout=30)
     assert second.returncode == 0
-    assert re.search(rf"\d runs left to submission 0001, still at work \(process {first.pid} on ", second.stdout)
+    assert re.search(rf"\d tasks? of submission 0001 still at work \(process {first.pid} on ", second.stdout)
     assert "Nothing to submit" in second.stdout
     assert os.listdir(out / "submissions") == ["0001"]
 

@@ -1,0 +1,123 @@
+"""Running a plan on this machine: a bounded pool of fresh worker processes."""
+
+import math
+import os
+import subprocess
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jobs.campaign import Campaign
+from jobs.provenance import PROJECT_ROOT
+from jobs.task import ArrayTask
+from noisy.spec import Execution
+
+MAX_ATTEMPTS = 3  # of a task whose worker is killed
+_POLL_S = 0.25
+_STOP_S = 5  # between asking a worker to end and killing it
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Workers that this machine bears, and why not more: `reason` is empty if as many as were wanted."""
+
+    workers: int
+    reason: str = ""
+
+
+def local_capacity(wanted: int | None, execution: Execution, mem_mb: float) -> Capacity:
+    """How many workers of `mem_mb` each fit here.
+
+    Args:
+        wanted: max_workers of the grid; None: as many as fit.
+        execution: gives the cores of one worker.
+        mem_mb: peak memory of the largest run.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    by_cores = max(1, cores // (execution.cpu_threads + execution.data_workers))
+    available_mb = _available_memory_mb()
+    by_memory = max(1, int(available_mb // mem_mb))
+    workers = min(by_cores, by_memory)
+    if wanted is None or wanted <= workers:
+        return Capacity(wanted or workers)
+    limit = (
+        f"{cores} cores"
+        if by_cores <= by_memory
+        else f"{available_mb / 1000:.1f} GB of free memory at {mem_mb / 1000:.1f} GB a worker"
+    )
+    return Capacity(workers, f"max_workers is {wanted}; {limit} bear {workers}")
+
+
+def run_locally(tasks: Sequence[ArrayTask], workers: int, execution: Execution, observe: Callable[[], None]) -> list[str]:
+    """Execute all tasks, at most `workers` at a time, and return what went wrong, a line a task.
+
+    A worker that is killed (by the kernel for its memory, say) is followed by another attempt of its task, which does what
+    is missing. Workers end with this process, also when it is killed. `observe` is called several times a second.
+    """
+    waiting, problems = deque(tasks), list[str]()
+    running: dict[subprocess.Popen, ArrayTask] = {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < workers:
+                task = waiting.popleft()
+                running[_start(task, execution)] = task
+            time.sleep(_POLL_S)
+            for worker in [worker for worker in running if worker.poll() is not None]:
+                task = running.pop(worker)
+                killed = worker.returncode < 0
+                if killed and task.attempt + 1 < MAX_ATTEMPTS:
+                    waiting.appendleft(replace(task, attempt=task.attempt + 1))
+                elif worker.returncode:
+                    how = (
+                        f"was killed by signal {-worker.returncode} in {MAX_ATTEMPTS} attempts"
+                        if killed
+                        else f"ended with status {worker.returncode}"
+                    )
+                    problems.append(f"task {task.index} {how}: see {_log_path(task)}")
+            observe()
+    finally:
+        _stop(list(running))
+    return problems
+
+
+def _start(task: ArrayTask, execution: Execution) -> subprocess.Popen:
+    place = [task.campaign_dir, str(task.submission), str(task.index), str(task.offset_bytes)]
+    command = [sys.executable, "-m", "jobs.task", *place, "--attempt", str(task.attempt), "--lifeline"]
+    threads = {name: str(execution.cpu_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    with open(_log_path(task), "ab") as log:
+        return subprocess.Popen(
+            command,
+            cwd=PROJECT_ROOT,
+            env={**os.environ, **threads, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.PIPE,  # held open as long as this process lives: see jobs.task --lifeline
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C reaches this process alone, which then ends its workers in order
+        )
+
+
+def _log_path(task: ArrayTask) -> str:
+    return str(Campaign(Path(task.campaign_dir)).log(task.submission, task.index))
+
+
+def _stop(workers: list[subprocess.Popen]) -> None:
+    for worker in workers:
+        worker.terminate()
+    deadline_s = time.monotonic() + _STOP_S
+    for worker in workers:
+        try:
+            worker.wait(max(0.1, deadline_s - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            worker.kill()
+            worker.wait()
+
+
+def _available_memory_mb() -> float:
+    try:
+        with open("/proc/meminfo") as lines:
+            return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return math.inf  # no Linux: left to the user

@@ -1,0 +1,49 @@
+"""Telling whether a process of an earlier command is still at work."""
+
+import os
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process on a host. boot_id, start_ticks: tell it from a later one of the same pid."""
+
+    host: str
+    boot_id: str
+    pid: int
+    start_ticks: int | None
+
+    @classmethod
+    def current(cls) -> "Process":
+        """This process."""
+        return cls(platform.node(), _boot_id(), os.getpid(), start_ticks(os.getpid()))
+
+    def is_alive(self) -> bool | None:
+        """Whether it still runs; None if that cannot be known from this host."""
+        if self.boot_id != _boot_id():
+            return None if self.host != platform.node() else False
+        return start_ticks(self.pid) == self.start_ticks
+
+
+def start_ticks(pid: int) -> int | None:
+    """Start of a process in clock ticks since boot (proc(5), field 22); None if it is gone or a zombie, 0 without /proc."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if fields[0] in "ZX" else int(fields[19])
+    except FileNotFoundError:
+        if Path("/proc/self").exists():
+            return None
+    try:
+        os.kill(pid, 0)
+        return 0
+    except OSError:
+        return None
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return platform.node()  # no Linux: a host is taken for one boot

@@ -1,0 +1,159 @@
+"""Whatever happens to a campaign on a real Slurm, its final CSV is that of an undisturbed one."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests import commands
+from tests.slurm.cluster import GRID, drain, n_running, path_with, records, sh, submit, submit_command, table, wait_for
+
+
+@pytest.fixture(scope="session")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("grid") / "grid.yaml"
+    path.write_text(GRID)
+    return path
+
+
+@pytest.fixture(scope="session")
+def undisturbed(grid: Path, tmp_path_factory: pytest.TempPathFactory, digits_dir: Path) -> str:
+    """The table of the same campaign, executed on this machine in peace."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    assert commands.submit(grid, folder, digits_dir).returncode == 0
+    return table(folder)
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Path:
+    return tmp_path / "campaign"
+
+
+def finish(grid: Path, campaign: Path, digits_dir: Path, n_runs: int = 24) -> None:
+    """Submit what is missing until nothing is."""
+    for _ in range(4):
+        drain()
+        if submit(grid, campaign, digits_dir).stdout.startswith(f"Nothing to submit: {n_runs} of {n_runs}"):
+            return
+    raise AssertionError("still not done")
+
+
+def test_an_undisturbed_campaign(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
+    submitted = submit(grid, campaign, digits_dir)
+    assert "7 tasks submitted as" in submitted.stdout
+    wait_for(lambda: n_running() > 0)
+    again = submit(grid, campaign, digits_dir)
+    assert "of submission 0001 still at work (Slurm)" in again.stdout
+    assert "Nothing to submit" in again.stdout
+    assert max(n_running() for _ in range(10)) <= 4  # max_workers
+    drain()
+    assert set(records(campaign).values()) == {1}
+    assert table(campaign) == undisturbed
+    status = commands.run("hpc.status", "--output-dir", campaign)
+    assert status.returncode == 0
+    assert "done            24  100.0 %" in status.stdout
+
+
+def test_a_node_goes_down(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
+    submit(grid, campaign, digits_dir)
+    wait_for(lambda: records(campaign))
+    node = sh("squeue --noheader --array --states=RUNNING --format=%N").split()[0]
+    sh(f"scontrol update nodename={node} state=down reason=test")
+    wait_for(lambda: "-1-" in " ".join(path.name for path in (campaign / "shards").iterdir()))  # another attempt
+    sh(f"scontrol update nodename={node} state=resume")
+    finish(grid, campaign, digits_dir)
+    assert table(campaign) == undisturbed
+
+
+def test_tasks_are_preempted(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
+    submit(grid, campaign, digits_dir)
+    wait_for(lambda: records(campaign))
+    sh("sbatch --partition=urgent --nodes=4 --exclusive --time=1 --output=/dev/null --wrap 'sleep 3'")
+    wait_for(lambda: "-1-" in " ".join(path.name for path in (campaign / "shards").iterdir()))  # another attempt
+    finish(grid, campaign, digits_dir)
+    assert table(campaign) == undisturbed
+
+
+def test_half_of_the_array_is_cancelled_by_hand(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
+    job = submit(grid, campaign, digits_dir).stdout.split("submitted as ")[1].split()[0]
+    wait_for(lambda: records(campaign))
+    sh(f"scancel {job}_[3-6]")
+    drain()
+    status = commands.run("hpc.status", "--output-dir", campaign)
+    assert "cancelled" in status.stdout
+    finish(grid, campaign, digits_dir)
+    assert set(records(campaign).values()) == {1}
+    assert table(campaign) == undisturbed
+
+
+def test_the_controller_is_restarted(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str, slurm: Path) -> None:
+    submit(grid, campaign, digits_dir)
+    wait_for(lambda: records(campaign))
+    os.kill(int((slurm / "slurmctld.pid").read_text()), signal.SIGKILL)
+    down = commands.run("hpc.status", "--output-dir", campaign)
+    assert down.returncode == 3
+    assert "unknown" in down.stdout
+    sh("slurmctld")
+    wait_for(lambda: "UP" in sh("scontrol ping", check=False))
+    finish(grid, campaign, digits_dir)
+    assert table(campaign) == undisturbed
+
+
+TWO_ARRAYS = GRID.replace("hidden_sizes: [32]", "hidden_sizes: [[32], [48]]")
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_the_submitting_process_is_killed_between_two_arrays(
+    campaign: Path, digits_dir: Path, tmp_path: Path, moment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At its second array: before Slurm has it, or after, when its id was never written down."""
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(TWO_ARRAYS)
+    real = sh("command -v sbatch").strip()
+    submits = f'{real} "$@"' if moment == "after" else "true"
+    second = f"echo >> {tmp_path}/calls; [ $(wc -l < {tmp_path}/calls) = 2 ]"
+    sbatch = f'if {second}; then {submits}; kill -9 $PPID; exit; fi; exec {real} "$@"'
+    with monkeypatch.context() as environment:
+        environment.setenv("PATH", path_with(tmp_path / "bin", sbatch=sbatch))
+        killed = commands.run(*submit_command(grid, campaign, digits_dir))
+    assert killed.returncode == -signal.SIGKILL
+    again = submit(grid, campaign, digits_dir)
+    assert ("Nothing to submit" in again.stdout) == (moment == "after")
+    assert len(set(sh("squeue --noheader --array --format=%F").split())) <= 2
+    finish(grid, campaign, digits_dir, n_runs=48)
+    assert set(records(campaign).values()) == {1}
+
+
+def test_two_submits_at_the_same_moment(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
+    both = [commands.start(*submit_command(grid, campaign, digits_dir)) for _ in range(2)]
+    outputs = [process.communicate(timeout=120)[0] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert sorted("Nothing to submit" in output for output in outputs) == [False, True]
+    finish(grid, campaign, digits_dir)
+    assert set(records(campaign).values()) == {1}
+    assert table(campaign) == undisturbed
+
+
+def test_tasks_over_their_time_are_requeued(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
+    """A limit that is not enough for a task: warned in time, it drops the run at hand and goes on in another attempt."""
+    submit(grid, campaign, digits_dir, "--sbatch", "time=2", "--sbatch", "signal=B:USR2@115")  # warned after some 5 s
+    wait_for(lambda: "-1-" in " ".join(path.name for path in (campaign / "shards").iterdir()))
+    finish(grid, campaign, digits_dir)
+    assert table(campaign) == undisturbed
+
+
+def test_a_zombie_does_no_harm(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str, slurm: Path) -> None:
+    """slurmd alone is killed: its tasks go on beside the copies that Slurm requeues."""
+    submit(grid, campaign, digits_dir)
+    wait_for(lambda: records(campaign))
+    node = sh("squeue --noheader --array --states=RUNNING --format=%N").split()[0]
+    os.kill(int((slurm / f"slurmd-{node}.pid").read_text()), signal.SIGKILL)
+    wait_for(lambda: "down" in sh(f"sinfo --noheader --nodes={node} --format=%t"))
+    subprocess.run(["slurmd", "-N", node], check=True)
+    time.sleep(1)
+    sh(f"scontrol update nodename={node} state=resume", check=False)
+    finish(grid, campaign, digits_dir)
+    assert table(campaign) == undisturbed

@@ -1,0 +1,207 @@
+"""Runs that fail, a scheduler that does not answer, a cluster that refuses: what happened is said, and the rest is done."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests import commands
+from tests.slurm.cluster import drain, path_with, records, sh, submit, submit_command, wait_for
+
+OUT_OF_MEMORY = """
+dataset: digits
+activations: [relu]
+model_types: [cnn]
+ps: [0.3]
+repeats: 2
+epochs: 1
+batch_size: [64, 1400, 32]
+max_workers: 4
+"""
+RAISES = """
+dataset: digits
+activations: [relu]
+ps: [0.3]
+repeats: 3
+epochs: 1
+learning_rate: [0.001, 1.0e+300]
+hidden_sizes: [16]
+"""
+SMALL = """
+dataset: digits
+activations: [relu]
+ps: [0.0, 0.5]
+repeats: 3
+epochs: 100
+hidden_sizes: [32]
+max_workers: 2
+"""
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Path:
+    return tmp_path / "campaign"
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Path:
+    path = tmp_path / "grid.yaml"
+    path.write_text(SMALL)
+    return path
+
+
+def test_a_run_that_exhausts_memory_harms_no_other(grid: Path, campaign: Path, digits_dir: Path) -> None:
+    """The estimate does not know the batch size: runs of 1,400 images a batch share a task with small ones, and do not fit."""
+    grid.write_text(OUT_OF_MEMORY)
+    submit(grid, campaign, digits_dir, "--sbatch", "mem=900M")
+    drain()
+    status = json.loads(commands.run("hpc.status", "--output-dir", campaign, "--json").stdout)
+    assert status["failed"] == 1
+    assert 0 < status["done"] < 6
+    logs = commands.run("hpc.logs", "--failed", "--output-dir", campaign)
+    assert "OUT_OF_MEMORY (asked for" in logs.stdout
+    again = submit(grid, campaign, digits_dir)  # without the limit: 1.5 times what was asked
+    assert "arrays     2" in again.stdout
+    drain()
+    assert len(records(campaign)) == 6
+    assert commands.run("hpc.status", "--output-dir", campaign).returncode == 0
+
+
+def test_a_run_that_raises_is_given_up_after_three_tries(grid: Path, campaign: Path, digits_dir: Path) -> None:
+    grid.write_text(RAISES.replace("1.0e+300", "0.01").replace("hidden_sizes: [16]", f"hidden_sizes: [[16], [{2**31 - 1}]]"))
+    for n_try in range(3):
+        options = ["--sbatch", "mem=900M"]  # the estimate, of terabytes, would be refused
+        submitted = submit(grid, campaign, digits_dir, *options)
+        assert "Nothing to submit" not in submitted.stdout, n_try
+        drain()
+        assert len(records(campaign)) == 6  # those that do not raise
+    given_up = commands.run(*submit_command(grid, campaign, digits_dir))
+    assert given_up.returncode == 1
+    assert "6 runs failed 3 times and left out; --retry-failed tries again" in given_up.stdout
+    status = commands.run("hpc.status", "--output-dir", campaign)
+    assert status.returncode == 1
+    assert "; 6 given up" in status.stdout
+    assert "RuntimeError" in commands.run("hpc.logs", "--failed", "--output-dir", campaign).stdout
+
+
+def test_cancelled_runs_are_passed_over_and_come_again_when_asked_for(grid: Path, campaign: Path, digits_dir: Path) -> None:
+    sh("scontrol update nodename=n[1-4] state=drain reason=test")  # nothing begins
+    submit(grid, campaign, digits_dir)
+    unasked = commands.run("hpc.cancel", "--filter", "p=0.5", "--output-dir", campaign)
+    assert unasked.returncode == 1  # no terminal, no --yes
+    done = commands.run("hpc.cancel", "--filter", "p=0.5", "--output-dir", campaign, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "Cancelled 3 runs" in done.stdout
+    sh("scontrol update nodename=n[1-4] state=resume")
+    drain()
+    status = json.loads(commands.run("hpc.status", "--output-dir", campaign, "--json").stdout)
+    assert (status["done"], status["cancelled"]) == (3, 3)
+    submit(grid, campaign, digits_dir)
+    drain()
+    assert len(records(campaign)) == 6
+
+
+@pytest.mark.parametrize(
+    ("program", "text"),
+    [("squeue", "echo no >&2; exit 1"), ("squeue", "sleep 600"), ("sacct", "echo no >&2; exit 1")],
+    ids=["squeue fails", "squeue hangs", "sacct fails"],
+)
+def test_a_scheduler_that_does_not_answer_is_unknown_never_done(
+    grid: Path, campaign: Path, digits_dir: Path, tmp_path: Path, program: str, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    submit(grid, campaign, digits_dir)
+    if program == "sacct":  # asked only of what ended without having done its runs
+        sh("scancel --user=root")
+        drain()
+    with monkeypatch.context() as environment:
+        environment.setenv("PATH", path_with(tmp_path / "bin", **{program: text}))
+        environment.setenv("NOISY_SCHEDULER_TIMEOUT_S", "2")
+        shown = commands.run("hpc.status", "--output-dir", campaign, "--json")
+        status = json.loads(shown.stdout)
+        assert shown.returncode == 3
+        assert status["unknown"] == 6 - status["done"]
+        assert program in status["unreachable"]
+        refused = commands.run(*submit_command(grid, campaign, digits_dir))
+        assert refused.returncode == 3
+        assert program in refused.stderr
+    assert len(list((campaign / "submissions").iterdir())) == 1
+    drain()
+    submit(grid, campaign, digits_dir)
+    drain()
+    assert set(records(campaign).values()) == {1}
+    assert len(records(campaign)) == 6
+
+
+def test_status_needs_no_right_to_write(grid: Path, campaign: Path, digits_dir: Path, tmp_path: Path) -> None:
+    submit(grid, campaign, digits_dir)
+    sh("scancel --user=root")
+    drain()
+    mounted = tmp_path / "read-only"
+    mounted.mkdir()
+    sh(f"mount --bind {campaign} {mounted} && mount -o remount,ro,bind {mounted}")
+    try:
+        for command in (["hpc.status"], ["hpc.logs", "--failed"], ["analysis.report", "--to", tmp_path / "report"]):
+            done = commands.run(*command, "--output-dir", mounted)
+            assert done.returncode in (0, 1), done.stderr
+            assert "Traceback" not in done.stderr
+        refused = commands.run("analysis.report", "--output-dir", mounted)
+        assert refused.returncode == 2
+        assert "Read-only file system; write elsewhere with --to DIR" in refused.stderr
+    finally:
+        sh(f"umount {mounted}")
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("partition=nowhere", "invalid partition specified: nowhere"),
+        ("account=theirs", "Invalid account"),
+        ("mem=900G", "Memory"),
+    ],
+)
+def test_a_rehearsal_tells_what_slurm_would_refuse(
+    grid: Path, campaign: Path, digits_dir: Path, option: str, reason: str
+) -> None:
+    rehearsed = commands.run(*submit_command(grid, campaign, digits_dir), "--test-only", "--sbatch", option)
+    assert rehearsed.returncode == 2
+    assert "refused" in rehearsed.stdout and reason in rehearsed.stdout, rehearsed.stdout
+    assert "Change slurm: in the grid, or add --sbatch KEY=VALUE." in rehearsed.stdout
+    assert not campaign.exists()
+    refused = commands.run(*submit_command(grid, campaign, digits_dir), "--sbatch", option)
+    assert refused.returncode == 3
+    assert "sbatch refused array" in refused.stderr
+    accepted = submit(grid, campaign, digits_dir, "--test-only")
+    assert "accepted" in accepted.stdout
+    wait_for(lambda: sh("squeue --noheader") == "")
+
+
+def test_the_users_limit_holds_back_and_feeding_goes_on(grid: Path, campaign: Path, digits_dir: Path) -> None:
+    grid.write_text(SMALL.replace("repeats: 3", "repeats: 8"))
+    sh("sacctmgr -i modify user root set MaxSubmitJobs=3")
+    try:
+        first = submit(grid, campaign, digits_dir)
+        assert "held back: Slurm takes 3 of yours at a time. The same command submits the rest" in first.stdout
+        assert len(sh("squeue --noheader --array").splitlines()) <= 3
+        submit(grid, campaign, digits_dir, "--keep-feeding")
+        drain()
+    finally:
+        sh("sacctmgr -i modify user root set MaxSubmitJobs=-1")
+    assert len(records(campaign)) == 16
+    assert set(records(campaign).values()) == {1}
+
+
+def test_a_second_status_of_many_tasks_asks_slurm_once(grid: Path, campaign: Path, digits_dir: Path, tmp_path: Path) -> None:
+    submit(grid, campaign, digits_dir)
+    real = {name: sh(f"command -v {name}").strip() for name in ("squeue", "sacct")}
+    fakes = {name: f'echo {name} >> {tmp_path}/calls; exec {program} "$@"' for name, program in real.items()}
+    path = path_with(tmp_path / "bin", **fakes)
+    subprocess.run(
+        ["env", f"PATH={path}", *commands.start("hpc.status", "--help").args[:2], "hpc.status", "--output-dir", campaign],
+        check=False,
+        cwd=commands.ROOT,
+    )
+    called = (tmp_path / "calls").read_text().split()
+    assert called.count("squeue") == 1
+    assert called.count("sacct") <= 1
+    drain()
