@@ -44,7 +44,7 @@ def plot_accuracy(ax: Axes, summary: pd.DataFrame, runs: pd.DataFrame, n_classes
             linewidth=1.3,
             elinewidth=1,
         )
-        members = runs
+        members = runs if not settings else runs.merge(cells[settings].drop_duplicates(), on=settings)
         odd = members["status"] != "ok"
         ax.plot(members["p"][~odd], members["test_accuracy"][~odd], ".", color=colour, alpha=0.5, markersize=3, zorder=3)
         ax.plot(members["p"][odd], members["test_accuracy"][odd], "x", color="black", markersize=4, zorder=3)

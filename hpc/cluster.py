@@ -1,11 +1,12 @@
 """Asking Slurm: one program call a question. An answer that does not come is an error, never an empty answer."""
 
+import math
 import os
 import re
 import subprocess
 from dataclasses import dataclass
 
-_TIMEOUT_S = float(os.environ.get("NOISY_SCHEDULER_TIMEOUT_S", "60"))  # a busy Slurm may take half a minute
+TIMEOUT_VARIABLE = "NOISY_SCHEDULER_TIMEOUT_S"  # how long a program of Slurm may take; a busy one takes half a minute
 
 
 class SchedulerError(Exception):
@@ -16,11 +17,14 @@ class SchedulerError(Exception):
 class Limits:
     """What the cluster allows.
 
-    max_array_size bounds an array's index from above; max_submitted: array elements of the user at one time.
+    max_array_size bounds an array's index from above; max_submitted: array elements of the user at one time; mem_mb and
+    time_limit_min: of the partition's largest node (in 10**6 bytes), and of the partition.
     """
 
     max_array_size: int
     max_submitted: int
+    mem_mb: float = math.inf
+    time_limit_min: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -83,20 +87,42 @@ def accounting(job_ids: list[str]) -> dict[tuple[str, int], Ended]:
     return known
 
 
-def limits() -> Limits:
-    """The limits of the cluster and of the user's account and QOS.
+def limits(partition: str | None = None) -> Limits:
+    """The limits of the cluster, of the user's accounts and QOS, and of a partition (None: the default one).
 
     Raises:
-        SchedulerError: scontrol or sacctmgr does not answer.
+        SchedulerError: scontrol, sinfo or sacctmgr does not answer.
     """
-    configuration = dict(re.findall(r"^(\w+) *= (.*)$", _call("scontrol", "show", "config"), re.MULTILINE))
-    most = [int(configuration["MaxJobCount"].strip())]
-    if configuration.get("AccountingStorageType", "").strip() == "accounting_storage/slurmdbd":
-        user = _call("id", "--user", "--name").strip()
-        for what in (["assoc", f"where user={user}", "format=MaxSubmitJobs"], ["qos", "format=MaxSubmitJobsPerUser"]):
-            answer = _call("sacctmgr", "--noheader", "--parsable2", "show", *" ".join(what).split())
-            most += [int(row) for row in answer.split() if row.isdigit()]
-    return Limits(int(configuration["MaxArraySize"].strip()), min(most))
+    configuration = dict(re.findall(r"^(\w+) *= *(.*?) *$", _call("scontrol", "show", "config"), re.MULTILINE))
+    rows = [row.split("|") for row in _call("sinfo", "--noheader", "--format=%P|%m|%l").splitlines()]
+    its_rows = [row for row in rows if row[0] == (partition or row[0].rstrip("*") + "*")]
+    mem_mb = max((int(re.sub(r"\D", "", row[1])) * 2**20 // 10**6 - 1 for row in its_rows), default=math.inf)
+    time_min = max((_minutes(row[2]) for row in its_rows), default=math.inf)
+    most = [int(configuration["MaxJobCount"])]
+    if configuration.get("AccountingStorageType") == "accounting_storage/slurmdbd":
+        most += _submit_limits()
+    return Limits(int(configuration["MaxArraySize"]), min(most), mem_mb, time_min)
+
+
+def _submit_limits() -> list[int]:
+    """MaxSubmitJobs of the user's associations and of their QOS."""
+    user = _call("id", "--user", "--name").strip()
+    show = ("sacctmgr", "--noheader", "--parsable2", "show")
+    rows = [row.split("|") for row in _call(*show, "assoc", "where", f"user={user}", "format=MaxSubmitJobs,QOS").splitlines()]
+    names = sorted({name for row in rows for name in row[1].split(",") if name})
+    of_qos = _call(*show, "qos", "where", f"name={','.join(names)}", "format=MaxSubmitJobsPerUser").split() if names else []
+    return [int(text) for text in [*(row[0] for row in rows), *of_qos] if text.isdecimal()]
+
+
+def _minutes(text: str) -> float:
+    """`1-02:03:04`, `2:03:04`, `3:04` or `infinite` in minutes."""
+    if not text[:1].isdigit():
+        return math.inf
+    days, _, rest = text.rpartition("-")
+    seconds = 0
+    for part in rest.split(":"):
+        seconds = 60 * seconds + int(part)
+    return int(days or 0) * 24 * 60 + seconds / 60
 
 
 def cancel(elements: list[str]) -> None:
@@ -115,12 +141,13 @@ def _queued(row: str) -> Queued:
 
 
 def _call(*command: str) -> str:
+    timeout_s = float(os.environ.get(TIMEOUT_VARIABLE, "60"))
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
     except FileNotFoundError as error:
         raise SchedulerError(f"{command[0]}: no such program; is this a login node?") from error
     except subprocess.TimeoutExpired as error:
-        raise SchedulerError(f"{command[0]}: no answer in {_TIMEOUT_S:g} s; try again later") from error
+        raise SchedulerError(f"{command[0]}: no answer in {timeout_s:g} s; try again later") from error
     if done.returncode:
         raise SchedulerError(
             f"{command[0]} exited with {done.returncode}: {_last_line(done.stderr) or _last_line(done.stdout)}"

@@ -82,15 +82,17 @@ def tries(outcomes: Iterable[Outcome], failures: Collection[str]) -> dict[str, i
     return dict(count)
 
 
-def retries(outcomes: Iterable[Outcome]) -> dict[str, Retry]:
-    """run_id -> what to ask for it: 1.5 times the memory or time that was not enough."""
+def retries(outcomes: Iterable[Outcome], limits: cluster.Limits) -> dict[str, Retry]:
+    """run_id -> what to ask for it: 1.5 times the memory or time that was not enough, as far as the partition has it."""
     found: dict[str, Retry] = {}
     for outcome in outcomes:
         if outcome.is_blamed_on_run:
             before = found.get(outcome.run_id, Retry())
             mem_mb = outcome.mem_mb * _MORE if outcome.state == "OUT_OF_MEMORY" else 0
             time_min = outcome.time_limit_min * _MORE if outcome.state == "TIMEOUT" else 0
-            found[outcome.run_id] = Retry(max(before.mem_mb, mem_mb), max(before.time_limit_min, time_min))
+            found[outcome.run_id] = Retry(
+                min(max(before.mem_mb, mem_mb), limits.mem_mb), min(max(before.time_limit_min, time_min), limits.time_limit_min)
+            )
     return found
 
 

@@ -179,6 +179,6 @@ def _resources(tasks: Sequence[PlannedTask], execution: Execution) -> Resources:
     return Resources(
         cpus=execution.cpu_threads + execution.data_workers,
         gpus=int(execution.use_cuda),
-        mem_mb=math.ceil(tasks[0].per_run.mem_mb.high * _MARGIN / 100) * 100,
+        mem_mb=math.ceil(tasks[0].per_run.mem_mb.high * _MARGIN),
         time_limit_min=math.ceil(longest_s * _MARGIN / 60) + _START_MIN,
     )

@@ -165,7 +165,8 @@ def _on_slurm(request: Request) -> int:
     grid, options = request.grid, request.options
     asks_only = options.dry_run or options.test_only
     campaign_id = "rehearsal" if asks_only else prepare(request.campaign, grid, request.runs, request.data_dir).campaign
-    limits = cluster.limits()
+    partition = request.sbatch.get("partition")
+    limits = cluster.limits(str(partition) if partition else None)
     while True:
         number = submissions.next_number(request.campaign)
         found = _state(request)
@@ -175,7 +176,7 @@ def _on_slurm(request: Request) -> int:
         if not missing:
             return _nothing_to_submit(request, found)
         runs = [spec_of(request.runs[run_id]) for run_id in missing[: options.limit]]
-        planned = plan(runs, grid.max_workers or _SLURM_WORKERS, grid.execution, outcomes.retries(found.outcomes))
+        planned = plan(runs, grid.max_workers or _SLURM_WORKERS, grid.execution, outcomes.retries(found.outcomes, limits))
         room = limits.max_submitted - len(cluster.queue())
         held_back = max(0, len(planned.tasks) - room)
         if room <= 0 or held_back:

@@ -1,13 +1,13 @@
 """Runs that fail, a scheduler that does not answer, a cluster that refuses: what happened is said, and the rest is done."""
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests import commands
-from tests.slurm.cluster import drain, path_with, records, sh, submit, submit_command, wait_for
+from tests.programs import programs
+from tests.slurm.cluster import drain, records, sh, submit, submit_command, wait_for
 
 OUT_OF_MEMORY = """
 dataset: digits
@@ -34,6 +34,7 @@ activations: [relu]
 ps: [0.0, 0.5]
 repeats: 3
 epochs: 100
+batch_size: 512
 hidden_sizes: [32]
 max_workers: 2
 """
@@ -114,9 +115,8 @@ def test_a_scheduler_that_does_not_answer_is_unknown_never_done(
     if program == "sacct":  # asked only of what ended without having done its runs
         sh("scancel --user=root")
         drain()
-    with monkeypatch.context() as environment:
-        environment.setenv("PATH", path_with(tmp_path / "bin", **{program: text}))
-        environment.setenv("NOISY_SCHEDULER_TIMEOUT_S", "2")
+    monkeypatch.setenv("NOISY_SCHEDULER_TIMEOUT_S", "2")
+    with programs(tmp_path / "bin", **{program: text}):
         shown = commands.run("hpc.status", "--output-dir", campaign, "--json")
         status = json.loads(shown.stdout)
         assert shown.returncode == 3
@@ -194,13 +194,9 @@ def test_the_users_limit_holds_back_and_feeding_goes_on(grid: Path, campaign: Pa
 def test_a_second_status_of_many_tasks_asks_slurm_once(grid: Path, campaign: Path, digits_dir: Path, tmp_path: Path) -> None:
     submit(grid, campaign, digits_dir)
     real = {name: sh(f"command -v {name}").strip() for name in ("squeue", "sacct")}
-    fakes = {name: f'echo {name} >> {tmp_path}/calls; exec {program} "$@"' for name, program in real.items()}
-    path = path_with(tmp_path / "bin", **fakes)
-    subprocess.run(
-        ["env", f"PATH={path}", *commands.start("hpc.status", "--help").args[:2], "hpc.status", "--output-dir", campaign],
-        check=False,
-        cwd=commands.ROOT,
-    )
+    counted = {name: f'echo {name} >> {tmp_path}/calls; exec {program} "$@"' for name, program in real.items()}
+    with programs(tmp_path / "bin", **counted):
+        assert commands.run("hpc.status", "--output-dir", campaign).returncode == 0
     called = (tmp_path / "calls").read_text().split()
     assert called.count("squeue") == 1
     assert called.count("sacct") <= 1
