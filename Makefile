@@ -30,9 +30,9 @@ lint: setup
 bench: setup
 	$(BIN)/python -m benchmarks.training
 
-setup: $(VENV)/installed-$(TORCH)
+setup: $(VENV)/installed
 
-$(VENV)/installed-$(TORCH): pyproject.toml
+$(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; choose one with: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(if $(filter cpu,$(TORCH)),$(PIP) install torch torchvision --index-url $(CPU_INDEX))

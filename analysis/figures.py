@@ -1,19 +1,15 @@
 """Figures: functions that take data and an Axes and return the Axes."""
 
+import textwrap
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.merge import CELL_FIELDS
 
-_COLOURS = (
-    "#0072B2",
-    "#D55E00",
-    "#009E73",
-    "#CC79A7",
-    "#E69F00",
-    "#56B4E9",
-)  # Okabe and Ito: told apart by colour-blind readers
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")  # Okabe and Ito: safe for colour-blind readers
+_LINES = ("-", "--", ":", "-.")
 
 
 def plot_accuracy(ax: Axes, summary: pd.DataFrame, runs: pd.DataFrame, n_classes: int) -> Axes:
@@ -29,13 +25,13 @@ def plot_accuracy(ax: Axes, summary: pd.DataFrame, runs: pd.DataFrame, n_classes
     groups = list(summary.groupby(settings, dropna=False)) if settings else [((), summary)]
     for i, (values, cells) in enumerate(groups):
         colour = _COLOURS[i % len(_COLOURS)]
-        label = ", ".join(f"{name} {value}" for name, value in zip(settings, values, strict=True))
+        label = ", ".join(f"{name} {'all' if pd.isna(value) else value}" for name, value in zip(settings, values, strict=True))
         half = cells["mean_test_accuracy"] - cells["ci95_low"]
         ax.errorbar(
             cells["p"],
             cells["mean_test_accuracy"],
             yerr=half,
-            fmt="o-",
+            fmt="o" + _LINES[i // len(_COLOURS) % len(_LINES)],
             color=colour,
             label=label or None,
             markersize=4.5,
@@ -71,7 +67,8 @@ def accuracy_figure(summary: pd.DataFrame, runs: pd.DataFrame, model_type: str, 
     panels[0].set_ylabel("accuracy on the clean test set")
     panels[0].set_ylim(0, 1.02)
     figure.suptitle(f"{model_type.upper()} on {cells['dataset'].iloc[0]}")
-    figure.supxlabel(caption(cells), fontsize="small", color="0.35")
+    n_characters = int(17 * figure.get_figwidth())  # of small print
+    figure.supxlabel(textwrap.fill(caption(cells), n_characters), fontsize="small", color="0.35")
     return figure
 
 

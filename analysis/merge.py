@@ -9,7 +9,7 @@ import pandas as pd
 
 from jobs.campaign import Campaign
 from jobs.manifest import Header, read_manifest, spec_of
-from jobs.shard import FINISHED, HISTORY, Shard, ShardError, no_runs, read_shard
+from jobs.shard import FINISHED, HISTORY, Shard, no_runs, read_shards
 from noisy.spec import RunSpec
 
 SPEC_FIELDS = tuple(field.name for field in dataclasses.fields(RunSpec))
@@ -62,6 +62,7 @@ def merge(campaign: Campaign) -> Merged:
     planned = pd.DataFrame(
         [_planned_row(run_id, text) for run_id, text in manifest.runs.items()], columns=["run_id", *SPEC_FIELDS]
     )
+    planned["max_train_samples"] = planned["max_train_samples"].astype("Int64")  # <NA> where it is all of them
     shards, problems = _readable(campaign, manifest.header)
     records = _records(shards)
     history = _stacked([np.empty((0, len(HISTORY), 0)), *(shard.history for shard in shards)], np.nan)
@@ -94,16 +95,11 @@ def _planned_row(run_id: str, canonical_json: str) -> tuple:
 
 def _readable(campaign: Campaign, header: Header) -> tuple[list[Shard], list[str]]:
     shards, problems = [], []
-    for path in campaign.shard_paths():
-        try:
-            shard = read_shard(path)
-        except ShardError as error:
-            problems.append(str(error))
+    for shard in read_shards(campaign.shard_paths(), header.campaign):
+        if isinstance(shard, str):
+            problems.append(shard)
             continue
-        if shard.attributes.get("campaign") != header.campaign:
-            problems.append(f"{path}: of campaign {shard.attributes.get('campaign')}, not of {header.campaign}; left out")
-            continue
-        problems += [f"{path}: the record of run {run_id} is damaged (crc32); left out" for run_id in shard.damaged]
+        problems += [f"{shard.path}: the record of run {run_id} is damaged (crc32); left out" for run_id in shard.damaged]
         shards.append(shard)
     return shards, problems
 

@@ -50,7 +50,7 @@ def _cell(cell: pd.DataFrame) -> dict[str, float]:
         "stderr_test_accuracy": std / np.sqrt(n) if n else np.nan,
         "ci95_low": mean - half,
         "ci95_high": mean + half,
-        "mean_test_loss": finished["test_loss"].mean(),
+        "mean_test_loss": finished["test_loss"].to_numpy(dtype=float).mean() if n else np.nan,
         "missing": int(cell["status"].isna().sum()),
         "failed": int((cell["status"] == "failed").sum()),
         "chance": int((finished["status"] == "chance").sum()),

@@ -15,7 +15,7 @@ _UNITS = {
     "wall_s": "s",
     "cpu_s": "s",
     "peak_mem_mb": "10**6 bytes",
-    "finished_at_s": "s since 1970-01-01 UTC",
+    "finished_at_s": "seconds since 1970-01-01",
     "test_loss": "nat",
     "test_accuracy": "1",
 }

@@ -11,7 +11,7 @@ import sys
 
 from hpc import cluster
 from hpc.cluster import SchedulerError
-from hpc.display import count
+from hpc.display import asks, count
 from hpc.selection import add_campaign_option, filter_option, matching, open_campaign
 from hpc.state import State, state
 from jobs.campaign import Campaign
@@ -42,26 +42,20 @@ def main(argv: list[str] | None = None) -> None:
 
 def _cancel(options: argparse.Namespace) -> int:
     campaign, manifest = open_campaign(options.output_dir)
-    found = state(campaign, manifest.runs)
+    found = state(campaign, manifest.header.campaign, manifest.runs)
     if found.unreachable:
         raise SchedulerError(found.unreachable)
     wanted = {run_id for run_id in matching(manifest, options.filter) if found.runs[run_id] in ("queued", "running")}
     if not wanted:
         print("Nothing to cancel: none of these runs is queued or running.")
         return 0
-    if not options.yes and not _confirmed(len(wanted)):
+    if not options.yes and not asks(f"Cancel {count(len(wanted), 'run')}?"):
         print(f"Not cancelled: {count(len(wanted), 'run')}; --yes goes ahead without asking.", file=sys.stderr)
         return 1
     elements = _pass_over(campaign, found, wanted)
     cluster.cancel(elements)
     print(f"Cancelled {count(len(wanted), 'run')}, and {count(len(elements), 'task')} of Slurm with nothing left to do.")
     return 0
-
-
-def _confirmed(n_runs: int) -> bool:
-    if not sys.stdin.isatty():
-        return False
-    return input(f"Cancel {count(n_runs, 'run')}? [y/N] ").strip().lower() in ("y", "yes")
 
 
 def _pass_over(campaign: Campaign, found: State, wanted: set[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import difflib
 import math
+import re
 from typing import Any
 
 import yaml
@@ -25,7 +26,8 @@ class Check:
 
     def problem(self, where: str, what: str, value: Any, allowed: str) -> None:
         """Note one problem."""
-        shown = repr(value) if len(repr(value)) <= 80 else repr(value)[:77] + "..."
+        shown = repr(value)
+        shown = shown if len(shown) <= 80 else shown[:77] + "..."
         self.problems.append(f"{where}: {what}: {shown}; allowed: {allowed}")
 
     def value(self, where: str, value: Any, allowed: Allowed) -> Any:
@@ -81,8 +83,9 @@ def parse_yaml(text: str) -> tuple[dict, list[str]]:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
         raise GridError([f"{where}: not YAML: {error.problem}; {wanted}"]) from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise GridError([f"the file: not YAML: {str(error).splitlines()[0]}; {wanted}"]) from error
+    except Exception as error:  # PyYAML's constructors raise KeyError, IndexError, ValueError, RecursionError, ...
+        what = (str(error).splitlines() or [""])[0]
+        raise GridError([f"the file: not YAML: {what or type(error).__name__}; {wanted}"]) from error
     if not isinstance(values, dict):
         raise GridError([f"the file: not a mapping: {str(values)[:60]!r}; {wanted}"])
     return values, loader.problems
@@ -111,7 +114,10 @@ def _as_yaml_number(number: float) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which also notes keys that are given twice (plain PyYAML keeps the last one silently)."""
+    """PyYAML's safe loader, which also notes keys that are given twice (plain PyYAML keeps the last one silently).
+
+    Numbers are decimal: YAML 1.1 would read 010 as 8 and 1:30 as 90, which here are text, and refused as such.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__(text)
@@ -127,3 +133,13 @@ class _Loader(yaml.SafeLoader):
                 self.problems.append(f"line {line}: key given twice: {key.value!r} ({first}); allowed: each key once")
             seen.setdefault(key.value, line)
         return super().construct_mapping(node, deep)
+
+
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_INT, _FLOAT)]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_INT, re.compile(r"[-+]?(0|[1-9][0-9]*)$"), list("-+0123456789"))
+_FLOATS = r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"
+_Loader.add_implicit_resolver(_FLOAT, re.compile(_FLOATS), list("-+0123456789."))

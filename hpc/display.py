@@ -1,6 +1,8 @@
 """What hpc's commands say: the plan and its cost before it is spent, what others are at work on, what to type next."""
 
+import shlex
 import sys
+from pathlib import Path
 
 from hpc.plan import Plan, PlannedArray
 from hpc.state import State
@@ -49,9 +51,23 @@ def show_others(found: State) -> None:
 
 def consents(planned: Plan, yes: bool) -> bool:
     """Ask before much is spent, on a terminal; elsewhere nobody would answer."""
-    if yes or planned.cpu_s.middle / 3600 <= _ASK_ABOVE_CPU_H or not sys.stdin.isatty():
+    if yes or planned.cpu_s.middle / 3600 <= _ASK_ABOVE_CPU_H or not _is_terminal():
         return True
-    return input("Go ahead? [y/N] ").strip().lower() in ("y", "yes")
+    return asks("Go ahead?")
+
+
+def asks(question: str) -> bool:
+    """Put a question to the user on a terminal; no answer is no, and so is no terminal."""
+    if not _is_terminal():
+        return False
+    try:
+        return input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        return False
+
+
+def _is_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def count(n: int, noun: str) -> str:
@@ -68,7 +84,12 @@ def duration(seconds: float) -> str:
 
 def report_command(campaign: Campaign) -> str:
     """What to type for the results."""
-    return f"python -m analysis.report --output-dir {campaign.folder}"
+    return f"python -m analysis.report --output-dir {quoted(campaign.folder)}"
+
+
+def quoted(path: Path) -> str:
+    """A path as a shell reads it back."""
+    return shlex.quote(str(path))
 
 
 def _hours(hours: float) -> str:

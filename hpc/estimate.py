@@ -2,12 +2,12 @@
 
 import itertools
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from noisy.spec import IMAGE_SIZE_PX, RunSpec
 
 
-class Range(NamedTuple):
+@dataclass(frozen=True)
+class Range:
     """Low and high end of what is expected."""
 
     low: float
@@ -18,7 +18,7 @@ class Range(NamedTuple):
         """The mean of both ends: what plans are made with."""
         return (self.low + self.high) / 2
 
-    def __add__(self, other: "Range") -> "Range":  # type: ignore[override]
+    def __add__(self, other: "Range") -> "Range":
         return Range(self.low + other.low, self.high + other.high)
 
     def scaled(self, factor: float) -> "Range":
@@ -37,11 +37,9 @@ class Cost:
 # One run of the reliable campaign (60,000 images; see README, "Costs"): MLP 1024-512-256, 15 epochs at batch 512;
 # CNN 20 epochs at batch 256. Ranges span the machines they were collected on.
 _PUBLISHED = {"mlp": Cost(Range(60, 180), Range(300, 800)), "cnn": Cost(Range(120, 360), Range(500, 1200))}
-_PUBLISHED_EPOCHS = {"mlp": 15, "cnn": 20}
-_PUBLISHED_SAMPLES = 60_000
 _PUBLISHED_SPECS = {
-    model: RunSpec("mnist", "relu", model, 0, 0, 0, _PUBLISHED_EPOCHS[model], 256, 0.001, 0, hidden)
-    for model, hidden in (("mlp", (1024, 512, 256)), ("cnn", None))
+    "mlp": RunSpec("mnist", "relu", "mlp", 0, 0, 0, 15, 512, 0.001, 0, (1024, 512, 256)),
+    "cnn": RunSpec("mnist", "relu", "cnn", 0, 0, 0, 20, 256, 0.001, 0),
 }
 _FIXED_SHARE = 0.3  # of a published run's time that does not depend on the size of the model: making the batches
 _BYTES_PER_PARAMETER = 16  # weight, gradient and Adam's two moments, float32
@@ -51,7 +49,7 @@ def estimate(run: RunSpec) -> Cost:
     """The published cost of its model type, linear in epochs, samples and multiply-adds; memory follows the parameters."""
     published, reference = _PUBLISHED[run.model_type], _PUBLISHED_SPECS[run.model_type]
     size = _FIXED_SHARE + (1 - _FIXED_SHARE) * multiply_adds(run) / multiply_adds(reference)
-    factor = size * run.epochs / reference.epochs * run.n_train_samples() / _PUBLISHED_SAMPLES
+    factor = size * run.epochs / reference.epochs * run.n_train_samples() / reference.n_train_samples()
     more_mb = max(0.0, (n_weights(run) - n_weights(reference)) * _BYTES_PER_PARAMETER / 1e6)
     return Cost(published.cpu_s.scaled(factor), published.mem_mb + Range(more_mb, more_mb))
 

@@ -27,7 +27,13 @@ _AXIS_DEFAULTS = {
     "model_types": ["mlp"],
     "ps": [0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0],
 }
-_TEXT = Allowed("text that is not empty", lambda v: isinstance(v, str) and v.strip() != "" and "\0" not in v)
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and value.strip() != "" and "\0" not in value and value.isprintable()
+
+
+_TEXT = Allowed("the path of a folder, in printable characters", _is_path)
 _SCALARS: dict[str, tuple[Allowed, Any]] = {  # key -> what is allowed, default
     "output_dir": (_TEXT, "results"),
     "dataset": (ALLOWED["dataset"], "mnist"),
@@ -107,8 +113,8 @@ def parse_grid(text: str) -> Grid:
         raise GridError(check.problems)
     grid = Grid(
         **{key: scalars[key] for key in ("dataset", "seed", "repeats", "max_workers")},
-        output_dir=Path(scalars["output_dir"]),
-        data_dir=Path(scalars["data_dir"]),
+        output_dir=Path(scalars["output_dir"]).expanduser(),
+        data_dir=Path(scalars["data_dir"]).expanduser(),
         activations=axes["activations"],
         ps=axes["ps"],
         training=training,
@@ -125,10 +131,10 @@ def _training(values: dict, model_types: tuple, dataset: Any, check: Check) -> d
     """The axes of every model type: its own values before those at the top, and those before the defaults."""
     models = check.mapping("models", values.get("models", {}), MODEL_TYPES)
     own = {name: check.mapping(f"models.{name}", models.get(name, {}), _fields_of(name)) for name in MODEL_TYPES}
-    top = {name: _training_axis(name, values[name], dataset, check) for name in _TRAINING_DEFAULTS if name in values}
+    top = {name: _training_axis(name, name, values[name], dataset, check) for name in _TRAINING_DEFAULTS if name in values}
     overrides = {
         model: {
-            name: _training_axis(f"models.{model}.{name}", value, dataset, check)
+            name: _training_axis(f"models.{model}.{name}", name, value, dataset, check)
             for name, value in own[model].items()
             if name in _fields_of(model)
         }
@@ -142,9 +148,8 @@ def _training(values: dict, model_types: tuple, dataset: Any, check: Check) -> d
     }
 
 
-def _training_axis(where: str, value: Any, dataset: Any, check: Check) -> tuple:
+def _training_axis(where: str, name: str, value: Any, dataset: Any, check: Check) -> tuple:
     """One value, or a list of values that is an axis (`hidden_sizes` is itself a list: its axis is a list of lists)."""
-    name = where.split(".")[-1]
     allowed = ALLOWED[name]
     if name == "max_train_samples" and isinstance(dataset, str) and dataset in DATASETS:
         most = DATASETS[dataset].n_train

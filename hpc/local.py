@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hpc.display import count
 from jobs.campaign import Campaign
 from jobs.provenance import PROJECT_ROOT
 from jobs.task import ArrayTask
@@ -22,7 +23,7 @@ _STOP_S = 5  # between asking a worker to end and killing it
 
 @dataclass(frozen=True)
 class Capacity:
-    """Workers that this machine bears, and why not more: `reason` is empty if as many as were wanted."""
+    """Workers that this machine bears (0: not one), and why not more: `reason` is empty if as many as were wanted."""
 
     workers: int
     reason: str = ""
@@ -37,18 +38,18 @@ def local_capacity(wanted: int | None, execution: Execution, mem_mb: float) -> C
         mem_mb: peak memory of the largest run.
     """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    by_cores = max(1, cores // (execution.cpu_threads + execution.data_workers))
+    by_cores = cores // (execution.cpu_threads + execution.data_workers)
+    if not by_cores:
+        return Capacity(0, f"{execution.cpu_threads + execution.data_workers}, and this machine has {count(cores, 'core')}")
     available_mb = _available_memory_mb()
-    by_memory = max(1, int(available_mb // mem_mb))
+    by_memory = max(1, int(min(available_mb // mem_mb, by_cores)))
     workers = min(by_cores, by_memory)
     if wanted is None or wanted <= workers:
         return Capacity(wanted or workers)
-    limit = (
-        f"{cores} cores"
-        if by_cores <= by_memory
-        else f"{available_mb / 1000:.1f} GB of free memory at {mem_mb / 1000:.1f} GB a worker"
+    memory = f"{available_mb / 1000:.1f} GB of free memory at {mem_mb / 1000:.1f} GB a worker"
+    return Capacity(
+        workers, f"max_workers is {wanted}; {memory if by_memory < by_cores else count(cores, 'core')} bear {workers}"
     )
-    return Capacity(workers, f"max_workers is {wanted}; {limit} bear {workers}")
 
 
 def run_locally(tasks: Sequence[ArrayTask], workers: int, execution: Execution, observe: Callable[[], None]) -> list[str]:
@@ -76,7 +77,7 @@ def run_locally(tasks: Sequence[ArrayTask], workers: int, execution: Execution, 
                         if killed
                         else f"ended with status {worker.returncode}"
                     )
-                    problems.append(f"task {task.index} {how}: see {_log_path(task)}")
+                    problems.append(f"task {task.index} {how}: {_last_line(task)} (log: {_log_path(task)})")
             observe()
     finally:
         _stop(list(running))
@@ -97,6 +98,11 @@ def _start(task: ArrayTask, execution: Execution) -> subprocess.Popen:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C reaches this process alone, which then ends its workers in order
         )
+
+
+def _last_line(task: ArrayTask) -> str:
+    lines = Path(_log_path(task)).read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it printed nothing"
 
 
 def _log_path(task: ArrayTask) -> str:

@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
         parser.error("either run_ids or --failed")
     try:
         campaign, manifest = open_campaign(options.output_dir)
-        found = state(campaign, manifest.runs)
+        found = state(campaign, manifest.header.campaign, manifest.runs)
         run_ids = _failed(found) if options.failed else [_whole(text, manifest) for text in options.run_id]
         if not run_ids:
             print("No run has failed.")

@@ -72,7 +72,13 @@ class Plan:
         return Range(max(share.low, longest.low), max(share.high, longest.high)).scaled(1 / self.execution.cpu_threads)
 
 
-def plan(runs: Sequence[RunSpec], workers: int, execution: Execution, retries: Mapping[str, Retry] | None = None) -> Plan:
+def plan(
+    runs: Sequence[RunSpec],
+    workers: int,
+    execution: Execution,
+    retries: Mapping[str, Retry] | None = None,
+    runs_per_task: int | None = None,
+) -> Plan:
     """Group runs into tasks of one resource class each, the longest runs first so that the end is not held up.
 
     Args:
@@ -80,6 +86,7 @@ def plan(runs: Sequence[RunSpec], workers: int, execution: Execution, retries: M
         workers: tasks executed at the same time.
         execution: of every run.
         retries: run_id -> what its earlier tries taught; such a run gets a task of its own, where it harms no other.
+        runs_per_task: at most so many, instead of what the estimates suggest.
     """
     by_cost: dict[Cost, list[RunSpec]] = {}
     alone = []
@@ -93,7 +100,8 @@ def plan(runs: Sequence[RunSpec], workers: int, execution: Execution, retries: M
     task_s = min(max(total_s / (workers * TASKS_PER_WORKER), TASK_MIN_S), TASK_MAX_S)
     tasks = []
     for cost, members in by_cost.items():
-        n_tasks = min(len(members), max(1, round(len(members) * cost.cpu_s.middle / task_s)))
+        suggested = max(1, round(len(members) * cost.cpu_s.middle / task_s))
+        n_tasks = min(len(members), math.ceil(len(members) / runs_per_task) if runs_per_task else suggested)
         bounds = [len(members) * i // n_tasks for i in range(n_tasks + 1)]
         tasks += [PlannedTask(tuple(members[start:end]), cost) for start, end in pairwise(bounds)]
     tasks = sorted(tasks + alone, key=lambda task: -task.per_run.cpu_s.middle)

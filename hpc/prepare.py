@@ -8,6 +8,7 @@ from jobs.campaign import Campaign
 from jobs.files import publish
 from jobs.manifest import Header, ManifestError, read_header, read_manifest, write_manifest
 from jobs.provenance import code_commit
+from jobs.shard import Shard, read_shards
 from noisy.data import stage
 
 
@@ -19,29 +20,44 @@ def prepare(campaign: Campaign, grid: Grid, runs: dict[str, str], data_dir: Path
 
     Raises:
         DataError: the data set is missing and cannot be had.
-        ManifestError: there is a manifest that this version cannot extend.
         OSError: the campaign's folder cannot be written.
     """
     stage(grid.dataset, data_dir)
     campaign.shards.mkdir(parents=True, exist_ok=True)
     campaign.submissions.mkdir(exist_ok=True)
     try:
-        header = write_manifest(campaign.manifest, runs, code_commit())
+        header = write_manifest(campaign.manifest, runs, code_commit(), campaign=campaign_id(campaign))
     except FileExistsError:
         header = _extend(campaign, runs)
     publish(campaign.grid, grid.text.encode())
     return header
 
 
-def _extend(campaign: Campaign, runs: dict[str, str]) -> Header:
-    header = read_header(campaign.manifest)
+def campaign_id(campaign: Campaign) -> str:
+    """The id of the campaign in a folder: by its manifest, or else by its shards, which outlive it; empty if it is new."""
     try:
-        known = read_manifest(campaign.manifest).runs
+        return read_header(campaign.manifest).campaign
+    except ManifestError:
+        shards = (shard for shard in read_shards(campaign.shard_paths(), "") if isinstance(shard, Shard))
+        return next((str(shard.attributes["campaign"]) for shard in shards), "")
+
+
+def _extend(campaign: Campaign, runs: dict[str, str]) -> Header:
+    try:
+        manifest = read_manifest(campaign.manifest)
     except ManifestError as error:
         print(f"warning: {error}; it is written anew", file=sys.stderr)
-        return write_manifest(campaign.manifest, runs, code_commit(), previous=header)
-    if known.keys() == runs.keys():
-        return header
-    n_new, n_gone = len(runs.keys() - known.keys()), len(known.keys() - runs.keys())
+        return write_manifest(campaign.manifest, runs, code_commit(), _readable_header(campaign), campaign_id(campaign))
+    if manifest.runs.keys() == runs.keys():
+        return manifest.header
+    n_new, n_gone = len(runs.keys() - manifest.runs.keys()), len(manifest.runs.keys() - runs.keys())
     print(f"The grid changed: {n_new} runs more, {n_gone} no longer in it (their results are kept, and left out of reports).")
-    return write_manifest(campaign.manifest, runs, code_commit(), previous=header)
+    return write_manifest(campaign.manifest, runs, code_commit(), manifest.header)
+
+
+def _readable_header(campaign: Campaign) -> Header | None:
+    try:
+        return read_header(campaign.manifest)
+    except ManifestError:
+        campaign.manifest.replace(campaign.manifest.with_suffix(".damaged"))
+        return None

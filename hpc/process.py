@@ -8,22 +8,28 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Process:
-    """A process on a host. boot_id, start_ticks: tell it from a later one of the same pid."""
+    """A process on a host.
+
+    boot_id, start_ticks: tell it from a later one of the same pid; namespace: in which its pid is counted.
+    """
 
     host: str
     boot_id: str
     pid: int
     start_ticks: int | None
+    namespace: str
 
     @classmethod
     def current(cls) -> "Process":
         """This process."""
-        return cls(platform.node(), _boot_id(), os.getpid(), start_ticks(os.getpid()))
+        return cls(platform.node(), _boot_id(), os.getpid(), start_ticks(os.getpid()), _namespace())
 
     def is_alive(self) -> bool | None:
         """Whether it still runs; None if that cannot be known from this host."""
         if self.boot_id != _boot_id():
             return None if self.host != platform.node() else False
+        if self.namespace != _namespace():  # in another container of this host
+            return None
         return start_ticks(self.pid) == self.start_ticks
 
 
@@ -40,6 +46,13 @@ def start_ticks(pid: int) -> int | None:
         return 0
     except OSError:
         return None
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
 
 
 def _boot_id() -> str:

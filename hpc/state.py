@@ -11,7 +11,7 @@ from hpc.outcomes import Outcome
 from hpc.submissions import Activity, Submission
 from jobs.campaign import Campaign
 from jobs.manifest import read_cancelled, read_task_run_ids
-from jobs.shard import FINISHED, ShardError, read_shard
+from jobs.shard import FINISHED, read_shards
 
 STATES = ("done", "running", "queued", "failed", "cancelled", "lost", "missing", "unknown")
 
@@ -28,15 +28,13 @@ class Recorded:
     cpu_s: float = 0.0
 
 
-def recorded(campaign: Campaign) -> Recorded:
-    """Read all shards."""
+def recorded(campaign: Campaign, campaign_id: str = "") -> Recorded:
+    """Read all shards of the campaign with this id (empty: of any)."""
     found = Recorded()
     last: dict[tuple[int, ...], tuple[tuple[int, ...], str]] = {}
-    for path in campaign.shard_paths():
-        try:
-            shard = read_shard(path)
-        except ShardError as error:
-            found.unreadable.append(str(error))
+    for shard in read_shards(campaign.shard_paths(), campaign_id):
+        if isinstance(shard, str):
+            found.unreadable.append(shard)
             continue
         columns = (shard.runs[name] for name in ("run_id", "status", "message", "finished_at_s"))
         for run_id, status, message, finished_at_s in zip(*columns, strict=True):
@@ -76,10 +74,13 @@ class State:
         return [run for run, state in self.runs.items() if state in wanted and (retry_failed or run not in self.given_up)]
 
 
-def state(campaign: Campaign, run_ids: Collection[str], abandoned: Collection[int] = (), write: bool = False) -> State:
+def state(
+    campaign: Campaign, campaign_id: str, run_ids: Collection[str], abandoned: Collection[int] = (), write: bool = False
+) -> State:
     """The state of the runs `run_ids`, with at most one call of squeue and one of sacct.
 
     Args:
+        campaign_id: as in the manifest's header; shards of others do not count.
         abandoned: submissions that are to be taken as ended, whatever their processes say.
         write: keep what was learnt of submissions that ended.
 
@@ -88,7 +89,7 @@ def state(campaign: Campaign, run_ids: Collection[str], abandoned: Collection[in
     """
     all_submissions = submissions.read_all(campaign)
     tasks = {submission: read_task_run_ids(campaign.tasks(submission.number)) for submission in all_submissions}
-    found = recorded(campaign)
+    found = recorded(campaign, campaign_id)
     over = {
         s for s, its_tasks in tasks.items() if s.number in abandoned or all(run in found.done for t in its_tasks for run in t)
     }
@@ -102,7 +103,7 @@ def state(campaign: Campaign, run_ids: Collection[str], abandoned: Collection[in
         for submission, activity in activities.items():
             if not activity.tasks and not submission.ended and submission.number not in abandoned:
                 submissions.end(campaign, submission)
-    runs = dict.fromkeys(run_ids, "missing")
+    runs = {run_id: "done" if run_id in found.done else "missing" for run_id in run_ids}
     for submission, its_tasks in tasks.items():
         cancelled = read_cancelled(campaign, submission.number)
         by_task = {outcome.task: outcome for outcome in known.get(submission.number, ())}

@@ -14,7 +14,7 @@ from collections import Counter, defaultdict
 from datetime import datetime
 from typing import Any
 
-from hpc.display import count, duration, report_command
+from hpc.display import count, duration, quoted, report_command
 from hpc.selection import add_campaign_option, open_campaign
 from hpc.state import STATES, State, state
 from jobs.campaign import Campaign
@@ -68,7 +68,7 @@ def summary(manifest: Manifest, found: State, now_s: float) -> dict[str, Any]:
 def _once(options: argparse.Namespace) -> tuple[int, bool]:
     """Show the state once; returns the exit status, and whether anything is at work."""
     campaign, manifest = open_campaign(options.output_dir)
-    found = state(campaign, manifest.runs)
+    found = state(campaign, manifest.header.campaign, manifest.runs)
     shown = summary(manifest, found, time.time())
     if options.json:
         print(json.dumps(shown, indent=1))
@@ -133,13 +133,13 @@ def _rate(found: State, now_s: float) -> tuple[float, float, float] | None:
 
 def _next(campaign: Campaign, found: State) -> str:
     if found.unreachable:
-        return f"python -m hpc.status --output-dir {campaign.folder} (again, when Slurm answers)"
+        return f"python -m hpc.status --output-dir {quoted(campaign.folder)} (again, when Slurm answers)"
     if found.count("failed"):
-        return f"python -m hpc.logs --failed --output-dir {campaign.folder}"
+        return f"python -m hpc.logs --failed --output-dir {quoted(campaign.folder)}"
     if found.activities:
-        return f"python -m hpc.status --watch --output-dir {campaign.folder}"
+        return f"python -m hpc.status --watch --output-dir {quoted(campaign.folder)}"
     if found.count("done") < len(found.runs):
-        return f"python -m hpc.submit --grid {campaign.grid} --output-dir {campaign.folder}"
+        return f"python -m hpc.submit --grid {quoted(campaign.grid)} --output-dir {quoted(campaign.folder)}"
     return report_command(campaign)
 
 

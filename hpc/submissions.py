@@ -71,8 +71,9 @@ def numbers(campaign: Campaign) -> list[int]:
 
 
 def next_number(campaign: Campaign) -> int:
-    """The number that a new submission has to claim."""
-    return max(numbers(campaign), default=0) + 1
+    """The number that a new submission has to claim: above all submissions, also above those of which only shards are left."""
+    of_shards = (path.name.split("-")[0] for path in campaign.shard_paths())
+    return max([0, *numbers(campaign), *(int(text) for text in of_shards if text.isdecimal())]) + 1
 
 
 def local(number: int, campaign: str, n_tasks: int, n_runs: int, workers: int) -> Submission:

@@ -1,7 +1,7 @@
 """python -m hpc.submit --grid grid.yaml: plan what is missing of a campaign, show its cost, run it.
 
-Exit status: 0 all well; 1 some runs failed or are missing; 2 the input is wrong; 3 Slurm cannot be reached or refuses;
-130 interrupted.
+Exit status: 0 what was submitted is done, or with Slurm; 1 some runs failed; 2 the input is wrong; 3 Slurm cannot be
+reached or refuses; 130 interrupted.
 """
 
 import argparse
@@ -21,15 +21,14 @@ from hpc.estimate import estimate
 from hpc.grid import Grid, load_grid
 from hpc.local import local_capacity, run_locally
 from hpc.plan import Plan, arrays, plan
-from hpc.prepare import prepare
+from hpc.prepare import campaign_id, prepare
 from hpc.progress import Progress
 from hpc.state import State, state
 from jobs.campaign import Campaign
-from jobs.manifest import ManifestError, Task, spec_of
-from jobs.provenance import code_commit
+from jobs.manifest import Header, ManifestError, Task, spec_of
 from jobs.task import ArrayTask
 from noisy.data import DataError, is_staged
-from noisy.spec import run_id_of
+from noisy.spec import RunSpec, run_id_of
 
 DATA_DIR_VARIABLE = "NOISY_DATA_DIR"
 _SLURM_WORKERS = 80  # where the grid names no max_workers
@@ -55,7 +54,7 @@ class Request:
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
     options = _options(argv)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         sys.exit(submit(options))
     except GridError as error:
@@ -76,6 +75,10 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(130)
 
 
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def submit(options: argparse.Namespace) -> int:
     """Plan and run; returns the exit status."""
     grid = load_grid(options.grid)
@@ -90,8 +93,6 @@ def submit(options: argparse.Namespace) -> int:
     on_slurm = options.executor == "slurm" or (options.executor == "auto" and shutil.which("sbatch") is not None)
     if on_slurm:
         return _on_slurm(request)
-    if grid.execution.use_cuda and (grid.max_workers or 1) > 1:
-        raise Refused(f"max_workers: {grid.max_workers} with use_cuda: true; allowed: 1, since local workers share one GPU")
     return _on_this_machine(request)
 
 
@@ -115,6 +116,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     add("--yes", action="store_true", help="do not ask")
     add("--sbatch", type=_option, action="append", default=[], metavar="KEY=VALUE", help="an sbatch option, as in slurm:")
     add("--test-only", action="store_true", help="ask Slurm whether it would accept the plan; submit nothing")
+    add("--runs-per-task", type=_positive, metavar="N", help="on Slurm, instead of what the estimates suggest")
     add("--keep-feeding", action="store_true", help="wait, and submit what Slurm's limits held back")
     return parser.parse_args(argv)
 
@@ -136,7 +138,6 @@ def _option(text: str) -> tuple[str, str | bool]:
 
 def _on_this_machine(request: Request) -> int:
     grid, options = request.grid, request.options
-    campaign_id = "" if options.dry_run else prepare(request.campaign, grid, request.runs, request.data_dir).campaign
     while True:
         number = submissions.next_number(request.campaign)  # before the state is read: a claim made since makes ours fail
         found = _state(request)
@@ -144,27 +145,32 @@ def _on_this_machine(request: Request) -> int:
         if not missing:
             return _nothing_to_submit(request, found)
         runs = [spec_of(request.runs[run_id]) for run_id in missing[: options.limit]]
-        wanted = 1 if grid.execution.use_cuda else grid.max_workers
-        capacity = local_capacity(wanted, grid.execution, max(estimate(run).mem_mb.high for run in runs))
-        if capacity.reason:
-            print(f"note: {capacity.reason}", file=sys.stderr)
-        planned = plan(runs, capacity.workers, grid.execution)
+        planned = plan(runs, _local_workers(grid, runs), grid.execution)
         display.show_plan(planned, found, request.campaign, "on this machine")
         if options.dry_run:
             return _dry_run(request)
-        _consent(planned, options)
-        submission = submissions.local(number, campaign_id, len(planned.tasks), planned.n_runs, planned.workers)
+        header = _consented(request, planned)
+        submission = submissions.local(number, header.campaign, len(planned.tasks), planned.n_runs, planned.workers)
         try:
-            payloads = submissions.claim(request.campaign, submission, _tasks(request, campaign_id, planned))
+            payloads = submissions.claim(request.campaign, submission, _tasks(request, header, planned))
         except submissions.SubmissionTaken:
             continue
         return _run_locally(request.campaign, submission, payloads, planned)
 
 
+def _local_workers(grid: Grid, runs: list[RunSpec]) -> int:
+    if grid.execution.use_cuda and (grid.max_workers or 1) > 1:
+        raise Refused(f"max_workers: {grid.max_workers} with use_cuda: true; allowed: 1, since local workers share one GPU")
+    wanted = 1 if grid.execution.use_cuda else grid.max_workers
+    capacity = local_capacity(wanted, grid.execution, max(estimate(run).mem_mb.high for run in runs))
+    if not capacity.workers:
+        raise Refused(f"cpu_threads_per_worker + data_workers: {capacity.reason}; allowed: no more than that")
+    if capacity.reason:
+        print(f"note: {capacity.reason}", file=sys.stderr)
+    return capacity.workers
+
+
 def _on_slurm(request: Request) -> int:
-    grid, options = request.grid, request.options
-    asks_only = options.dry_run or options.test_only
-    campaign_id = "rehearsal" if asks_only else prepare(request.campaign, grid, request.runs, request.data_dir).campaign
     partition = request.sbatch.get("partition")
     limits = cluster.limits(str(partition) if partition else None)
     while True:
@@ -172,37 +178,36 @@ def _on_slurm(request: Request) -> int:
         found = _state(request)
         if found.unreachable:
             raise SchedulerError(found.unreachable)
-        missing = found.to_submit(options.retry_failed)
+        missing = found.to_submit(request.options.retry_failed)
         if not missing:
             return _nothing_to_submit(request, found)
-        runs = [spec_of(request.runs[run_id]) for run_id in missing[: options.limit]]
-        planned = plan(runs, grid.max_workers or _SLURM_WORKERS, grid.execution, outcomes.retries(found.outcomes, limits))
-        room = limits.max_submitted - len(cluster.queue())
-        held_back = max(0, len(planned.tasks) - room)
-        if room <= 0 or held_back:
-            planned = planned.first(max(room, 0))
+        runs = [spec_of(request.runs[run_id]) for run_id in missing[: request.options.limit]]
+        workers, retries = request.grid.max_workers or _SLURM_WORKERS, outcomes.retries(found.outcomes, limits)
+        whole = plan(runs, workers, request.grid.execution, retries, request.options.runs_per_task)
+        planned = whole.first(max(0, limits.max_submitted - len(cluster.queue())))
         if planned.tasks:
             cut = arrays(planned, limits.max_array_size)
             display.show_plan(planned, found, request.campaign, "on Slurm")
             display.show_arrays(planned, cut)
-            submission = submissions.slurm(number, campaign_id, planned.n_runs, planned.workers, cut)
-            if options.test_only:
-                return _rehearse(request, submission)
-            if options.dry_run:
+            if request.options.test_only:
+                return _rehearse(request, submissions.slurm(number, "rehearsal", planned.n_runs, planned.workers, cut))
+            if request.options.dry_run:
                 return _dry_run(request)
-            _consent(planned, options)
+            header = _consented(request, planned)
+            submission = submissions.slurm(number, header.campaign, planned.n_runs, planned.workers, cut)
             try:
-                payloads = submissions.claim(request.campaign, submission, _tasks(request, campaign_id, planned))
+                payloads = submissions.claim(request.campaign, submission, _tasks(request, header, planned))
             except submissions.SubmissionTaken:
                 continue
             submission = slurm.submit_arrays(request.campaign, submission, cut, payloads, request.sbatch)
             ids = " ".join(array.job_id or "" for array in submission.arrays)
             print(f"submission {number:04d}: {display.count(len(planned.tasks), 'task')} submitted as {ids}")
+        held_back = len(whole.tasks) - len(planned.tasks)
         if not held_back:
-            print(f"Next: python -m hpc.status --output-dir {request.campaign.folder}")
+            print(f"Next: python -m hpc.status --output-dir {display.quoted(request.campaign.folder)}")
             return 0
         print(f"{display.count(held_back, 'task')} held back: Slurm takes {limits.max_submitted} of yours at a time.", end=" ")
-        if not options.keep_feeding:
+        if not request.options.keep_feeding:
             print("The same command submits the rest when there is room; --keep-feeding waits for it.")
             return 0
         print(f"Looking again in {_FEED_EVERY_S} s.", flush=True)
@@ -211,18 +216,28 @@ def _on_slurm(request: Request) -> int:
 
 def _state(request: Request) -> State:
     writes = not (request.options.dry_run or request.options.test_only)
-    return state(request.campaign, request.runs, request.options.abandon, write=writes)
+    its_id = campaign_id(request.campaign)
+    return state(request.campaign, its_id, request.runs, request.options.abandon, write=writes)
 
 
-def _tasks(request: Request, campaign_id: str, planned: Plan) -> list[Task]:
-    commit = code_commit()
+def _consented(request: Request, planned: Plan) -> Header:
+    """Ask; then put on disk what tasks need."""
+    if not display.consents(planned, request.options.yes):
+        raise Refused(f"not submitted: {display.count(planned.n_runs, 'run')}; --yes goes ahead without asking")
+    return prepare(request.campaign, request.grid, request.runs, request.data_dir)
+
+
+def _tasks(request: Request, header: Header, planned: Plan) -> list[Task]:
+    execution, data_dir = request.grid.execution, str(request.data_dir)
     return [
-        Task(index, campaign_id, commit, str(request.data_dir), request.grid.execution, task.runs)
+        Task(index, header.campaign, header.code_commit, data_dir, execution, task.runs)
         for index, task in enumerate(planned.tasks)
     ]
 
 
 def _nothing_to_submit(request: Request, found: State) -> int:
+    if not (request.options.dry_run or request.options.test_only):
+        prepare(request.campaign, request.grid, request.runs, request.data_dir)  # the grid may have become smaller
     display.show_others(found)
     n_runs, n_done = len(found.runs), found.count("done")
     print(
@@ -235,11 +250,6 @@ def _dry_run(request: Request) -> int:
     verb = "is in" if is_staged(request.grid.dataset, request.data_dir) else "will be put into"
     print(f"data       {request.grid.dataset} {verb} {request.data_dir}\nDry run: nothing was written.")
     return 0
-
-
-def _consent(planned: Plan, options: argparse.Namespace) -> None:
-    if not display.consents(planned, options.yes):
-        raise Refused(f"not submitted: {display.count(planned.n_runs, 'run')}; --yes goes ahead without asking")
 
 
 def _rehearse(request: Request, submission: submissions.Submission) -> int:

@@ -4,6 +4,7 @@ Both are JSON, one record a line. A run's record is `{"run_id":ID,"spec":CANONIC
 CANONICAL: a record that was edited by hand no longer fits its name.
 """
 
+import contextlib
 import hashlib
 import json
 import re
@@ -51,8 +52,12 @@ def spec_of(canonical_json: str) -> RunSpec:
     return RunSpec(**json.loads(canonical_json))
 
 
-def write_manifest(path: Path, runs: dict[str, str], code_commit: str, previous: Header | None = None) -> Header:
-    """Write the manifest of `runs` (run_id -> canonical JSON); a rewritten one keeps the id and time of `previous`.
+def write_manifest(
+    path: Path, runs: dict[str, str], code_commit: str, previous: Header | None = None, campaign: str = ""
+) -> Header:
+    """Write the manifest of `runs` (run_id -> canonical JSON).
+
+    A rewritten one keeps the id and time of `previous`; a new one gets the id `campaign`, or a random one.
 
     Raises:
         FileExistsError: there is no `previous`, and another process made the campaign meanwhile.
@@ -61,8 +66,8 @@ def write_manifest(path: Path, runs: dict[str, str], code_commit: str, previous:
     digest = hashlib.sha256()
     for line in lines:
         digest.update(line)
-    campaign, created = (previous.campaign, previous.created) if previous else (secrets.token_hex(6), _now())
-    header = Header(campaign, created, code_commit, len(runs), digest.hexdigest())
+    identity = (previous.campaign, previous.created) if previous else (campaign or secrets.token_hex(6), _now())
+    header = Header(*identity, code_commit, len(runs), digest.hexdigest())
     publish(path, [_json_line(asdict(header)), *lines], exclusive=previous is None)
     return header
 
@@ -89,7 +94,13 @@ def newest_campaign(results: Path) -> Path:
     manifests = [path for pattern in ("", "*/", "*/*/") for path in results.glob(pattern + "manifest.jsonl")]
     if not manifests:
         raise ManifestError(f"{results}: no campaign here; name its folder with --output-dir, or make one with hpc.submit")
-    return max(manifests, key=lambda path: read_header(path).created).parent
+    readable = []
+    for path in manifests:
+        with contextlib.suppress(ManifestError):
+            readable.append((read_header(path).created, path))
+    if not readable:
+        raise ManifestError(f"{manifests[0]}: its first line cannot be read; name another campaign with --output-dir")
+    return max(readable)[1].parent
 
 
 def read_manifest(path: Path) -> Manifest:
@@ -187,7 +198,7 @@ def _parse_run_line(line: bytes, where: str) -> tuple[str, str]:
     match = _RUN_LINE.fullmatch(line)
     if not match:
         raise ManifestError(f"{where}: not the record of a run: {line[:60]!r}; {_REWRITE}")
-    run_id, canonical = match[1].decode(), match[2].decode()
+    run_id, canonical = match[1].decode(), match[2].decode(errors="replace")
     if run_id_of(canonical) != run_id:
         raise ManifestError(f"{where}: the record was changed: run {run_id} now reads {canonical}; {_REWRITE}")
     return run_id, canonical

@@ -14,6 +14,7 @@ import io
 import secrets
 import time
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,24 @@ def read_shard(path: Path) -> Shard:
         raise ShardError(f"{path}: not readable as a shard ({type(error).__name__}: {error})") from error
     damaged = tuple(run_id.decode(errors="replace") for run_id in runs["run_id"][~intact])
     return Shard(path, attributes, runs[intact], history[intact], correct[intact], damaged)
+
+
+def read_shards(paths: Iterable[Path], campaign: str) -> Iterator[Shard | str]:
+    """Each shard of the campaign with this id, in turn; what is wrong with a file, in words, where it is not one.
+
+    Args:
+        campaign: empty if any campaign will do.
+    """
+    for path in paths:
+        try:
+            shard = read_shard(path)
+        except ShardError as error:
+            yield str(error)
+            continue
+        its_campaign = shard.attributes.get("campaign")
+        yield (
+            f"{path}: of campaign {its_campaign}, not of {campaign}; left out" if campaign not in ("", its_campaign) else shard
+        )
 
 
 def no_runs() -> np.ndarray:

@@ -5,6 +5,7 @@ python -m jobs.task CAMPAIGN_DIR SUBMISSION TASK OFFSET_BYTES [--attempt N] [--l
 
 import argparse
 import os
+import sys
 import threading
 import time
 import traceback
@@ -15,10 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jobs.campaign import Campaign, shard_prefix
-from jobs.manifest import Task, read_cancelled, read_task
+from jobs.manifest import ManifestError, Task, read_cancelled, read_task
 from jobs.provenance import code_commit, machine
-from jobs.shard import Record, ShardError, ShardWriter, read_shard
-from noisy.data import Data, load
+from jobs.shard import Record, ShardWriter, read_shard, read_shards
+from noisy.data import Data, DataError, load
 from noisy.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class ArrayTask:
 
         Raises:
             ManifestError, DataError: the task or its data set cannot be read.
+            RuntimeError: a GPU is asked for where there is none.
             OSError: results cannot be kept (disk full, ...); what was kept before stays.
         """
         task = read_task(self._campaign.tasks(self.submission), self.index, self.offset_bytes)
@@ -58,7 +60,11 @@ class ArrayTask:
         print(f"task {self.index} attempt {attempt}: {len(to_do)} of {len(task.runs)} runs to do", flush=True)
         if not to_do:
             return
+        from noisy.training import select_device, warm_up  # here, not above: who submits a task must not load torch
+
+        select_device(task.execution.use_cuda)
         data = load(task.runs[0].dataset, task.data_dir)
+        warm_up()
         writer = ShardWriter(self._campaign.shards, self.submission, self.index, attempt, _attributes(task, data))
         writer.start(to_do[0].run_id)
         for number, run in enumerate(to_do, start=1):
@@ -96,20 +102,18 @@ class ArrayTask:
     def _to_do(self, task: Task) -> list[RunSpec]:
         """Runs without a record of an earlier attempt; last those at which one was killed: they may kill again."""
         recorded, suspects = set(), set()
-        for path in self._campaign.shard_paths(shard_prefix(self.submission, self.index)):
-            try:
-                shard = read_shard(path)
-            except ShardError as error:
-                print(f"warning: {error}; its runs are done again", flush=True)
-                continue
-            recorded |= {run_id.decode() for run_id in shard.runs["run_id"]}
-            suspects.add(shard.attributes["current_run"])
+        for shard in read_shards(self._campaign.shard_paths(shard_prefix(self.submission, self.index)), task.campaign):
+            if isinstance(shard, str):
+                print(f"warning: {shard}; its runs are done again", flush=True)
+            else:
+                recorded |= {run_id.decode() for run_id in shard.runs["run_id"]}
+                suspects.add(shard.attributes["current_run"])
         return sorted((run for run in task.runs if run.run_id not in recorded), key=lambda run: run.run_id in suspects)
 
 
 def execute(run: RunSpec, data: Data, task: Task) -> Record:
     """Train one run; whatever it raises becomes a record of its failure, and the traceback goes to the log."""
-    from noisy.training import train  # here, not above: who submits a task must not load torch
+    from noisy.training import train
 
     run_id, text = run.run_id, run.canonical_json()
     try:
@@ -173,7 +177,10 @@ def main() -> None:
     arguments = vars(parser.parse_args())
     if arguments.pop("lifeline"):
         threading.Thread(target=_die_with_parent, daemon=True).start()
-    ArrayTask(**arguments)()
+    try:
+        ArrayTask(**arguments)()
+    except (ManifestError, DataError, RuntimeError, OSError) as error:
+        sys.exit(f"error: {type(error).__name__}: {error}")
 
 
 if __name__ == "__main__":

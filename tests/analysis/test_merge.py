@@ -99,9 +99,14 @@ def test_disagreeing_duplicates_are_reported_and_the_first_counts(campaign: Camp
     assert "0001-00002-0" in problem and "on node2" in problem
 
 
-def test_unlike_machines_may_disagree(campaign: Campaign) -> None:
+@pytest.mark.parametrize(
+    "difference",
+    [{"cpu": "Another"}, {"device": "cuda"}, {"cpu_threads": 2}, {"versions": "torch 2"}],
+    ids=lambda d: next(iter(d)),
+)
+def test_unlike_machines_may_disagree(campaign: Campaign, difference: dict) -> None:
     write(campaign, 1, [record(RUNS[0], 5)])
-    write(campaign, 2, [record(RUNS[0], 6)], cpu="Another Processor")
+    write(campaign, 2, [record(RUNS[0], 6)], **difference)
     assert merge(campaign).problems == []
 
 

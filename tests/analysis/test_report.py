@@ -106,9 +106,11 @@ def test_another_axis_is_another_line() -> None:
     )
     fixed = {"repeats": 1, "ci95_low": np.nan, "dataset": "digits", "seed": 1, "epochs": 1, "batch_size": 1}
     cells = runs.assign(mean_test_accuracy=runs["test_accuracy"], activation="relu", weight_decay=0, **fixed)
-    cells = cells.assign(hidden_sizes="8", max_train_samples=np.nan)
+    cells = cells.assign(hidden_sizes="8", max_train_samples=pd.NA)
     ax = plot_accuracy(Figure().subplots(), cells, runs, 10)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["learning_rate 0.01", "learning_rate 0.1"]
+    dots = [line.get_ydata().tolist() for line in ax.lines if line.get_marker() == "."]
+    assert dots == [[0.8], [0.9]]  # each line has its own runs
 
 
 @pytest.fixture

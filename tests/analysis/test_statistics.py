@@ -31,6 +31,7 @@ def test_mean_spread_and_interval_are_those_of_plain_python() -> None:
     accuracies = [0.91, 0.95, 0.93, 0.97]
     row = one_row({spec(repeat=i): ("ok", accuracy) for i, accuracy in enumerate(accuracies)})
     assert row["repeats"] == 4
+    assert row["mean_test_loss"] == pytest.approx(0.1)
     assert row["mean_test_accuracy"] == pytest.approx(statistics.mean(accuracies), abs=1e-15)
     assert row["std_test_accuracy"] == pytest.approx(statistics.pstdev(accuracies), abs=1e-15)
     assert row["stderr_test_accuracy"] == pytest.approx(statistics.pstdev(accuracies) / 2, abs=1e-15)

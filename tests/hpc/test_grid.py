@@ -119,7 +119,12 @@ BROKEN = {
     "code": ("seed: !!python/object/apply:os.system ['touch owned']", "line 1, column 7: not YAML"),
     "nested without end": ("[" * 10_000, "the file: not YAML"),
     "impossible date": ("seed: 2024-13-45", "the file: not YAML"),
-    "output_dir empty": ("output_dir: ''", "output_dir: not possible: ''; allowed: text that is not empty"),
+    "octal": ("epochs: 010", "epochs: not possible: '010'; allowed: an integer from 1"),
+    "sexagesimal": ("batch_size: 2:08", "batch_size: not possible: '2:08'"),
+    "a number of 6,000 digits": ("seed: " + "9" * 6000, "the file: not YAML"),
+    "odd tags": ('epochs: !!int ""', "the file: not YAML"),
+    "unprintable path": ('output_dir: "a\\ud800"', "output_dir: not possible"),
+    "output_dir empty": ("output_dir: ''", "output_dir: not possible: ''; allowed: the path of a folder"),
 }  # fmt: skip
 
 

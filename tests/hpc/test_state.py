@@ -8,6 +8,7 @@ import pytest
 
 from hpc import submissions
 from hpc.plan import PlannedArray, Resources
+from hpc.prepare import campaign_id
 from hpc.state import State, state
 from jobs.campaign import Campaign
 from jobs.manifest import Task, write_manifest
@@ -30,7 +31,7 @@ def campaign(tmp_path: Path) -> Campaign:
     made = Campaign(tmp_path / "campaign")
     made.submissions.mkdir(parents=True)
     made.shards.mkdir()
-    write_manifest(made.manifest, {run.run_id: run.canonical_json() for run in RUNS}, "abc")
+    write_manifest(made.manifest, {run.run_id: run.canonical_json() for run in RUNS}, "abc", campaign="c0ffee")
     submission = submissions.slurm(1, "c0ffee", 8, 4, (PlannedArray(0, 4, ASKED, 4),))
     submissions.claim(made, submission, TASKS)
     arrays = (replace(submission.arrays[0], job_id="17"),)
@@ -49,7 +50,7 @@ def found(campaign: Campaign, tmp_path: Path, queue: str = "", sacct: str = "exi
     """The state with these rows in the queue (`0 RUNNING`) and this program for accounting."""
     rows = "".join(f"17|{row.split()[0]}|{row.split()[1]}|None|c0ffee-0001-00\\n" for row in queue.split(", ") if row)
     with programs(tmp_path / "bin", squeue=f"printf '{rows}'", sacct=sacct):
-        return state(campaign, IDS, write=write)
+        return state(campaign, campaign_id(campaign), IDS, write=write)
 
 
 def test_running_and_queued(campaign: Campaign, tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_outcomes_are_asked_for_once(campaign: Campaign, tmp_path: Path) -> None
 def test_silence_is_unknown(campaign: Campaign, tmp_path: Path) -> None:
     begin(campaign, 0, [record(RUNS[0]), failure(RUNS[1])])
     with programs(tmp_path / "bin", squeue="exit 1", sacct="exit 1"):
-        seen = state(campaign, IDS)
+        seen = state(campaign, campaign_id(campaign), IDS)
     assert list(seen.runs.values()) == ["done"] + ["unknown"] * 7
     assert seen.to_submit(retry_failed=True) == []
     assert seen.unreachable.startswith("squeue exited with 1")
@@ -113,7 +114,7 @@ def test_what_is_done_needs_no_scheduler(campaign: Campaign, tmp_path: Path) -> 
     for i in range(4):
         begin(campaign, i, [record(run) for run in TASKS[i].runs])
     with programs(tmp_path / "bin", squeue="exit 1", sacct="exit 1"):
-        seen = state(campaign, IDS)
+        seen = state(campaign, campaign_id(campaign), IDS)
     assert set(seen.runs.values()) == {"done"}
     assert seen.unreachable == ""
 

@@ -3,17 +3,23 @@
 import json
 import os
 import re
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from hpc.local import local_capacity
 from jobs.campaign import Campaign
 from jobs.shard import read_shard
+from noisy.spec import Execution
 from tests import commands
 from tests.commands import submit
 
+CORES = len(os.sched_getaffinity(0))
 GRID = """
 dataset: digits
 activations: [relu, tanh]
@@ -93,6 +99,98 @@ def test_a_run_that_raises_stops_no_other(grid: Path, tmp_path: Path, digits_dir
     assert "Traceback" not in done.stderr
     assert len(run_ids(tmp_path / "campaign")) == 2
     assert len(run_ids(tmp_path / "campaign", "failed")) == 2
+
+
+def test_a_failed_run_is_tried_again_and_given_up_after_three_tries(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+    text = GRID.replace("hidden_sizes: [16]", f"hidden_sizes: [{2**31 - 1}]").replace("[0.0, 0.5]", "[0.5]")
+    grid.write_text(text.replace("[relu, tanh]", "[relu]").replace("repeats: 2", "repeats: 1"))
+    for _ in range(3):
+        assert "0 of 1 run done, 1 failed." in submit(grid, tmp_path / "campaign", digits_dir).stdout
+    given_up = submit(grid, tmp_path / "campaign", digits_dir)
+    assert given_up.returncode == 1
+    assert "1 run failed 3 times and left out; --retry-failed tries again" in given_up.stdout
+    dry = submit(grid, tmp_path / "campaign", digits_dir, "--dry-run", "--retry-failed")
+    assert "1 to run" in dry.stdout
+
+
+def test_never_more_workers_than_allowed(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+    grid.write_text(GRID.replace("max_workers: 2", "max_workers: 1\nmodel_types: [mlp, cnn]"))  # two tasks at least
+    process = commands.start(*commands.submit_command(grid, tmp_path / "campaign", digits_dir))
+    seen = []
+    while process.poll() is None:
+        seen.append(len(workers(tmp_path / "campaign")))
+        time.sleep(0.05)
+    assert "16 of 16 runs done" in process.communicate()[0]
+    assert max(seen) == 1
+
+
+def test_results_outlive_the_manifest_and_the_submissions(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+    out = tmp_path / "campaign"
+    submit(grid, out, digits_dir)
+    (out / "manifest.jsonl").unlink()
+    shutil.rmtree(out / "submissions")
+    again = submit(grid, out, digits_dir)
+    assert again.stdout.startswith("Nothing to submit: 8 of 8 runs done.")
+    assert commands.run("analysis.report", "--output-dir", out).stdout.startswith(f"{out}: 8 of 8 runs done")
+    (out / "manifest.jsonl").write_text("damaged\n")
+    assert submit(grid, out, digits_dir).stdout.startswith("Nothing to submit: 8 of 8 runs done.")
+
+
+def test_the_environment_names_the_data_and_an_unseen_submission_can_be_abandoned(
+    grid: Path, tmp_path: Path, digits_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "campaign"
+    monkeypatch.setenv("NOISY_DATA_DIR", str(digits_dir))
+    command = ("hpc.submit", "--grid", grid, "--output-dir", out, "--executor", "local")
+    dry = commands.run(*command, "--dry-run")
+    assert f"digits is in {digits_dir}" in dry.stdout
+    assert commands.run(*command, "--limit", "2").returncode == 0
+    record = out / "submissions" / "0001" / "submission.json"
+    elsewhere = json.loads(record.read_text()) | {"ended": None}
+    elsewhere["process"] |= {"host": "elsewhere", "boot_id": "another"}
+    assert len(run_ids(out)) == 2
+    record.write_text(json.dumps(elsewhere))
+    for path in Campaign(out).shard_paths():
+        path.unlink()
+    unseen = commands.run(*command, "--dry-run")
+    assert "cannot be seen from here: if it is gone, add --abandon 1" in unseen.stdout
+    assert "6 to run" in unseen.stdout
+    assert "8 to run" in commands.run(*command, "--dry-run", "--abandon", "1").stdout
+
+
+def test_a_worker_larger_than_the_machine_is_refused(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+    grid.write_text(GRID + "cpu_threads_per_worker: 100000\n")
+    refused = submit(grid, tmp_path / "campaign", digits_dir)
+    assert refused.returncode == 2
+    assert "cpu_threads_per_worker + data_workers: 100000, and this machine has" in refused.stderr
+    assert not (tmp_path / "campaign").exists()
+
+
+def test_a_large_plan_asks_on_a_terminal_and_no_is_no(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+    grid.write_text(GRID.replace("epochs: 1", "epochs: 100000"))
+    module, *arguments = commands.submit_command(grid, tmp_path / "campaign", digits_dir)
+    parent, child = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *map(str, arguments)], cwd=commands.ROOT, stdin=child, stdout=child, stderr=child
+    )
+    os.close(child)
+    os.write(parent, b"n\n")
+    assert process.wait(60) == 2
+    shown = os.read(parent, 65536).decode()
+    os.close(parent)
+    assert "Go ahead? [y/N]" in shown
+    assert "not submitted: 8 runs" in shown
+    assert not (tmp_path / "campaign").exists()
+
+
+@pytest.mark.parametrize(
+    ("wanted", "execution", "mem_mb", "workers"),
+    [(1, Execution(), 1, 1), (10**6, Execution(), 1, CORES), (None, Execution(), 1, CORES), (10**6, Execution(), 1e9, 1)],
+)
+def test_capacity_is_what_cores_and_memory_bear(wanted: int | None, execution: Execution, mem_mb: float, workers: int) -> None:
+    capacity = local_capacity(wanted, execution, mem_mb)
+    assert capacity.workers == workers
+    assert bool(capacity.reason) == (wanted == 10**6)
 
 
 def test_a_killed_worker_is_followed_by_another_attempt(grid: Path, tmp_path: Path, digits_dir: Path) -> None:

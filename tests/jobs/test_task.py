@@ -1,5 +1,6 @@
 """A task does what is missing of it, keeps going when a run fails, and dies with its parent."""
 
+import os
 import subprocess
 import sys
 import time
@@ -106,6 +107,23 @@ def test_where_a_result_comes_from_is_recorded(tmp_path: Path, digits_dir: Path)
     assert attributes["cpu_threads"] == 1
     assert attributes["device"] == "cpu"
     assert len(attributes["data_digest"]) == 16
+
+
+def test_another_code_is_warned_of(tmp_path: Path, digits_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    _, task = make(tmp_path, digits_dir, RUNS[:1])
+    task()
+    assert "the campaign's is abc" in capfd.readouterr().out
+
+
+def test_a_gpu_that_is_not_there_is_one_error_not_one_a_run(tmp_path: Path, digits_dir: Path) -> None:
+    campaign, _ = make(tmp_path, digits_dir, RUNS)
+    publish(campaign.tasks(1), Task(0, "c0ffee", "abc", str(digits_dir), Execution(use_cuda=True), RUNS).line())
+    command = [sys.executable, "-m", "jobs.task", str(tmp_path), "1", "0", "0"]
+    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(command, cwd=Path(__file__).resolve().parents[2], env=hidden, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: RuntimeError: use_cuda: true, but torch")
+    assert campaign.shard_paths() == []
 
 
 def test_missing_data_is_an_error_before_anything_is_written(tmp_path: Path) -> None:

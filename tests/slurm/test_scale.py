@@ -1,6 +1,6 @@
 """A campaign of many tasks, over MaxArraySize, through the real commands. The reliable campaign's shape, tiny trainings:
 
-    SCALE_REPEATS=40 python -m pytest tests/slurm/test_scale.py -n0 -s
+SCALE_REPEATS=40 python -m pytest tests/slurm/test_scale.py -n0 -s
 """
 
 import os
@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 
 import pandas as pd
+
+from hpc.grid import load_grid
 from tests import commands
 from tests.programs import programs
 from tests.slurm.cluster import drain, records, sh, submit
-
-from hpc.grid import load_grid
 
 REPEATS = int(os.environ.get("SCALE_REPEATS", "2"))
 GRID = f"""
