@@ -26,7 +26,8 @@ _FIRST_COLUMNS = (
     "n_correct",
     "n_test",
 )
-_ORIGIN = ("host", "cpu", "device", "cpu_threads", "versions", "code_commit", "data_digest")  # attributes of a shard
+# attributes of a shard
+_ORIGIN = ("host", "cpu", "device", "cpu_threads", "versions", "code_commit", "data_digest", "job", "attempt")
 _SAME_MACHINE = ["cpu", "device", "cpu_threads", "versions"]  # where these agree, results agree bit by bit
 
 

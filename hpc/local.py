@@ -10,15 +10,74 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from hpc import display, submissions
 from hpc.display import count
+from hpc.estimate import estimate
+from hpc.grid import Grid
+from hpc.plan import Plan, plan
+from hpc.progress import Progress
+from hpc.request import Refused, Request, consented, end_of_dry_run, nothing_to_submit, state_of, tasks_of
 from jobs.campaign import Campaign
+from jobs.manifest import spec_of
 from jobs.provenance import PROJECT_ROOT
 from jobs.task import ArrayTask
-from noisy.spec import Execution
+from noisy.spec import Execution, RunSpec
 
 MAX_ATTEMPTS = 3  # of a task whose worker is killed
 _POLL_S = 0.25
 _STOP_S = 5  # between asking a worker to end and killing it
+
+
+def submit_locally(request: Request) -> int:
+    """Plan what is missing and run it here; returns the exit status."""
+    grid, options = request.grid, request.options
+    while True:
+        number = submissions.next_number(request.campaign)  # before the state is read: a claim made since makes ours fail
+        found = state_of(request)
+        missing = found.to_submit(options.retry_failed)
+        if not missing:
+            return nothing_to_submit(request, found)
+        runs = [spec_of(request.runs[run_id]) for run_id in missing[: options.limit]]
+        planned = plan(runs, _local_workers(grid, runs), grid.execution)
+        display.show_plan(planned, found, request.campaign, "on this machine")
+        if options.dry_run:
+            return end_of_dry_run(request)
+        header = consented(request, planned)
+        submission = submissions.local(number, header.campaign, len(planned.tasks), planned.n_runs, planned.workers)
+        try:
+            payloads = submissions.claim(request.campaign, submission, tasks_of(request, header, planned))
+        except submissions.SubmissionTaken:
+            continue
+        return _run_locally(request.campaign, submission, payloads, planned)
+
+
+def _local_workers(grid: Grid, runs: list[RunSpec]) -> int:
+    if grid.execution.use_cuda and (grid.max_workers or 1) > 1:
+        raise Refused(f"max_workers: {grid.max_workers} with use_cuda: true; allowed: 1, since local workers share one GPU")
+    wanted = 1 if grid.execution.use_cuda else grid.max_workers
+    capacity = local_capacity(wanted, grid.execution, max(estimate(run).mem_mb.high for run in runs))
+    if not capacity.workers:
+        raise Refused(f"cpu_threads_per_worker + data_workers: {capacity.reason}; allowed: no more than that")
+    if capacity.reason:
+        print(f"note: {capacity.reason}", file=sys.stderr)
+    return capacity.workers
+
+
+def _run_locally(campaign: Campaign, submission: submissions.Submission, payloads: list[ArrayTask], planned: Plan) -> int:
+    costs_s = {run.run_id: task.per_run.cpu_s.middle for task in planned.tasks for run in task.runs}
+    progress = Progress(campaign, submission.number, costs_s)
+    try:
+        problems = run_locally(payloads, planned.workers, planned.execution, progress.update)
+    finally:
+        progress.close()
+        submissions.end(campaign, submission)
+    for problem in problems:
+        print(f"error: {problem}", file=sys.stderr)
+    done, failed, n_runs = progress.n_done, progress.n_failed, planned.n_runs
+    logs = campaign.submission(submission.number) / "logs"
+    hint = "" if done == n_runs else f"\nWhy: {logs}. The same command tries again what is not done."
+    print(f"{done} of {count(n_runs, 'run')} done, {failed} failed.{hint}\nNext: {display.report_command(campaign)}")
+    return 0 if done == n_runs else 1
 
 
 @dataclass(frozen=True)

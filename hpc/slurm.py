@@ -4,24 +4,90 @@ import math
 import shlex
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import submitit
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 
-from hpc import submissions
+from hpc import cluster, display, outcomes, submissions
 from hpc.cluster import SchedulerError
-from hpc.plan import PlannedArray
+from hpc.plan import PlannedArray, arrays, plan
+from hpc.request import Request, consented, end_of_dry_run, nothing_to_submit, state_of, tasks_of
 from hpc.submissions import Array, Submission
 from jobs.campaign import Campaign
+from jobs.manifest import spec_of
 from jobs.provenance import PROJECT_ROOT
 from jobs.task import ArrayTask
 
+_DEFAULT_WORKERS = 80  # where the grid names no max_workers
+_FEED_EVERY_S = 30
 WARNING_S = 60  # before the time limit: the run at hand is dropped and the task requeued
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _MANY = 10**6  # times that a task may reach its limit: it stops of itself when an attempt finishes no run (jobs/task.py)
+
+
+def submit_to_slurm(request: Request) -> int:
+    """Plan what is missing and hand it to Slurm; returns the exit status.
+
+    Raises:
+        SchedulerError: Slurm does not answer, or refuses.
+    """
+    if not (request.options.dry_run or request.options.test_only):
+        adopt_orphans(request.campaign)
+    partition = request.sbatch.get("partition")
+    limits = cluster.limits(str(partition) if partition else None)
+    while True:
+        number = submissions.next_number(request.campaign)
+        found = state_of(request)
+        if found.unreachable:
+            raise SchedulerError(found.unreachable)
+        missing = found.to_submit(request.options.retry_failed)
+        if not missing:
+            return nothing_to_submit(request, found)
+        runs = [spec_of(request.runs[run_id]) for run_id in missing[: request.options.limit]]
+        workers, retries = request.grid.max_workers or _DEFAULT_WORKERS, outcomes.retries(found.outcomes, limits)
+        whole = plan(runs, workers, request.grid.execution, retries, request.options.runs_per_task)
+        planned = whole.first(max(0, limits.max_submitted - len(cluster.queue())))
+        if planned.tasks:
+            cut = arrays(planned, limits.max_array_size)
+            display.show_plan(planned, found, request.campaign, "on Slurm")
+            display.show_arrays(planned, cut)
+            if request.options.test_only:
+                return _rehearse(request, submissions.slurm(number, "rehearsal", planned.n_runs, planned.workers, cut))
+            if request.options.dry_run:
+                return end_of_dry_run(request)
+            header = consented(request, planned)
+            submission = submissions.slurm(number, header.campaign, planned.n_runs, planned.workers, cut)
+            try:
+                payloads = submissions.claim(request.campaign, submission, tasks_of(request, header, planned))
+            except submissions.SubmissionTaken:
+                continue
+            submission = submit_arrays(request.campaign, submission, cut, payloads, request.sbatch)
+            ids = " ".join(array.job_id or "" for array in submission.arrays)
+            print(f"submission {number:04d}: {display.count(len(planned.tasks), 'task')} submitted as {ids}")
+        held_back = len(whole.tasks) - len(planned.tasks)
+        if not held_back:
+            print(f"Next: python -m hpc.status --output-dir {display.quoted(request.campaign.folder)}")
+            return 0
+        print(f"{display.count(held_back, 'task')} held back: Slurm takes {limits.max_submitted} of yours at a time.", end=" ")
+        if not request.options.keep_feeding:
+            print("The same command submits the rest when there is room; --keep-feeding waits for it.")
+            return 0
+        print(f"Looking again in {_FEED_EVERY_S} s.", flush=True)
+        time.sleep(_FEED_EVERY_S)
+
+
+def _rehearse(request: Request, submission: submissions.Submission) -> int:
+    accepted = True
+    for array, answer, ok in rehearse(request.campaign, submission, request.sbatch):
+        accepted &= ok
+        print(f"{'accepted' if ok else 'refused '}   {display.count(array.n_tasks, 'task')}: {answer}")
+    print("Nothing was submitted." + ("" if accepted else " Change slurm: in the grid, or add --sbatch KEY=VALUE."))
+    return 0 if accepted else 2
 
 
 def submit_arrays(
@@ -39,8 +105,8 @@ def submit_arrays(
     Raises:
         SchedulerError: sbatch refuses an array; the ids of those before it are written.
     """
-    for i, (array, plan) in enumerate(zip(submission.arrays, planned, strict=True)):
-        after = submission.arrays[plan.after].job_id if plan.after is not None else None
+    for i, (array, its_plan) in enumerate(zip(submission.arrays, planned, strict=True)):
+        after = submission.arrays[its_plan.after].job_id if its_plan.after is not None else None
         executor = _executor(campaign, submission.number, array, options, after)
         try:
             with executor.batch():
@@ -55,6 +121,31 @@ def submit_arrays(
     return submission
 
 
+def adopt_orphans(campaign: Campaign) -> None:
+    """Care for arrays whose submitting process died before it wrote down their id: they are found by their name.
+
+    submitit completes the inputs of an array after sbatch. If it came to that, the id is written down; if not, the array is
+    cancelled, since each of its tasks would wait for its input for a minute, in vain.
+
+    Raises:
+        SchedulerError: Slurm does not answer.
+    """
+    for submission in submissions.read_all(campaign):
+        orphans = {array.name: i for i, array in enumerate(submission.arrays) if array.job_id is None}
+        if submission.ended or not orphans or submission.process.is_alive() is not False:
+            continue
+        found = {element.name: element.job_id for element in cluster.queue() if element.name in orphans}
+        arrays, cancelled = list(submission.arrays), list[str]()
+        for name, job_id in found.items():
+            array = arrays[orphans[name]] = replace(arrays[orphans[name]], job_id=job_id)
+            if not all(path.exists() for path in _inputs(campaign, submission.number, array)):
+                cancelled.append(job_id)
+        cluster.cancel(cancelled)
+        submissions.write(campaign, replace(submission, arrays=tuple(arrays)))
+        while any(element.job_id in cancelled for element in cluster.queue()):
+            time.sleep(0.5)
+
+
 def rehearse(campaign: Campaign, submission: Submission, options: Mapping[str, Any]) -> list[tuple[Array, str, bool]]:
     """Ask Slurm, array by array, whether it would accept it and when it would start: (array, its answer, accepted)."""
     answers = []
@@ -65,6 +156,12 @@ def rehearse(campaign: Campaign, submission: Submission, options: Mapping[str, A
         done = subprocess.run(["sbatch", "--test-only"], input=script, capture_output=True, text=True, timeout=60)
         answers.append((array, done.stderr.strip() or done.stdout.strip(), done.returncode == 0))
     return answers
+
+
+def _inputs(campaign: Campaign, number: int, array: Array) -> list[Path]:
+    """The pickles that submitit makes for the tasks of an array."""
+    indices = [f"_{index}" for index in range(array.n_tasks)] if array.n_tasks > 1 else [""]
+    return [campaign.submission(number) / "logs" / f"{array.job_id}{index}_submitted.pkl" for index in indices]
 
 
 def _executor(

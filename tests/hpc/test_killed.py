@@ -16,7 +16,7 @@ from jobs.campaign import Campaign
 from tests import commands
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "3"))
-VOLATILE = ["wall_s", "cpu_s", "peak_mem_mb", "finished_at_s", "host", "shard"]  # times, hosts, places
+VOLATILE = ["wall_s", "cpu_s", "peak_mem_mb", "finished_at_s", "host", "attempt", "shard"]  # times, hosts, places
 GRID = """
 dataset: digits
 activations: [relu, sigmoid]

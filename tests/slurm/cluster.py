@@ -13,7 +13,7 @@ from jobs.campaign import Campaign
 from jobs.shard import FINISHED, read_shard
 from tests import commands
 
-VOLATILE = ["wall_s", "cpu_s", "peak_mem_mb", "finished_at_s", "host", "shard"]  # times, hosts, places
+VOLATILE = ["wall_s", "cpu_s", "peak_mem_mb", "finished_at_s", "host", "job", "attempt", "shard"]  # times, hosts, places
 
 # 24 runs of under a second in 7 tasks
 GRID = """
