@@ -16,7 +16,7 @@ from submitit.core.utils import FailedJobError, FailedSubmissionError
 from hpc import cluster, display, outcomes, submissions
 from hpc.cluster import SchedulerError
 from hpc.plan import PlannedArray, arrays, plan
-from hpc.request import Request, consented, end_of_dry_run, nothing_to_submit, state_of, tasks_of
+from hpc.request import Refused, Request, consented, end_of_dry_run, nothing_to_submit, state_of, tasks_of
 from hpc.submissions import Array, Submission
 from jobs.campaign import Campaign
 from jobs.manifest import spec_of
@@ -54,6 +54,7 @@ def submit_to_slurm(request: Request) -> int:
         planned = whole.first(max(0, limits.max_submitted - len(cluster.queue())))
         if planned.tasks:
             cut = arrays(planned, limits.max_array_size)
+            _check(cut, limits, request.sbatch)
             display.show_plan(planned, found, request.campaign, "on Slurm")
             display.show_arrays(planned, cut)
             if request.options.test_only:
@@ -79,6 +80,17 @@ def submit_to_slurm(request: Request) -> int:
             return 0
         print(f"Looking again in {_FEED_EVERY_S} s.", flush=True)
         time.sleep(_FEED_EVERY_S)
+
+
+def _check(cut: Sequence[PlannedArray], limits: cluster.Limits, options: Mapping[str, Any]) -> None:
+    """Refuse what the partition could never start: Slurm itself may accept it, and let it wait for ever."""
+    time_limit_min, mem_mb = (max(getattr(array.resources, name) for array in cut) for name in ("time_limit_min", "mem_mb"))
+    if "time" not in options and time_limit_min > limits.time_limit_min:
+        allowed = f"allowed by the partition: {limits.time_limit_min:.0f} min; choose another, or --sbatch time=MINUTES"
+        raise Refused(f"a task would ask for {time_limit_min} min; {allowed}, or --runs-per-task N")
+    if "mem" not in options and mem_mb > limits.mem_mb:
+        allowed = f"the partition's largest node has {limits.mem_mb:.0f} MB; choose another, or --sbatch mem=MEGABYTES"
+        raise Refused(f"a task would ask for {mem_mb} MB; {allowed}")
 
 
 def _rehearse(request: Request, submission: submissions.Submission) -> int:
