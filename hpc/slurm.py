@@ -26,6 +26,13 @@ from jobs.task import ArrayTask
 _DEFAULT_WORKERS = 80  # where the grid names no max_workers
 _FEED_EVERY_S = 30
 WARNING_S = 60  # before the time limit: the run at hand is dropped and the task requeued
+_WHAT_TO_CHANGE = {  # part of a reason of sbatch -> the option behind it
+    "partition": "partition",
+    "account": "account",
+    "qos": "qos",
+    "node configuration": "mem, cpus_per_task or gres",
+    "time limit": "time",
+}
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _MANY = 10**6  # times that a task may reach its limit: it stops of itself when an attempt finishes no run (jobs/task.py)
 
@@ -93,13 +100,17 @@ def _check(cut: Sequence[PlannedArray], limits: cluster.Limits, options: Mapping
         raise Refused(f"a task would ask for {mem_mb} MB; {allowed}")
 
 
-def _rehearse(request: Request, submission: submissions.Submission) -> int:
-    accepted = True
-    for array, answer, ok in rehearse(request.campaign, submission, request.sbatch):
-        accepted &= ok
-        print(f"{'accepted' if ok else 'refused '}   {display.count(array.n_tasks, 'task')}: {answer}")
-    print("Nothing was submitted." + ("" if accepted else " Change slurm: in the grid, or add --sbatch KEY=VALUE."))
-    return 0 if accepted else 2
+def _rehearse(request: Request, submission: Submission) -> int:
+    """Say, array by array, what Slurm would answer and what to change; returns the exit status."""
+    status = 0
+    for array, answer, is_accepted in rehearse(request.campaign, submission, request.sbatch):
+        print(f"{'accepted' if is_accepted else 'refused '}   {display.count(array.n_tasks, 'task')}: {answer}")
+        if not is_accepted:
+            option = next((option for reason, option in _WHAT_TO_CHANGE.items() if reason in answer), "an option")
+            print(f"           change {option} in slurm: of the grid, or with --sbatch KEY=VALUE (sinfo shows what there is)")
+            status = 2
+    print("Nothing was submitted.")
+    return status
 
 
 def submit_arrays(

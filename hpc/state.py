@@ -155,7 +155,8 @@ class _StateOfTask:
         """One of STATES."""
         if run_id in found.done:
             return "done"
-        if run_id in cancelled and run_id != self.at_hand:
+        is_at_work = self.activity is not None and self.index in self.activity.tasks
+        if run_id in cancelled and not (is_at_work and run_id == self.at_hand):
             return "cancelled"
         if self.activity is None or not self.activity.is_known:
             return "unknown"
