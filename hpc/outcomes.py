@@ -17,13 +17,18 @@ from jobs.files import publish
 from jobs.task import NO_PROGRESS_STATUS
 
 MAX_TRIES = 3
+UNKNOWN = "UNKNOWN"
+_NOT_YET = ("PENDING", "RUNNING", "COMPLETING", "REQUEUED", "RESIZING", "SUSPENDED")
 _BLAMED = ("OUT_OF_MEMORY", "TIMEOUT", "FAILED")  # states that are the doing of the run at hand; the others are the cluster's
 _MORE = 1.5  # times the memory or the time that was not enough
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended. run_id: the run at hand, empty if none was; state: as in sacct, or UNKNOWN where it has forgotten."""
+    """How a task ended. run_id: the run at hand, empty if none was; state: as in sacct, or UNKNOWN.
+
+    UNKNOWN is what accounting does not know, or not yet: it lags by seconds. It is asked again next time.
+    """
 
     task: int
     run_id: str
@@ -68,8 +73,9 @@ def conclude(campaign: Campaign, ended: dict[Submission, dict[int, str]], write:
         ]
         if found:
             known[submission.number] += found
-            if write:
-                lines = [json.dumps(asdict(outcome)).encode() + b"\n" for outcome in known[submission.number]]
+            final = [outcome for outcome in known[submission.number] if outcome.state != UNKNOWN]
+            if write and final:
+                lines = [json.dumps(asdict(outcome)).encode() + b"\n" for outcome in final]
                 publish(campaign.submission(submission.number) / "outcomes.jsonl", lines)
     return known
 
@@ -102,7 +108,9 @@ def _of(array: Array, tasks: Collection[int]) -> set[int]:
 
 def _outcome(array: Array, task: int, run_id: str, answers: dict[tuple[str, int], cluster.Ended]) -> Outcome:
     index, job_id = task - array.first_task, array.job_id or ""
-    ended = answers.get((job_id, index), cluster.Ended("UNKNOWN", "", ""))
-    state = "TIMEOUT" if ended.state == "FAILED" and ended.exit_code == f"{NO_PROGRESS_STATUS}:0" else ended.state
+    ended = answers.get((job_id, index), cluster.Ended(UNKNOWN, "", ""))
+    state = UNKNOWN if ended.state in _NOT_YET else ended.state
+    if ended.state == "FAILED" and ended.exit_code == f"{NO_PROGRESS_STATUS}:0":
+        state = "TIMEOUT"
     job = f"{job_id}_{index}" if array.n_tasks > 1 else job_id
     return Outcome(task, run_id, state, ended.node, job, array.resources.mem_mb, array.resources.time_limit_min)

@@ -96,6 +96,14 @@ def test_outcomes_are_asked_for_once(campaign: Campaign, tmp_path: Path) -> None
     assert (outcome.run_id, outcome.state, outcome.job, outcome.time_limit_min) == (IDS[0], "TIMEOUT", "17_0", 10)
 
 
+def test_what_accounting_does_not_know_yet_is_asked_again(campaign: Campaign, tmp_path: Path) -> None:
+    begin(campaign, 0, [], at_hand=IDS[0])
+    queue = "1 PENDING, 2 PENDING, 3 PENDING"
+    early = found(campaign, tmp_path, queue, "echo '17_0|RUNNING|0:0|n1'", write=True)
+    assert early.runs[IDS[0]] == "lost"
+    assert found(campaign, tmp_path, queue, "echo '17_0|TIMEOUT|0:0|n1'").runs[IDS[0]] == "failed"
+
+
 def test_silence_is_unknown(campaign: Campaign, tmp_path: Path) -> None:
     begin(campaign, 0, [record(RUNS[0]), failure(RUNS[1])])
     with programs(tmp_path / "bin", squeue="exit 1", sacct="exit 1"):
