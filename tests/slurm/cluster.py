@@ -55,9 +55,9 @@ def submit_command(grid: Path, campaign: Path, data_dir: Path) -> tuple[object, 
     return ("hpc.submit", "--grid", grid, "--output-dir", campaign, "--data-dir", data_dir, "--executor", "slurm", "--yes")
 
 
-def drain() -> None:
+def drain(timeout_s: float = 240) -> None:
     """Wait until the queue is empty."""
-    wait_for(lambda: sh("squeue --noheader") == "")
+    wait_for(lambda: sh("squeue --noheader") == "", timeout_s)
 
 
 def records(campaign: Path) -> Counter:

@@ -1,6 +1,6 @@
-"""A campaign of many tasks, over MaxArraySize, through the real commands. The reliable campaign's shape, tiny trainings:
+"""The reliable campaign's shape on the test cluster: 2,400 tiny trainings in 240 tasks, over MaxArraySize. By command only:
 
-SCALE_REPEATS=40 python -m pytest tests/slurm/test_scale.py -n0 -s
+python -m pytest tests/slurm/scale.py --numprocesses=0 -s
 """
 
 import os
@@ -14,7 +14,7 @@ from tests import commands
 from tests.programs import programs
 from tests.slurm.cluster import drain, records, sh, submit
 
-REPEATS = int(os.environ.get("SCALE_REPEATS", "2"))
+REPEATS = int(os.environ.get("SCALE_REPEATS", "40"))
 GRID = f"""
 dataset: digits
 activations: [relu, tanh, sigmoid]
