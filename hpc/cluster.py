@@ -97,7 +97,7 @@ def limits(partition: str | None = None) -> Limits:
     rows = [row.split("|") for row in _call("sinfo", "--noheader", "--format=%P|%m|%l").splitlines()]
     its_rows = [row for row in rows if row[0] == (partition or row[0].rstrip("*") + "*")]
     mem_mb = max((int(re.sub(r"\D", "", row[1])) * 2**20 // 10**6 - 1 for row in its_rows), default=math.inf)
-    time_min = max((_minutes(row[2]) for row in its_rows), default=math.inf)
+    time_min = max((minutes(row[2]) for row in its_rows), default=math.inf)
     most = [int(configuration["MaxJobCount"])]
     if configuration.get("AccountingStorageType") == "accounting_storage/slurmdbd":
         most += _submit_limits()
@@ -114,15 +114,29 @@ def _submit_limits() -> list[int]:
     return [int(text) for text in [*(row[0] for row in rows), *of_qos] if text.isdecimal()]
 
 
-def _minutes(text: str) -> float:
-    """`1-02:03:04`, `2:03:04`, `3:04` or `infinite` in minutes."""
-    if not text[:1].isdigit():
+def minutes(text: str) -> float:
+    """A time as Slurm writes it, in minutes: `90`, `3:04` (minutes, seconds), `2:03:04`, `1-02`, `1-02:03:04`, `infinite`.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if text.lower() in ("infinite", "unlimited"):
         return math.inf
-    days, _, rest = text.rpartition("-")
-    seconds = 0
-    for part in rest.split(":"):
-        seconds = 60 * seconds + int(part)
-    return int(days or 0) * 24 * 60 + seconds / 60
+    days, dash, rest = text.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    hours_first = parts if dash or len(parts) == 3 else [0, *parts]
+    hours, mins, seconds = [*hours_first, 0, 0][:3]
+    return int(days or 0) * 24 * 60 + hours * 60 + mins + seconds / 60
+
+
+def megabytes(text: str) -> float:
+    """A size as sbatch reads it, in 10**6 bytes: `900M`, `4G`, `4000` (of 2**20 bytes).
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "M")
+    return float(number) * 2.0 ** {"K": 10, "M": 20, "G": 30, "T": 40}.get(unit, math.nan) / 1e6
 
 
 def cancel(elements: list[str]) -> None:

@@ -60,7 +60,7 @@ def submit_to_slurm(request: Request) -> int:
         whole = plan(runs, workers, request.grid.execution, retries, request.options.runs_per_task)
         planned = whole.first(max(0, limits.max_submitted - len(cluster.queue())))
         if planned.tasks:
-            cut = arrays(planned, limits.max_array_size)
+            cut = tuple(_as_asked(array, request.sbatch) for array in arrays(planned, limits.max_array_size))
             _check(cut, limits, request.sbatch)
             display.show_plan(planned, found, request.campaign, "on Slurm")
             display.show_arrays(planned, cut)
@@ -87,6 +87,24 @@ def submit_to_slurm(request: Request) -> int:
             return 0
         print(f"Looking again in {_FEED_EVERY_S} s.", flush=True)
         time.sleep(_FEED_EVERY_S)
+
+
+def _as_asked(array: PlannedArray, options: Mapping[str, Any]) -> PlannedArray:
+    """The array with the time limit and memory that the user's own sbatch options ask for.
+
+    Raises:
+        Refused: they cannot be read.
+    """
+    asked = array.resources
+    try:
+        if "time" in options:
+            asked = replace(asked, time_limit_min=math.ceil(cluster.minutes(str(options["time"]))))
+        if "mem" in options:
+            asked = replace(asked, mem_mb=math.floor(cluster.megabytes(str(options["mem"]))))
+    except (ValueError, OverflowError) as error:
+        wanted = "time as MINUTES or HOURS:MINUTES:SECONDS, mem as 900M or 4G"
+        raise Refused(f"slurm: {dict(options)}: {error}; allowed: {wanted}") from error
+    return replace(array, resources=asked)
 
 
 def _check(cut: Sequence[PlannedArray], limits: cluster.Limits, options: Mapping[str, Any]) -> None:
@@ -195,26 +213,23 @@ def _executor(
         folder.chmod(0o700)  # the pickles in it are executed: nobody else may write them
     executor = submitit.SlurmExecutor(folder, max_num_timeout=_MANY, python="exec " + shlex.quote(sys.executable))
     asked = array.resources
-    wanted = {
-        "job_name": array.name,
-        "time": asked.time_limit_min,
-        "cpus_per_task": asked.cpus,
-        "mem": f"{math.ceil(asked.mem_mb * 1e6 / 2**20)}M",  # sbatch's M is 2**20 bytes
-        "gres": f"gpu:{asked.gpus}" if asked.gpus else None,
-        "dependency": f"afterany:{after}" if after else None,
-        "chdir": str(PROJECT_ROOT),
-        "requeue": True,
-        "signal": f"B:USR2@{WARNING_S}",  # to the batch step: it is python itself, see `exec` above
-        **{key.replace("-", "_"): value for key, value in options.items()},
-    }
-    known = executor._valid_parameters()
     executor.update_parameters(
+        job_name=array.name,
+        time=math.ceil(asked.time_limit_min),
+        cpus_per_task=asked.cpus,
+        mem=f"{math.ceil(asked.mem_mb * 1e6 / 2**20)}M",  # sbatch's M is 2**20 bytes
+        gres=f"gpu:{asked.gpus}" if asked.gpus else None,
+        dependency=f"afterany:{after}" if after else None,
         array_parallelism=array.parallel,
         use_srun=False,  # srun's step would turn an OUT_OF_MEMORY into a FAILED
         stderr_to_stdout=True,
         setup=[f"export {name}=${{SLURM_CPUS_PER_TASK:-1}}" for name in _THREAD_VARIABLES],
-        **{key: value for key, value in wanted.items() if key in known},
-        additional_parameters={key.replace("_", "-"): value for key, value in wanted.items() if key not in known},
+        additional_parameters={
+            "chdir": str(PROJECT_ROOT),
+            "requeue": True,
+            "signal": f"B:USR2@{WARNING_S}",  # to the batch step: it is python itself, see `exec` above
+            **{key.replace("-", "_"): value for key, value in options.items()},  # submitit names its own so
+        },
     )
     return executor
 

@@ -50,6 +50,20 @@ def test_limits_are_read(tmp_path: Path, partition: str | None, mem_mb: float, t
 
 
 @pytest.mark.parametrize(
+    ("text", "minutes"),
+    [("90", 90), ("3:30", 3.5), ("2:03:00", 123), ("1-02", 26 * 60), ("1-02:03", 26 * 60 + 3), ("UNLIMITED", math.inf)],
+)
+def test_times_are_read_as_slurm_reads_them(text: str, minutes: float) -> None:
+    assert cluster.minutes(text) == minutes
+
+
+def test_sizes_are_read_as_sbatch_reads_them() -> None:
+    assert [cluster.megabytes(text) for text in ("1000", "1000M", "2G", "2048K")] == pytest.approx(
+        [1048.576, 1048.576, 2147.483648, 2.097152]
+    )
+
+
+@pytest.mark.parametrize(
     ("script", "answer"),
     [
         ("echo 'slurm_load_jobs error: Unable to contact' >&2; exit 1", "squeue exited with 1: slurm_load_jobs error: Unable"),
