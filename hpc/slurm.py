@@ -27,11 +27,11 @@ _DEFAULT_WORKERS = 80  # where the grid names no max_workers
 _FEED_EVERY_S = 30
 WARNING_S = 60  # before the time limit: the run at hand is dropped and the task requeued
 _WHAT_TO_CHANGE = {  # part of a reason of sbatch -> the option behind it
-    "partition": "partition",
     "account": "account",
     "qos": "qos",
     "node configuration": "mem, cpus_per_task or gres",
     "time limit": "time",
+    "partition": "partition",  # last: sbatch speaks of "account/partition combinations"
 }
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _MANY = 10**6  # times that a task may reach its limit: it stops of itself when an attempt finishes no run (jobs/task.py)
