@@ -7,7 +7,7 @@ import pytest
 
 from tests import commands
 from tests.programs import programs
-from tests.slurm.cluster import drain, records, sh, submit, submit_command, wait_for
+from tests.slurm.cluster import drain, records, sh, submit, submit_command, table, wait_for
 
 OUT_OF_MEMORY = """
 dataset: digits
@@ -52,7 +52,7 @@ def grid(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_run_that_exhausts_memory_harms_no_other(grid: Path, campaign: Path, digits_dir: Path) -> None:
+def test_a_run_that_exhausts_memory_harms_no_other(grid: Path, campaign: Path, digits_dir: Path, tmp_path: Path) -> None:
     """The estimate does not know the batch size: runs of 1,400 images a batch share a task with small ones, and do not fit."""
     grid.write_text(OUT_OF_MEMORY)
     submit(grid, campaign, digits_dir, "--sbatch", "mem=900M")
@@ -67,6 +67,8 @@ def test_a_run_that_exhausts_memory_harms_no_other(grid: Path, campaign: Path, d
     drain()
     assert len(records(campaign)) == 6
     assert commands.run("hpc.status", "--output-dir", campaign).returncode == 0
+    assert commands.submit(grid, tmp_path / "undisturbed", digits_dir).returncode == 0
+    assert table(campaign) == table(tmp_path / "undisturbed")
 
 
 def test_a_run_that_raises_is_given_up_after_three_tries(grid: Path, campaign: Path, digits_dir: Path) -> None:
