@@ -13,7 +13,6 @@ from tests import commands
 from tests.programs import programs
 from tests.slurm.cluster import GRID, drain, n_running, records, sh, submit, submit_command, table, wait_for
 
-
 CUT = ("--runs-per-task", 4)
 
 
