@@ -1,31 +1,22 @@
-"""Handing a submission to Slurm: one submitit array after the other, each id written down the moment it is known."""
+"""The way of a plan to Slurm: limits, arrays, what is held back."""
 
 import math
-import shlex
-import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import submitit
-from submitit.core.utils import FailedJobError, FailedSubmissionError
-
 from hpc import cluster, display, outcomes, submissions
+from hpc.arrays import adopt_orphans, rehearse, submit_arrays
 from hpc.cluster import SchedulerError
 from hpc.plan import PlannedArray, arrays, plan
 from hpc.request import Refused, Request, consented, end_of_dry_run, nothing_to_submit, state_of, tasks_of
-from hpc.submissions import Array, Submission
-from jobs.campaign import Campaign
+from hpc.state import State
+from hpc.submissions import Submission
 from jobs.manifest import spec_of
-from jobs.provenance import PROJECT_ROOT
-from jobs.task import ArrayTask
 
 _DEFAULT_WORKERS = 80  # where the grid names no max_workers
 _FEED_EVERY_S = 30
-WARNING_S = 60  # before the time limit: the run at hand is dropped and the task requeued
 _WHAT_TO_CHANGE = {  # part of a reason of sbatch -> the option behind it
     "account": "account",
     "qos": "qos",
@@ -33,8 +24,6 @@ _WHAT_TO_CHANGE = {  # part of a reason of sbatch -> the option behind it
     "time limit": "time",
     "partition": "partition",  # last: sbatch speaks of "account/partition combinations"
 }
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_MANY = 10**6  # times that a task may reach its limit: it stops of itself when an attempt finishes no run (jobs/task.py)
 
 
 def submit_to_slurm(request: Request) -> int:
@@ -56,7 +45,8 @@ def submit_to_slurm(request: Request) -> int:
         if not missing:
             return nothing_to_submit(request, found)
         runs = [spec_of(request.runs[run_id]) for run_id in missing[: request.options.limit]]
-        workers, retries = request.grid.max_workers or _DEFAULT_WORKERS, outcomes.retries(found.outcomes, limits)
+        workers, waits_for = share_left(found, request.grid.max_workers or _DEFAULT_WORKERS)
+        retries = outcomes.retries(found.outcomes, limits)
         whole = plan(runs, workers, request.grid.execution, retries, request.options.runs_per_task)
         planned = whole.first(max(0, limits.max_submitted - len(cluster.queue())))
         if planned.tasks:
@@ -74,7 +64,7 @@ def submit_to_slurm(request: Request) -> int:
                 payloads = submissions.claim(request.campaign, submission, tasks_of(request, header, planned))
             except submissions.SubmissionTaken:
                 continue
-            submission = submit_arrays(request.campaign, submission, cut, payloads, request.sbatch)
+            submission = submit_arrays(request.campaign, submission, cut, payloads, request.sbatch, waits_for)
             ids = " ".join(array.job_id or "" for array in submission.arrays)
             print(f"submission {number:04d}: {display.count(len(planned.tasks), 'task')} submitted as {ids}")
         held_back = len(whole.tasks) - len(planned.tasks)
@@ -87,6 +77,25 @@ def submit_to_slurm(request: Request) -> int:
             return 0
         print(f"Looking again in {_FEED_EVERY_S} s.", flush=True)
         time.sleep(_FEED_EVERY_S)
+
+
+def share_left(found: State, max_workers: int) -> tuple[int, str | None]:
+    """How many workers a new submission may have beside the arrays in the queue, and the job that it has to wait for, if any.
+
+    All arrays of a campaign together never run more than `max_workers` tasks: where none are left, the new ones take the
+    place of an array once that has ended.
+    """
+    at_work = [
+        array
+        for submission, activity in found.activities.items()
+        for array in submission.arrays
+        if any(array.first_task <= task < array.first_task + array.n_tasks for task in activity.tasks)
+    ]
+    left = max_workers - sum(array.parallel for array in at_work)
+    if left > 0 or not at_work:
+        return max(left, 1), None
+    largest = max(at_work, key=lambda array: array.parallel)
+    return largest.parallel, largest.job_id
 
 
 def _as_asked(array: PlannedArray, options: Mapping[str, Any]) -> PlannedArray:
@@ -129,111 +138,3 @@ def _rehearse(request: Request, submission: Submission) -> int:
             status = 2
     print("Nothing was submitted.")
     return status
-
-
-def submit_arrays(
-    campaign: Campaign,
-    submission: Submission,
-    planned: Sequence[PlannedArray],
-    payloads: Sequence[ArrayTask],
-    options: Mapping[str, Any],
-) -> Submission:
-    """Submit array after array, each id on disk before the next; gives back the record.
-
-    Args:
-        options: sbatch options of the user, which replace ours of the same name.
-
-    Raises:
-        SchedulerError: sbatch refuses an array; the ids of those before it are written.
-    """
-    for i, (array, its_plan) in enumerate(zip(submission.arrays, planned, strict=True)):
-        after = submission.arrays[its_plan.after].job_id if its_plan.after is not None else None
-        executor = _executor(campaign, submission.number, array, options, after)
-        try:
-            with executor.batch():
-                its_tasks = payloads[array.first_task : array.first_task + array.n_tasks]
-                members = [executor.submit(replace(task, time_limit_min=array.resources.time_limit_min)) for task in its_tasks]
-            job_id = members[0].job_id.split("_")[0]
-        except (FailedJobError, FailedSubmissionError, OSError) as error:
-            raise SchedulerError(f"sbatch refused array {array.name}: {_last_words(error)}") from error
-        arrays = (*submission.arrays[:i], replace(array, job_id=job_id), *submission.arrays[i + 1 :])
-        submission = replace(submission, arrays=arrays)
-        submissions.write(campaign, submission)
-    return submission
-
-
-def adopt_orphans(campaign: Campaign) -> None:
-    """Care for arrays whose submitting process died before it wrote down their id: they are found by their name.
-
-    submitit completes the inputs of an array after sbatch. If it came to that, the id is written down; if not, the array is
-    cancelled, since each of its tasks would wait for its input for a minute, in vain.
-
-    Raises:
-        SchedulerError: Slurm does not answer.
-    """
-    for submission in submissions.read_all(campaign):
-        orphans = {array.name: i for i, array in enumerate(submission.arrays) if array.job_id is None}
-        if submission.ended or not orphans or submission.process.is_alive() is not False:
-            continue
-        found = {element.name: element.job_id for element in cluster.queue() if element.name in orphans}
-        arrays, cancelled = list(submission.arrays), list[str]()
-        for name, job_id in found.items():
-            array = arrays[orphans[name]] = replace(arrays[orphans[name]], job_id=job_id)
-            if not all(path.exists() for path in _inputs(campaign, submission.number, array)):
-                cancelled.append(job_id)
-        cluster.cancel(cancelled)
-        submissions.write(campaign, replace(submission, arrays=tuple(arrays)))
-        while any(element.job_id in cancelled for element in cluster.queue()):
-            time.sleep(0.5)
-
-
-def rehearse(campaign: Campaign, submission: Submission, options: Mapping[str, Any]) -> list[tuple[Array, str, bool]]:
-    """Ask Slurm, array by array, whether it would accept it and when it would start: (array, its answer, accepted)."""
-    answers = []
-    for array in submission.arrays:
-        executor = _executor(campaign, submission.number, array, options, after=None)
-        executor.parameters["map_count"] = array.n_tasks
-        script = executor._make_submission_file_text("true", "rehearsal")
-        done = subprocess.run(["sbatch", "--test-only"], input=script, capture_output=True, text=True, timeout=60)
-        answers.append((array, done.stderr.strip() or done.stdout.strip(), done.returncode == 0))
-    return answers
-
-
-def _inputs(campaign: Campaign, number: int, array: Array) -> list[Path]:
-    """The pickles that submitit makes for the tasks of an array."""
-    indices = [f"_{index}" for index in range(array.n_tasks)] if array.n_tasks > 1 else [""]
-    return [campaign.submission(number) / "logs" / f"{array.job_id}{index}_submitted.pkl" for index in indices]
-
-
-def _executor(
-    campaign: Campaign, number: int, array: Array, options: Mapping[str, Any], after: str | None
-) -> submitit.SlurmExecutor:
-    folder = campaign.submission(number).resolve() / "logs"
-    if folder.is_dir():  # (a rehearsal has none)
-        folder.chmod(0o700)  # the pickles in it are executed: nobody else may write them
-    executor = submitit.SlurmExecutor(folder, max_num_timeout=_MANY, python="exec " + shlex.quote(sys.executable))
-    asked = array.resources
-    executor.update_parameters(
-        job_name=array.name,
-        time=math.ceil(asked.time_limit_min),
-        cpus_per_task=asked.cpus,
-        mem=f"{math.ceil(asked.mem_mb * 1e6 / 2**20)}M",  # sbatch's M is 2**20 bytes
-        gres=f"gpu:{asked.gpus}" if asked.gpus else None,
-        dependency=f"afterany:{after}" if after else None,
-        array_parallelism=array.parallel,
-        use_srun=False,  # srun's step would turn an OUT_OF_MEMORY into a FAILED
-        stderr_to_stdout=True,
-        setup=[f"export {name}=${{SLURM_CPUS_PER_TASK:-1}}" for name in _THREAD_VARIABLES],
-        additional_parameters={
-            "chdir": str(PROJECT_ROOT),
-            "requeue": True,
-            "signal": f"B:USR2@{WARNING_S}",  # to the batch step: it is python itself, see `exec` above
-            **{key.replace("-", "_"): value for key, value in options.items()},  # submitit names its own so
-        },
-    )
-    return executor
-
-
-def _last_words(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if "error" in line.lower()]
-    return (lines or str(error).splitlines() or [type(error).__name__])[-1].strip()

@@ -9,6 +9,7 @@ import pytest
 from hpc import submissions
 from hpc.plan import PlannedArray, Resources
 from hpc.prepare import campaign_id
+from hpc.slurm import share_left
 from hpc.state import State, state
 from jobs.campaign import Campaign
 from jobs.manifest import Task, write_manifest
@@ -116,6 +117,15 @@ def test_silence_is_unknown(campaign: Campaign, tmp_path: Path) -> None:
 def test_silent_accounting_leaves_what_it_would_explain_unknown(campaign: Campaign, tmp_path: Path) -> None:
     seen = found(campaign, tmp_path, "1 PENDING, 2 PENDING, 3 PENDING", "exit 1")
     assert list(seen.runs.values()) == ["unknown", "unknown"] + ["queued"] * 6
+
+
+def test_a_new_submission_gets_the_workers_that_are_left(campaign: Campaign, tmp_path: Path) -> None:
+    busy = found(campaign, tmp_path, "0 RUNNING, 1 RUNNING, 2 PENDING, 3 PENDING")  # an array of 4 at a time, job 17
+    assert share_left(busy, max_workers=10) == (6, None)
+    assert share_left(busy, max_workers=4) == (4, "17")  # none left: in its place, after it
+    for i in range(4):
+        begin(campaign, i, [record(run) for run in TASKS[i].runs])
+    assert share_left(found(campaign, tmp_path), max_workers=4) == (4, None)
 
 
 def test_what_is_done_needs_no_scheduler(campaign: Campaign, tmp_path: Path) -> None:
