@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from jobs.campaign import Campaign
-from jobs.manifest import Header, read_manifest, spec_of
+from jobs.manifest import Header, read_manifest
 from jobs.shard import FINISHED, HISTORY, Shard, no_runs, read_shards
-from noisy.spec import RunSpec
+from noisy.spec import RunSpec, spec_of
 
 SPEC_FIELDS = tuple(field.name for field in dataclasses.fields(RunSpec))
 CELL_FIELDS = tuple(name for name in SPEC_FIELDS if name != "repeat")

@@ -1,9 +1,10 @@
 """What a run costs before anything was measured: published figures, scaled."""
 
 import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from noisy.spec import IMAGE_SIZE_PX, RunSpec
+from noisy.spec import IMAGE_SIZE_PX, RunSpec, spec_of, split_repeat
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,16 @@ def estimate(run: RunSpec) -> Cost:
     factor = size * run.epochs / reference.epochs * run.n_train_samples() / reference.n_train_samples()
     more_mb = max(0.0, (n_weights(run) - n_weights(reference)) * _BYTES_PER_PARAMETER / 1e6)
     return Cost(published.cpu_s.scaled(factor), published.mem_mb + Range(more_mb, more_mb))
+
+
+def estimates(texts: Iterable[str]) -> Iterator[Cost]:
+    """The cost of the run behind each canonical JSON text, estimated once a cell: repeats cost the same."""
+    costs: dict[tuple[str, str], Cost] = {}
+    for text in texts:
+        before, _, behind = split_repeat(text)
+        if (before, behind) not in costs:
+            costs[before, behind] = estimate(spec_of(text))
+        yield costs[before, behind]
 
 
 def multiply_adds(run: RunSpec) -> int:

@@ -9,7 +9,18 @@ from pathlib import Path
 from typing import Any
 
 from hpc.checks import Check, GridError, parse_yaml
-from noisy.spec import ALLOWED, DATASETS, DEFAULT_HIDDEN_SIZES, MODEL_TYPES, POSITIVE_INT, Allowed, Execution, RunSpec
+from noisy.spec import (
+    ALLOWED,
+    DATASETS,
+    DEFAULT_HIDDEN_SIZES,
+    MODEL_TYPES,
+    POSITIVE_INT,
+    Allowed,
+    Execution,
+    RunSpec,
+    run_id_of,
+    split_repeat,
+)
 
 MAX_RUNS = 10_000_000
 
@@ -75,13 +86,19 @@ class Grid:
         per_model = (math.prod(len(values) for values in axes.values()) for axes in self.training.values())
         return self.repeats * len(self.activations) * len(self.ps) * sum(per_model)
 
-    def expand(self) -> Iterator[RunSpec]:
-        """All runs; repeat by repeat, so that every cell has its first repeats early."""
-        for repeat, (model_type, axes) in itertools.product(range(self.repeats), self.training.items()):
+    def cells(self) -> Iterator[RunSpec]:
+        """The first repeat of every cell."""
+        for model_type, axes in self.training.items():
             for values in itertools.product(*axes.values()):
                 training = dict(zip(axes, values, strict=True))
                 for activation, p in itertools.product(self.activations, self.ps):
-                    yield RunSpec(self.dataset, activation, model_type, p, repeat, self.seed, **training)
+                    yield RunSpec(self.dataset, activation, model_type, p, 0, self.seed, **training)
+
+    def runs(self) -> dict[str, str]:
+        """run_id -> canonical JSON of all runs; repeat by repeat, so that every cell has its first repeats early."""
+        around = [split_repeat(cell.canonical_json()) for cell in self.cells()]
+        texts = (f"{before}{repeat}{behind}" for repeat in range(self.repeats) for before, _, behind in around)
+        return {run_id_of(text): text for text in texts}
 
 
 def load_grid(path: Path) -> Grid:

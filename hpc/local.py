@@ -12,16 +12,15 @@ from pathlib import Path
 
 from hpc import display, submissions
 from hpc.display import count
-from hpc.estimate import estimate
+from hpc.estimate import estimates
 from hpc.grid import Grid
 from hpc.plan import Plan, plan
 from hpc.progress import Progress
 from hpc.request import Refused, Request, consented, end_of_dry_run, nothing_to_submit, state_of, tasks_of
 from jobs.campaign import Campaign
-from jobs.manifest import spec_of
 from jobs.provenance import PROJECT_ROOT
 from jobs.task import ArrayTask
-from noisy.spec import Execution, RunSpec
+from noisy.spec import Execution
 
 MAX_ATTEMPTS = 3  # of a task whose worker is killed
 _POLL_S = 0.25
@@ -37,7 +36,7 @@ def submit_locally(request: Request) -> int:
         missing = found.to_submit(options.retry_failed)
         if not missing:
             return nothing_to_submit(request, found)
-        runs = [spec_of(request.runs[run_id]) for run_id in missing[: options.limit]]
+        runs = {run_id: request.runs[run_id] for run_id in missing[: options.limit]}
         planned = plan(runs, _local_workers(grid, runs), grid.execution)
         display.show_plan(planned, found, request.campaign, "on this machine")
         if options.dry_run:
@@ -51,11 +50,11 @@ def submit_locally(request: Request) -> int:
         return _run_locally(request.campaign, submission, payloads, planned)
 
 
-def _local_workers(grid: Grid, runs: list[RunSpec]) -> int:
+def _local_workers(grid: Grid, runs: dict[str, str]) -> int:
     if grid.execution.use_cuda and (grid.max_workers or 1) > 1:
         raise Refused(f"max_workers: {grid.max_workers} with use_cuda: true; allowed: 1, since local workers share one GPU")
     wanted = 1 if grid.execution.use_cuda else grid.max_workers
-    capacity = local_capacity(wanted, grid.execution, max(estimate(run).mem_mb.high for run in runs))
+    capacity = local_capacity(wanted, grid.execution, max(cost.mem_mb.high for cost in estimates(runs.values())))
     if not capacity.workers:
         raise Refused(f"cpu_threads_per_worker + data_workers: {capacity.reason}; allowed: no more than that")
     if capacity.reason:
@@ -64,7 +63,7 @@ def _local_workers(grid: Grid, runs: list[RunSpec]) -> int:
 
 
 def _run_locally(campaign: Campaign, submission: submissions.Submission, payloads: list[ArrayTask], planned: Plan) -> int:
-    costs_s = {run.run_id: task.per_run.cpu_s.middle for task in planned.tasks for run in task.runs}
+    costs_s = {run_id: task.per_run.cpu_s.middle for task in planned.tasks for run_id in task.runs}
     progress = Progress(campaign, submission.number, costs_s)
     try:
         problems = run_locally(payloads, planned.workers, planned.execution, progress.update)

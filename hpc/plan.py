@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, pairwise
 
-from hpc.estimate import Cost, Range, estimate
-from noisy.spec import Execution, RunSpec
+from hpc.estimate import Cost, Range, estimates
+from noisy.spec import Execution
 
 TASK_MIN_S = 20  # a task should outweigh its start (importing torch, loading data: some 3 s) ...
 TASK_MAX_S = 1800  # ... and be short enough to fit into gaps of a schedule and to lose little
@@ -25,9 +25,9 @@ class Retry:
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """Runs of one resource class, executed one after the other."""
+    """Runs (run_id -> canonical JSON) of one resource class, executed one after the other."""
 
-    runs: tuple[RunSpec, ...]
+    runs: dict[str, str]
     per_run: Cost
 
     @property
@@ -73,7 +73,7 @@ class Plan:
 
 
 def plan(
-    runs: Sequence[RunSpec],
+    runs: Mapping[str, str],
     workers: int,
     execution: Execution,
     retries: Mapping[str, Retry] | None = None,
@@ -82,18 +82,17 @@ def plan(
     """Group runs into tasks of one resource class each, the longest runs first so that the end is not held up.
 
     Args:
-        runs: what is missing, in the order in which results are wanted; at least one.
+        runs: what is missing, run_id -> canonical JSON, in the order in which results are wanted; at least one.
         workers: tasks executed at the same time.
         execution: of every run.
         retries: run_id -> what its earlier tries taught; such a run gets a task of its own, where it harms no other.
         runs_per_task: at most so many, instead of what the estimates suggest.
     """
-    by_cost: dict[Cost, list[RunSpec]] = {}
+    by_cost: dict[Cost, list[tuple[str, str]]] = {}
     alone = []
-    for run in runs:
-        cost = estimate(run)
-        if retries and (retry := retries.get(run.run_id)):
-            alone.append(PlannedTask((run,), _at_least(cost, retry)))
+    for run, cost in zip(runs.items(), estimates(runs.values()), strict=True):
+        if retries and (retry := retries.get(run[0])):
+            alone.append(PlannedTask(dict([run]), _at_least(cost, retry)))
         else:
             by_cost.setdefault(cost, []).append(run)
     total_s = sum(cost.cpu_s.middle * len(members) for cost, members in by_cost.items())
@@ -103,7 +102,7 @@ def plan(
         suggested = max(1, round(len(members) * cost.cpu_s.middle / task_s))
         n_tasks = min(len(members), math.ceil(len(members) / runs_per_task) if runs_per_task else suggested)
         bounds = [len(members) * i // n_tasks for i in range(n_tasks + 1)]
-        tasks += [PlannedTask(tuple(members[start:end]), cost) for start, end in pairwise(bounds)]
+        tasks += [PlannedTask(dict(members[start:end]), cost) for start, end in pairwise(bounds)]
     tasks = sorted(tasks + alone, key=lambda task: -task.per_run.cpu_s.middle)
     return Plan(tuple(tasks), min(workers, len(tasks)), execution)
 

@@ -8,8 +8,8 @@ from tqdm import tqdm
 
 from hpc.display import duration
 from jobs.campaign import Campaign
-from jobs.manifest import spec_of
 from jobs.shard import FINISHED, ShardError, read_shard
+from noisy.spec import spec_of
 
 _LINE_EVERY_S = 15
 

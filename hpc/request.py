@@ -1,6 +1,7 @@
 """What a submit was asked for, and the steps that both ways of running share."""
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,13 +45,11 @@ def consented(request: Request, planned: Plan) -> Header:
     return prepare(request.campaign, request.grid, request.runs, request.data_dir)
 
 
-def tasks_of(request: Request, header: Header, planned: Plan) -> list[Task]:
+def tasks_of(request: Request, header: Header, planned: Plan) -> Iterator[Task]:
     """What the workers of a plan will read."""
     execution, data_dir = request.grid.execution, str(request.data_dir)
-    return [
-        Task(index, header.campaign, header.code_commit, data_dir, execution, task.runs)
-        for index, task in enumerate(planned.tasks)
-    ]
+    for index, task in enumerate(planned.tasks):
+        yield Task(index, header.campaign, header.code_commit, data_dir, execution, task.runs)
 
 
 def nothing_to_submit(request: Request, found: State) -> int:

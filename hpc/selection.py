@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from jobs.campaign import Campaign
-from jobs.manifest import Manifest, ManifestError, newest_campaign, read_manifest, spec_of
-from noisy.spec import RunSpec
+from jobs.manifest import Manifest, ManifestError, newest_campaign, read_manifest
+from noisy.spec import RunSpec, spec_of
 
 _FIELDS = tuple(field.name for field in dataclasses.fields(RunSpec))
 

@@ -13,7 +13,6 @@ from hpc.plan import PlannedArray, arrays, plan
 from hpc.request import Refused, Request, consented, end_of_dry_run, nothing_to_submit, state_of, tasks_of
 from hpc.state import State
 from hpc.submissions import Submission
-from jobs.manifest import spec_of
 
 _DEFAULT_WORKERS = 80  # where the grid names no max_workers
 _FEED_EVERY_S = 30
@@ -44,7 +43,7 @@ def submit_to_slurm(request: Request) -> int:
         missing = found.to_submit(request.options.retry_failed)
         if not missing:
             return nothing_to_submit(request, found)
-        runs = [spec_of(request.runs[run_id]) for run_id in missing[: request.options.limit]]
+        runs = {run_id: request.runs[run_id] for run_id in missing[: request.options.limit]}
         workers, waits_for = share_left(found, request.grid.max_workers or _DEFAULT_WORKERS)
         retries = outcomes.retries(found.outcomes, limits)
         whole = plan(runs, workers, request.grid.execution, retries, request.options.runs_per_task)

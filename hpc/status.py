@@ -18,7 +18,8 @@ from hpc.display import count, duration, quoted, report_command
 from hpc.selection import add_campaign_option, open_campaign
 from hpc.state import STATES, State, state
 from jobs.campaign import Campaign
-from jobs.manifest import Manifest, ManifestError, spec_of
+from jobs.manifest import Manifest, ManifestError
+from noisy.spec import spec_of
 
 _WATCH_EVERY_S = 10
 

@@ -5,12 +5,11 @@ at once, and of two submits at the same moment one fails and looks again.
 """
 
 import errno
-import itertools
 import json
 import os
 import secrets
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timezone
 
@@ -120,18 +119,27 @@ def write(campaign: Campaign, submission: Submission) -> None:
     publish(campaign.submission(submission.number) / "submission.json", _json(submission))
 
 
-def claim(campaign: Campaign, submission: Submission, tasks: list[Task]) -> list[ArrayTask]:
+def claim(campaign: Campaign, submission: Submission, tasks: Iterable[Task]) -> list[ArrayTask]:
     """Publish a submission with its tasks; whoever executes them needs no more than the returned payloads.
 
     Raises:
         SubmissionTaken: another process was first.
         OSError: it cannot be written.
     """
-    lines = [task.line() for task in tasks]
+    place, payloads = str(campaign.folder.resolve()), list[ArrayTask]()
+
+    def lines() -> Iterator[bytes]:
+        offset_bytes = 0
+        for task in tasks:
+            payloads.append(ArrayTask(place, submission.number, task.index, offset_bytes))
+            line = task.line()
+            offset_bytes += len(line)
+            yield line
+
     hidden = campaign.submissions / f".{submission.number:04d}.{secrets.token_hex(4)}"
     (hidden / "logs").mkdir(parents=True)
     try:
-        publish(hidden / "tasks.jsonl", lines)
+        publish(hidden / "tasks.jsonl", lines())
         publish(hidden / "submission.json", _json(submission))
         os.rename(hidden, campaign.submission(submission.number))
     except OSError as error:
@@ -140,9 +148,7 @@ def claim(campaign: Campaign, submission: Submission, tasks: list[Task]) -> list
             raise SubmissionTaken(f"submission {submission.number:04d} was claimed by another submit") from error
         raise
     sync_folder(campaign.submissions)
-    offsets = itertools.accumulate(map(len, lines[:-1]), initial=0)
-    place = str(campaign.folder.resolve())
-    return [ArrayTask(place, submission.number, task.index, offset) for task, offset in zip(tasks, offsets, strict=True)]
+    return payloads
 
 
 def end(campaign: Campaign, submission: Submission) -> None:

@@ -22,7 +22,6 @@ from hpc.slurm import submit_to_slurm
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError
 from noisy.data import DataError
-from noisy.spec import run_id_of
 
 DATA_DIR_VARIABLE = "NOISY_DATA_DIR"
 
@@ -62,7 +61,7 @@ def submit(options: argparse.Namespace) -> int:
         grid,
         Campaign(options.output_dir or grid.output_dir),
         Path(options.data_dir or os.environ.get(DATA_DIR_VARIABLE) or grid.data_dir).resolve(),
-        {run_id_of(text): text for text in (run.canonical_json() for run in grid.expand())},
+        grid.runs(),
         options,
         {**grid.slurm, **dict(options.sbatch)},
     )

@@ -6,9 +6,11 @@ CANONICAL: a record that was edited by hand no longer fits its name.
 
 import contextlib
 import hashlib
+import itertools
 import json
 import re
 import secrets
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,6 +23,7 @@ from noisy.spec import Execution, RunSpec, run_id_of
 SCHEMA_VERSION = 1
 
 _RUN_LINE = re.compile(rb'\{"run_id":"([0-9a-f]{16})","spec":(\{.*\})\}\n')
+_RUN_ID = re.compile(rb'\{"run_id":"([0-9a-f]{16})",')
 
 
 class ManifestError(Exception):
@@ -41,15 +44,10 @@ class Header:
 
 @dataclass(frozen=True)
 class Manifest:
-    """runs: run_id -> canonical JSON of its spec, in the grid's order (`spec_of` makes it a RunSpec)."""
+    """runs: run_id -> canonical JSON of its spec, in the grid's order (`noisy.spec.spec_of` makes it a RunSpec)."""
 
     header: Header
     runs: dict[str, str]
-
-
-def spec_of(canonical_json: str) -> RunSpec:
-    """The RunSpec behind a canonical JSON text."""
-    return RunSpec(**json.loads(canonical_json))
 
 
 def write_manifest(
@@ -62,13 +60,12 @@ def write_manifest(
     Raises:
         FileExistsError: there is no `previous`, and another process made the campaign meanwhile.
     """
-    lines = [_run_line(run_id, canonical) for run_id, canonical in runs.items()]
     digest = hashlib.sha256()
-    for line in lines:
+    for line in _run_lines(runs):
         digest.update(line)
     identity = (previous.campaign, previous.created) if previous else (campaign or secrets.token_hex(6), _now())
     header = Header(*identity, code_commit, len(runs), digest.hexdigest())
-    publish(path, [_json_line(asdict(header)), *lines], exclusive=previous is None)
+    publish(path, itertools.chain([_json_line(asdict(header))], _run_lines(runs)), exclusive=previous is None)
     return header
 
 
@@ -109,31 +106,37 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         ManifestError: a record does not fit its name, lines are missing, or the file cannot be read.
     """
-    header = read_header(path)
-    runs, digest = {}, hashlib.sha256()
+    return Manifest(read_header(path), dict(read_runs(path)))
+
+
+def read_runs(path: Path) -> Iterator[tuple[str, str]]:
+    """The (run_id, canonical JSON) of every run of a manifest, one at a time; verified, the whole when it ends.
+
+    Raises:
+        ManifestError: as `read_manifest`.
+    """
+    header, digest, n_runs = read_header(path), hashlib.sha256(), 0
     with path.open("rb") as file:
         file.readline()
-        for number, line in enumerate(file, start=2):
+        for n_runs, line in enumerate(file, start=1):
             digest.update(line)
-            run_id, canonical = _parse_run_line(line, f"{path}: line {number}")
-            runs[run_id] = canonical
-    if len(runs) != header.n_runs or digest.hexdigest() != header.digest:
+            yield _parse_run_line(path, n_runs + 1, line)
+    if n_runs != header.n_runs or digest.hexdigest() != header.digest:
         raise ManifestError(
-            f"{path}: {len(runs)} runs, where its first line promises {header.n_runs} and another digest; {_REWRITE}"
+            f"{path}: {n_runs} runs, where its first line promises {header.n_runs} and another digest; {_REWRITE}"
         )
-    return Manifest(header, runs)
 
 
 @dataclass(frozen=True)
 class Task:
-    """What one worker executes: its runs in full, and how. data_dir is absolute."""
+    """What one worker executes: its runs in full (run_id -> canonical JSON), and how. data_dir is absolute."""
 
     index: int
     campaign: str
     code_commit: str
     data_dir: str
     execution: Execution
-    runs: tuple[RunSpec, ...]
+    runs: dict[str, str]
 
     def line(self) -> bytes:
         """The task's line in the task file."""
@@ -142,9 +145,10 @@ class Task:
             "campaign": self.campaign,
             "code_commit": self.code_commit,
             "data_dir": self.data_dir,
+            "execution": asdict(self.execution),
         }
-        runs = [{"run_id": run.run_id, "spec": json.loads(run.canonical_json())} for run in self.runs]
-        return _json_line({**fields, "execution": asdict(self.execution), "runs": runs})
+        runs = b",".join(map(_run_record, self.runs.items()))
+        return _json_line(fields)[:-2] + b',"runs":[' + runs + b"]}\n"
 
 
 def read_task(path: Path, index: int, offset_bytes: int) -> Task:
@@ -160,7 +164,7 @@ def read_task(path: Path, index: int, offset_bytes: int) -> Task:
         task = _task(record)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ManifestError(f"{path}: no task {index} at byte {offset_bytes} ({error}); submit again") from error
-    changed = [named["run_id"] for named, run in zip(record["runs"], task.runs, strict=True) if named["run_id"] != run.run_id]
+    changed = [run_id for run_id, canonical in task.runs.items() if run_id_of(canonical) != run_id]
     if task.index != index or changed:
         raise ManifestError(
             f"{path}: task {task.index} at byte {offset_bytes}, where {index} should be; changed runs: {changed}; submit again"
@@ -176,9 +180,12 @@ def read_task_run_ids(path: Path) -> list[list[str]]:
     """
     try:
         with path.open("rb") as file:
-            return [[run["run_id"] for run in json.loads(line)["runs"]] for line in file]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ManifestError(f"{path}: not a task file ({error})") from error
+            lines = file.readlines()
+    except OSError as error:
+        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
+    if not all(line.startswith(b'{"task":') and line.endswith(b"]}\n") for line in lines):
+        raise ManifestError(f"{path}: not a task file")
+    return [[run_id.decode() for run_id in _RUN_ID.findall(line)] for line in lines]
 
 
 def read_cancelled(campaign: Campaign, submission: int) -> set[str]:
@@ -190,17 +197,21 @@ def read_cancelled(campaign: Campaign, submission: int) -> set[str]:
 _REWRITE = "submit the grid again to have it written anew (results are kept)"
 
 
-def _run_line(run_id: str, canonical: str) -> bytes:
-    return b'{"run_id":"%b","spec":%b}\n' % (run_id.encode(), canonical.encode())
+def _run_record(run: tuple[str, str]) -> bytes:
+    return b'{"run_id":"%b","spec":%b}' % (run[0].encode(), run[1].encode())
 
 
-def _parse_run_line(line: bytes, where: str) -> tuple[str, str]:
+def _run_lines(runs: dict[str, str]) -> Iterator[bytes]:
+    return (_run_record(run) + b"\n" for run in runs.items())
+
+
+def _parse_run_line(path: Path, number: int, line: bytes) -> tuple[str, str]:
     match = _RUN_LINE.fullmatch(line)
     if not match:
-        raise ManifestError(f"{where}: not the record of a run: {line[:60]!r}; {_REWRITE}")
+        raise ManifestError(f"{path}: line {number}: not the record of a run: {line[:60]!r}; {_REWRITE}")
     run_id, canonical = match[1].decode(), match[2].decode(errors="replace")
     if run_id_of(canonical) != run_id:
-        raise ManifestError(f"{where}: the record was changed: run {run_id} now reads {canonical}; {_REWRITE}")
+        raise ManifestError(f"{path}: line {number}: the record was changed: run {run_id} now reads {canonical}; {_REWRITE}")
     return run_id, canonical
 
 
@@ -217,7 +228,7 @@ def _header(path: Path, line: bytes) -> Header:
 
 
 def _task(record: dict[str, Any]) -> Task:
-    runs = tuple(RunSpec(**run["spec"]) for run in record["runs"])
+    runs = {run["run_id"]: RunSpec(**run["spec"]).canonical_json() for run in record["runs"]}
     return Task(
         record["task"],
         record["campaign"],

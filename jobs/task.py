@@ -20,7 +20,7 @@ from jobs.manifest import ManifestError, Task, read_cancelled, read_task
 from jobs.provenance import code_commit, machine
 from jobs.shard import Record, ShardWriter, read_shard, read_shards
 from noisy.data import Data, DataError, load
-from noisy.spec import RunSpec
+from noisy.spec import RunSpec, spec_of
 
 if TYPE_CHECKING:
     import submitit
@@ -63,7 +63,7 @@ class ArrayTask:
         from noisy.training import select_device, warm_up  # here, not above: who submits a task must not load torch
 
         select_device(task.execution.use_cuda)
-        data = load(task.runs[0].dataset, task.data_dir)
+        data = load(to_do[0].dataset, task.data_dir)
         warm_up()
         writer = ShardWriter(self._campaign.shards, self.submission, self.index, attempt, _attributes(task, data))
         writer.start(to_do[0].run_id)
@@ -108,7 +108,8 @@ class ArrayTask:
             else:
                 recorded |= {run_id.decode() for run_id in shard.runs["run_id"]}
                 suspects.add(shard.attributes["current_run"])
-        return sorted((run for run in task.runs if run.run_id not in recorded), key=lambda run: run.run_id in suspects)
+        missing = (run_id for run_id in task.runs if run_id not in recorded)
+        return [spec_of(task.runs[run_id]) for run_id in sorted(missing, key=suspects.__contains__)]
 
 
 def execute(run: RunSpec, data: Data, task: Task) -> Record:

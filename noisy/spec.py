@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import operator
+import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields
 from enum import IntEnum
@@ -167,6 +168,25 @@ _DEFAULTS = [(f.name, f.default) for f in fields(RunSpec)]
 def run_id_of(canonical_json: str) -> str:
     """`run_id` of a canonical JSON text, without building the RunSpec."""
     return hashlib.sha256(canonical_json.encode()).hexdigest()[:16]
+
+
+def spec_of(canonical_json: str) -> RunSpec:
+    """The RunSpec behind a canonical JSON text."""
+    return RunSpec(**json.loads(canonical_json))
+
+
+_REPEAT = re.compile(r'"repeat":(\d+)')
+
+
+def split_repeat(canonical_json: str) -> tuple[str, int, str]:
+    """A canonical JSON text as (what stands before the repeat's number, the repeat, what stands behind it).
+
+    The runs of a cell share both ends: what is true of a cell is found once, not for each of its runs.
+    """
+    match = _REPEAT.search(canonical_json)
+    if match is None:
+        raise ValueError(f"not the canonical JSON of a run: {canonical_json!r}")
+    return canonical_json[: match.start(1)], int(match[1]), canonical_json[match.end(1) :]
 
 
 @dataclass(frozen=True)

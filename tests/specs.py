@@ -5,6 +5,11 @@ from typing import Any
 from noisy.spec import RunSpec
 
 
+def texts(*runs: RunSpec) -> dict[str, str]:
+    """run_id -> canonical JSON, as manifests and tasks hold runs."""
+    return {run.run_id: run.canonical_json() for run in runs}
+
+
 def spec(**changes: Any) -> RunSpec:
     """A run of well under a second on digits, with `changes`; an mlp has one hidden layer of 32 unless told otherwise."""
     fields: dict[str, Any] = {

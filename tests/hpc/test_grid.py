@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 from hpc import submit
 from hpc.checks import GridError
 from hpc.grid import load_grid, parse_grid
-from noisy.spec import Execution
+from noisy.spec import Execution, spec_of
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -22,14 +23,14 @@ def test_defaults() -> None:
     assert (grid.dataset, grid.seed, grid.repeats, grid.max_workers) == ("mnist", 1234, 5, None)
     assert (str(grid.output_dir), str(grid.data_dir)) == ("results", "data")
     assert grid.execution == Execution(cpu_threads=1, data_workers=0, use_cuda=False)
-    run = next(grid.expand())
+    run = next(grid.cells())
     assert (run.model_type, run.epochs, run.batch_size, run.hidden_sizes) == ("mlp", 5, 128, (256, 128))
     assert (run.learning_rate, run.weight_decay, run.max_train_samples) == (0.001, 0.0, None)
 
 
 def test_the_reliable_campaign_has_2400_runs() -> None:
     grid = load_grid(ROOT / "grid.yaml")
-    runs = list(grid.expand())
+    runs = list(map(spec_of, grid.runs().values()))
     assert grid.n_runs == len(runs) == len({run.run_id for run in runs}) == 2400
     assert {(r.model_type, r.hidden_sizes, r.epochs, r.batch_size) for r in runs} == {
         ("mlp", (1024, 512, 256), 15, 512),
@@ -43,8 +44,16 @@ def test_the_shipped_grids_are_valid(name: str) -> None:
 
 
 def test_every_cell_has_its_first_repeat_before_any_second() -> None:
-    runs = list(load_grid(ROOT / "grid.yaml").expand())
+    runs = list(map(spec_of, load_grid(ROOT / "grid.yaml").runs().values()))
     assert [run.repeat for run in runs] == sorted(run.repeat for run in runs)
+
+
+def test_runs_are_the_repeats_of_every_cell_each_under_its_own_name() -> None:
+    """The texts are put together by cell; the slow way is to build every RunSpec."""
+    grid = parse_grid("{model_types: [mlp, cnn], ps: [0, 0.25, 1], repeats: 11, seed: 0, learning_rate: [0.001, 1.0e-7]}")
+    slow = [replace(cell, repeat=repeat) for repeat in range(grid.repeats) for cell in grid.cells()]
+    assert list(grid.runs().items()) == [(run.run_id, run.canonical_json()) for run in slow]
+    assert len(slow) == grid.n_runs
 
 
 def test_any_training_parameter_may_be_an_axis() -> None:
@@ -62,7 +71,7 @@ def test_any_training_parameter_may_be_an_axis() -> None:
           cnn: {max_train_samples: [null, 100]}
         """
     )
-    runs = list(grid.expand())
+    runs = list(map(spec_of, grid.runs().values()))
     assert grid.n_runs == len(set(runs)) == 2 * 2 * (3 * 2 + 2 * 3 * 2)
     assert {run.hidden_sizes for run in runs if run.model_type == "mlp"} == {(8,), (16, 8)}
     assert {run.epochs for run in runs if run.model_type == "mlp"} == {3}
@@ -73,13 +82,13 @@ def test_any_training_parameter_may_be_an_axis() -> None:
 
 def test_ids_do_not_depend_on_the_order_of_keys_and_axes_nor_on_other_values() -> None:
     values = yaml.safe_load((ROOT / "grid.yaml").read_text())
-    ids = {run.run_id for run in parse_grid(yaml.safe_dump(values)).expand()}
+    ids = parse_grid(yaml.safe_dump(values)).runs().keys()
     shuffled = list(values.items())
     random.Random(1).shuffle(shuffled)
     reordered = {key: value[::-1] if isinstance(value, list) else value for key, value in shuffled}
-    assert {run.run_id for run in parse_grid(yaml.safe_dump(reordered, sort_keys=False)).expand()} == ids
+    assert parse_grid(yaml.safe_dump(reordered, sort_keys=False)).runs().keys() == ids
     extended = {**values, "ps": [*values["ps"], 1.0], "max_workers": 3, "cpu_threads_per_worker": 2, "output_dir": "x"}
-    assert {run.run_id for run in parse_grid(yaml.safe_dump(extended)).expand()} > ids
+    assert parse_grid(yaml.safe_dump(extended)).runs().keys() > ids
 
 
 BROKEN = {

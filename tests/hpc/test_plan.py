@@ -8,16 +8,15 @@ from hpc.estimate import Range, estimate
 from hpc.grid import parse_grid
 from hpc.plan import TASK_MAX_S, TASK_MIN_S, Retry, arrays, plan
 from noisy.models import build_model
-from noisy.spec import Execution, RunSpec
-from tests.specs import spec
+from noisy.spec import Execution, RunSpec, spec_of
+from tests.specs import spec, texts
 
 MLP = RunSpec("mnist", "relu", "mlp", 0.1, 0, 0, 15, 512, 0.001, 0, (1024, 512, 256))
 CNN = RunSpec("mnist", "relu", "cnn", 0.1, 0, 0, 20, 256, 0.001, 0)
-RELIABLE = list(
-    parse_grid(
-        "{model_types: [mlp, cnn], models: {mlp: {hidden_sizes: [1024, 512, 256], epochs: 15}, cnn: {epochs: 20}}}"
-    ).expand()
-)
+RELIABLE = parse_grid(
+    "{model_types: [mlp, cnn], models: {mlp: {hidden_sizes: [1024, 512, 256], epochs: 15}, cnn: {epochs: 20}}}"
+).runs()
+COSTS = [estimate(spec_of(text)) for text in RELIABLE.values()]
 
 
 def test_published_costs_are_met() -> None:
@@ -44,34 +43,34 @@ def test_costs_follow_the_size_of_the_network() -> None:
 @pytest.mark.parametrize("workers", [1, 2, 7, 80, 10_000])
 def test_every_run_is_in_one_task(workers: int) -> None:
     planned = plan(RELIABLE, workers, Execution())
-    runs = [run for task in planned.tasks for run in task.runs]
+    runs = [run for task in planned.tasks for run in task.runs.items()]
     assert len(runs) == len(RELIABLE)
-    assert set(runs) == set(RELIABLE)
+    assert dict(runs) == RELIABLE
     assert planned.n_runs == len(RELIABLE)
     assert planned.workers <= min(workers, len(planned.tasks))
 
 
 def test_a_task_holds_one_class_and_the_longest_start_first() -> None:
     planned = plan(RELIABLE, 2, Execution())
-    assert all(len({run.model_type for run in task.runs}) == 1 for task in planned.tasks)
-    models = [task.runs[0].model_type for task in planned.tasks]
-    assert models == sorted(models)  # cnn before mlp
+    models = [{spec_of(text).model_type for text in task.runs.values()} for task in planned.tasks]
+    n_cnn = models.index({"mlp"})
+    assert models == [{"cnn"}] * n_cnn + [{"mlp"}] * (len(models) - n_cnn)
 
 
 def test_tasks_are_neither_short_nor_long() -> None:
     planned = plan(RELIABLE, 2, Execution())
     lengths_s = [task.cpu_s.middle for task in planned.tasks]
     assert TASK_MIN_S < min(lengths_s) < max(lengths_s) < 1.5 * TASK_MAX_S
-    tiny = plan([spec(repeat=i) for i in range(20)], 2, Execution())
+    tiny = plan(texts(*(spec(repeat=i) for i in range(20))), 2, Execution())
     assert len(tiny.tasks) == 1  # starting a second worker would cost more than it saves
 
 
 def test_costs_add_up() -> None:
     planned = plan(RELIABLE, 4, Execution())
-    assert planned.cpu_s.low == pytest.approx(sum(estimate(run).cpu_s.low for run in RELIABLE))
+    assert planned.cpu_s.low == pytest.approx(sum(cost.cpu_s.low for cost in COSTS))
     assert planned.wall_s.high == pytest.approx(planned.cpu_s.high / 4)
     assert planned.mem_mb == Range(4 * 500, 4 * 1200)
-    assert plan([CNN], 4, Execution(cpu_threads=2)).wall_s == pytest.approx(Range(60, 180))
+    assert plan(texts(CNN), 4, Execution(cpu_threads=2)).wall_s == pytest.approx(Range(60, 180))
 
 
 # Arrays
@@ -97,14 +96,15 @@ def test_arrays_keep_to_the_limits(workers: int, max_array_size: int) -> None:
 
 def test_workers_follow_the_cost() -> None:
     cut = arrays(plan(RELIABLE, 60, Execution()), 10_000)
-    cost_s = {model: sum(estimate(run).cpu_s.middle for run in RELIABLE if run.model_type == model) for model in ("cnn", "mlp")}
+    cnn_s, mlp_s = (sum(cost.cpu_s.middle for cost in COSTS if (cost.mem_mb.high == 1200) is cnn) for cnn in (True, False))
     shares = [array.parallel for array in cut]
     assert sum(shares) == 60
-    assert shares[0] / shares[1] == pytest.approx(cost_s["cnn"] / cost_s["mlp"], rel=0.1)
+    assert shares[0] / shares[1] == pytest.approx(cnn_s / mlp_s, rel=0.1)
 
 
 def test_tasks_of_an_array_are_asked_for_with_a_margin() -> None:
-    (array,) = arrays(plan([CNN] * 3, 1, Execution(cpu_threads=2, data_workers=1)), 101)
+    runs = texts(*(replace(CNN, repeat=repeat) for repeat in range(3)))
+    (array,) = arrays(plan(runs, 1, Execution(cpu_threads=2, data_workers=1)), 101)
     assert array.resources.cpus == 3
     assert array.resources.mem_mb == 1500
     n_runs_a_task = 3 / array.n_tasks
@@ -112,11 +112,11 @@ def test_tasks_of_an_array_are_asked_for_with_a_margin() -> None:
 
 
 def test_a_run_that_was_killed_comes_alone_and_asks_for_more() -> None:
-    runs = [spec(repeat=i) for i in range(6)]
-    planned = plan(runs, 2, Execution(), {runs[2].run_id: Retry(mem_mb=4500), runs[4].run_id: Retry(time_limit_min=90)})
-    alone = {task.runs: task for task in planned.tasks if len(task.runs) == 1}
-    assert set(alone) == {(runs[2],), (runs[4],)}
-    asked = {planned.tasks[array.first_task].runs: array.resources for array in arrays(planned, 101)}
-    assert asked[(runs[2],)].mem_mb == 4500
-    assert asked[(runs[4],)].time_limit_min >= 90
+    runs = texts(*(spec(repeat=i) for i in range(6)))
+    third, fifth = list(runs)[2], list(runs)[4]
+    planned = plan(runs, 2, Execution(), {third: Retry(mem_mb=4500), fifth: Retry(time_limit_min=90)})
+    assert [set(task.runs) for task in planned.tasks if len(task.runs) == 1] == [{fifth}, {third}]  # the longest first
+    asked = {next(iter(planned.tasks[array.first_task].runs)): array.resources for array in arrays(planned, 101)}
+    assert asked[third].mem_mb == 4500
+    assert asked[fifth].time_limit_min >= 90
     assert sum(len(task.runs) for task in planned.tasks) == 6

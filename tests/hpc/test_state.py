@@ -14,15 +14,15 @@ from hpc.state import State, state
 from jobs.campaign import Campaign
 from jobs.manifest import Task, write_manifest
 from jobs.shard import ShardWriter
-from noisy.spec import Execution
+from noisy.spec import Execution, spec_of
 from tests import commands
 from tests.programs import programs
 from tests.records import ATTRIBUTES, failure, record
-from tests.specs import spec
+from tests.specs import spec, texts
 
 RUNS = [spec(repeat=repeat) for repeat in range(8)]
 IDS = [run.run_id for run in RUNS]
-TASKS = [Task(i, "c0ffee", "abc", "/data", Execution(), tuple(RUNS[2 * i : 2 * i + 2])) for i in range(4)]
+TASKS = [Task(i, "c0ffee", "abc", "/data", Execution(), texts(*RUNS[2 * i : 2 * i + 2])) for i in range(4)]
 ASKED = Resources(1, 0, 1000, 10)
 
 
@@ -124,13 +124,13 @@ def test_a_new_submission_gets_the_workers_that_are_left(campaign: Campaign, tmp
     assert share_left(busy, max_workers=10) == (6, None)
     assert share_left(busy, max_workers=4) == (4, "17")  # none left: in its place, after it
     for i in range(4):
-        begin(campaign, i, [record(run) for run in TASKS[i].runs])
+        begin(campaign, i, [record(spec_of(text)) for text in TASKS[i].runs.values()])
     assert share_left(found(campaign, tmp_path), max_workers=4) == (4, None)
 
 
 def test_what_is_done_needs_no_scheduler(campaign: Campaign, tmp_path: Path) -> None:
     for i in range(4):
-        begin(campaign, i, [record(run) for run in TASKS[i].runs])
+        begin(campaign, i, [record(spec_of(text)) for text in TASKS[i].runs.values()])
     with programs(tmp_path / "bin", squeue="exit 1", sacct="exit 1"):
         seen = state(campaign, campaign_id(campaign), IDS)
     assert set(seen.runs.values()) == {"done"}

@@ -16,9 +16,9 @@ from hpc.submissions import SubmissionTaken
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError, Task, read_task
 from noisy.spec import Execution
-from tests.specs import spec
+from tests.specs import spec, texts
 
-TASKS = [Task(i, "c0ffee", "abc", "/data", Execution(), (spec(repeat=i), spec(repeat=i + 10))) for i in range(3)]
+TASKS = [Task(i, "c0ffee", "abc", "/data", Execution(), texts(spec(repeat=i), spec(repeat=i + 10))) for i in range(3)]
 
 
 def unasked() -> list[Queued]:

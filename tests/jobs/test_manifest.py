@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from jobs.files import publish
-from jobs.manifest import ManifestError, Task, read_header, read_manifest, read_task, read_task_run_ids, spec_of, write_manifest
-from noisy.spec import Execution
-from tests.specs import spec
+from jobs.manifest import ManifestError, Task, read_header, read_manifest, read_task, read_task_run_ids, write_manifest
+from noisy.spec import Execution, spec_of
+from tests.specs import spec, texts
 
 SPECS = [spec(repeat=repeat, p=p) for repeat in range(2) for p in (0.0, 0.5)] + [spec(model_type="cnn", repeat=7)]
-RUNS = {run.run_id: run.canonical_json() for run in SPECS}
+RUNS = texts(*SPECS)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_a_missing_manifest_says_what_is_wrong(tmp_path: Path) -> None:
         read_manifest(tmp_path / "manifest.jsonl")
 
 
-TASKS = [Task(i, "c0ffee", "abc", "/data", Execution(2, 1, False), tuple(SPECS[2 * i : 2 * i + 2])) for i in range(2)]
+TASKS = [Task(i, "c0ffee", "abc", "/data", Execution(2, 1, False), texts(*SPECS[2 * i : 2 * i + 2])) for i in range(2)]
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def task_file(tmp_path: Path) -> Path:
 def test_a_task_is_read_from_its_place(task_file: Path) -> None:
     assert read_task(task_file, 0, 0) == TASKS[0]
     assert read_task(task_file, 1, len(TASKS[0].line())) == TASKS[1]
-    assert read_task_run_ids(task_file) == [[run.run_id for run in task.runs] for task in TASKS]
+    assert read_task_run_ids(task_file) == [list(task.runs) for task in TASKS]
 
 
 def test_a_task_needs_only_its_own_line(task_file: Path) -> None:

@@ -17,7 +17,7 @@ from jobs.task import ArrayTask
 from noisy.data import DataError
 from noisy.spec import Execution, RunSpec
 from tests.records import ATTRIBUTES, record
-from tests.specs import spec
+from tests.specs import spec, texts
 
 RUNS = tuple(spec(repeat=repeat) for repeat in range(3))
 IMPOSSIBLE = spec(hidden_sizes=(2**31 - 1,))  # its weights would fill 6.7 TB: torch raises
@@ -27,7 +27,7 @@ def make(tmp_path: Path, data_dir: Path, runs: tuple[RunSpec, ...]) -> tuple[Cam
     campaign = Campaign(tmp_path)
     campaign.submission(1).mkdir(parents=True)
     campaign.shards.mkdir()
-    publish(campaign.tasks(1), Task(0, "c0ffee", "abc", str(data_dir), Execution(), runs).line())
+    publish(campaign.tasks(1), Task(0, "c0ffee", "abc", str(data_dir), Execution(), texts(*runs)).line())
     return campaign, ArrayTask(str(tmp_path), 1, 0, 0)
 
 
@@ -117,7 +117,7 @@ def test_another_code_is_warned_of(tmp_path: Path, digits_dir: Path, capfd: pyte
 
 def test_a_gpu_that_is_not_there_is_one_error_not_one_a_run(tmp_path: Path, digits_dir: Path) -> None:
     campaign, _ = make(tmp_path, digits_dir, RUNS)
-    publish(campaign.tasks(1), Task(0, "c0ffee", "abc", str(digits_dir), Execution(use_cuda=True), RUNS).line())
+    publish(campaign.tasks(1), Task(0, "c0ffee", "abc", str(digits_dir), Execution(use_cuda=True), texts(*RUNS)).line())
     command = [sys.executable, "-m", "jobs.task", str(tmp_path), "1", "0", "0"]
     hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(command, cwd=Path(__file__).resolve().parents[2], env=hidden, capture_output=True, text=True)
