@@ -1,19 +1,27 @@
-"""Shards -> one table in which each run counts once, with its history and its bits."""
+"""Shards -> results.h5 and a table, in which each run counts once.
 
-import dataclasses
-from dataclasses import dataclass
-from typing import Any
+Files that have not changed since results.h5 was made are not read again; without it, all are.
+"""
 
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import h5py
 import numpy as np
 import pandas as pd
 
+from analysis.planned import Planned, read_planned
+from analysis.store import Rows, add, lay_out
+from analysis.tally import NUMBERS, ORIGIN, Again, Shrunk, Tally
 from jobs.campaign import Campaign
-from jobs.manifest import Header, read_manifest
-from jobs.shard import FINISHED, HISTORY, Shard, no_runs, read_shards
-from noisy.spec import RunSpec, spec_of
+from jobs.files import replacing
+from jobs.manifest import Header
+from jobs.shard import FINISHED, read_shards, version_of
 
-SPEC_FIELDS = tuple(field.name for field in dataclasses.fields(RunSpec))
-CELL_FIELDS = tuple(name for name in SPEC_FIELDS if name != "repeat")
+_STORE_VERSION = 1  # of the layout of results.h5: one of another is made anew
 _FIRST_COLUMNS = (
     "run_id",
     "model_type",
@@ -26,145 +34,153 @@ _FIRST_COLUMNS = (
     "n_correct",
     "n_test",
 )
-# attributes of a shard
-_ORIGIN = ("host", "cpu", "device", "cpu_threads", "versions", "code_commit", "data_digest", "job", "attempt")
-_SAME_MACHINE = ["cpu", "device", "cpu_threads", "versions"]  # where these agree, results agree bit by bit
+_SAME_MACHINE = ("cpu", "device", "cpu_threads", "versions")  # where these agree, results agree bit by bit
 
 
 @dataclass(frozen=True)
 class Merged:
     """A campaign's results.
 
-    planned: a row for every run of the manifest: run_id and the fields of its spec.
-    runs: a row for every run with a record, in the manifest's order: the planned columns, those of a shard's `runs`, and
-        where it was made. Finished beats failed; among finished records the first in file-name order counts.
-    history: float64 (n, 3, epochs), by run as in `runs`: train_loss, test_loss (nats), test_accuracy; NaN where not run.
-    correct: uint8 (n, bytes), by run as in `runs`: one bit per test image (numpy.packbits).
-    problems: what cannot be trusted, a line each: unreadable shards, damaged records, disagreements.
+    runs: a row for every planned run, in the manifest's order: run_id, the fields of its spec, the columns of a shard's
+        `runs`, where it was made, and the file's name. status is MISSING where there is no record. Finished beats failed;
+        among finished records the first in file-name order counts.
+    problems: what cannot be trusted, a line each: unreadable files, damaged records, disagreements.
     notes: what a reader should know, a line each: duplicates, records left out, mixed code commits.
     """
 
     header: Header
-    planned: pd.DataFrame
     runs: pd.DataFrame
-    history: np.ndarray
-    correct: np.ndarray
     problems: list[str]
     notes: list[str]
 
 
-def merge(campaign: Campaign) -> Merged:
-    """Merge a campaign's shards; reads only, and works while it is running.
+def merge(campaign: Campaign, store: Path) -> Merged:
+    """Merge a campaign's shards into `store` (results.h5); works while it is running.
 
     Raises:
         ManifestError: the manifest cannot be read or was changed.
+        OSError: the store cannot be written; the old one is untouched.
     """
-    manifest = read_manifest(campaign.manifest)
-    planned = pd.DataFrame(
-        [_planned_row(run_id, text) for run_id, text in manifest.runs.items()], columns=["run_id", *SPEC_FIELDS]
-    )
-    planned["max_train_samples"] = planned["max_train_samples"].astype("Int64")  # <NA> where it is all of them
-    shards, problems = _readable(campaign, manifest.header)
-    records = _records(shards)
-    history = _stacked([np.empty((0, len(HISTORY), 0)), *(shard.history for shard in shards)], np.nan)
-    correct = _stacked([np.empty((0, 0), np.uint8), *(shard.correct for shard in shards)], 0)
-    in_grid = records["run_id"].isin(manifest.runs)
-    ranked = records[in_grid].assign(is_failure=lambda r: ~r["status"].isin(FINISHED)).sort_values("is_failure", kind="stable")
-    first = ranked.drop_duplicates("run_id")
-    problems += _disagreements(ranked[~ranked["is_failure"]], history, correct) + _mixed_data(first)
-    runs = planned.merge(first.drop(columns="is_failure"), on="run_id", how="inner", validate="one_to_one")
-    row = runs.pop("row").to_numpy(dtype=int)
-    columns = [*_FIRST_COLUMNS, *(name for name in runs.columns if name not in _FIRST_COLUMNS)]
-    return Merged(
-        manifest.header,
-        planned,
-        runs[columns],
-        history[row],
-        correct[row],
-        problems,
-        _notes(records, in_grid, ranked, first),
-    )
+    planned, paths = read_planned(campaign.manifest), campaign.shard_paths()
+    try:
+        tally, runs = _update(store, planned, paths, _previous(store, planned, paths))
+    except Shrunk:
+        tally, runs = _update(store, planned, paths, None)
+    return Merged(planned.header, runs, _problems(store, planned, tally), _notes(tally))
 
 
-def _planned_row(run_id: str, canonical_json: str) -> tuple:
-    spec = spec_of(canonical_json)
-    values = {name: getattr(spec, name) for name in SPEC_FIELDS}
-    if spec.hidden_sizes is not None:
-        values["hidden_sizes"] = "-".join(map(str, spec.hidden_sizes))
-    return (run_id, *values.values())
+def _previous(store: Path, planned: Planned, paths: list[Path]) -> Tally | None:
+    """What the store was made of; None if there is none, or it is of another manifest or layout."""
+    try:
+        with h5py.File(store, "r", locking=False) as h5:
+            if (h5.attrs["store_version"], h5.attrs["manifest"]) != (_STORE_VERSION, _text(planned)):
+                return None
+            runs = {name: h5[name][()] for name in (*NUMBERS, "status", "shard_index")}
+            return Tally.from_json(h5["tally"][()].decode(), runs, [path.name for path in paths])
+    except (OSError, KeyError, ValueError, TypeError, Shrunk):
+        return None
 
 
-def _readable(campaign: Campaign, header: Header) -> tuple[list[Shard], list[str]]:
-    shards, problems = [], []
-    for shard in read_shards(campaign.shard_paths(), header.campaign):
-        if isinstance(shard, str):
-            problems.append(shard)
-            continue
-        problems += [f"{shard.path}: the record of run {run_id} is damaged (crc32); left out" for run_id in shard.damaged]
-        shards.append(shard)
-    return shards, problems
+def _update(store: Path, planned: Planned, paths: list[Path], previous: Tally | None) -> tuple[Tally, pd.DataFrame]:
+    """Read what changed, and write the store if anything did."""
+    tally = previous or Tally.empty(len(planned.run_id), [path.name for path in paths])
+    versions = [version_of(path) for path in paths]  # before they are read: what is written meanwhile is read again next time
+    changed = [place for place, version in enumerate(versions) if tally.sources[place].version != version]
+    if previous and not changed:
+        return tally, _table(planned, tally)
+    with replacing(store) as file:
+        rows = lay_out(file, len(planned.run_id), planned.n_epochs, planned.n_bytes)
+        if previous:
+            with store.open("rb") as old:
+                rows.copy_from(Rows(old))
+        shards = read_shards((paths[place] for place in changed), planned.header.campaign)
+        for place, shard in zip(changed, shards, strict=True):
+            if isinstance(shard, str):
+                tally.pass_over(place, shard, versions[place])
+            else:
+                tally.add(place, shard, versions[place], planned, rows)
+        if not previous:
+            rows.clear(np.flatnonzero(tally.runs["shard_index"] < 0))
+        runs = _table(planned, tally)
+        attributes = {"store_version": _STORE_VERSION, "campaign": planned.header.campaign, "manifest": _text(planned)}
+        add(file, {**runs, "shard_index": tally.runs["shard_index"]}, tally.to_json(), attributes)
+    return tally, runs
 
 
-def _records(shards: list[Shard]) -> pd.DataFrame:
-    """All records of all shards in file-name order; `row` is the place of a record in the stacked histories."""
-    tables = [
-        _table(s.runs, {name: s.attributes.get(name, "") for name in _ORIGIN}, s.path.name) for s in shards if len(s.runs)
-    ]
-    records = pd.concat(tables or [_table(no_runs(), dict.fromkeys(_ORIGIN, ""), "")], ignore_index=True)
-    return records.assign(row=np.arange(len(records)))
+def _text(planned: Planned) -> str:
+    return json.dumps(asdict(planned.header))
 
 
-def _table(runs: np.ndarray, origin: dict[str, Any], shard: str) -> pd.DataFrame:
-    columns = {name: runs[name] for name in runs.dtype.names or () if name not in ("spec", "crc32")}
-    decoded = {
-        name: np.char.decode(column, "utf-8") if column.dtype.kind == "S" else column for name, column in columns.items()
-    }
-    return pd.DataFrame(decoded).assign(**origin, shard=shard)
+def _table(planned: Planned, tally: Tally) -> pd.DataFrame:
+    """`Merged.runs`; texts are categories, which take a byte or two a run."""
+    shard = tally.runs["shard_index"]
+    table = planned.table().assign(**{name: tally.runs[name] for name in NUMBERS})
+    table["status"] = pd.Categorical(tally.runs["status"].astype(str))
+    for name in ORIGIN:
+        table[name] = _categories([source.origin[name] for source in tally.sources], shard)
+    table["shard"] = _categories([source.name for source in tally.sources], shard)
+    its_message = np.full(len(table), -1)
+    its_message[list(tally.messages)] = np.arange(len(tally.messages))
+    table["message"] = _categories(list(tally.messages.values()), its_message)
+    return table[[*_FIRST_COLUMNS, *(name for name in table if name not in _FIRST_COLUMNS)]]
 
 
-def _stacked(arrays: list[np.ndarray], padding: float) -> np.ndarray:
-    """Concatenate along the first axis, padding the last one to the widest."""
-    width = max(array.shape[-1] for array in arrays)
-    padding_of = [[(0, 0)] * (array.ndim - 1) + [(0, width - array.shape[-1])] for array in arrays]
-    return np.concatenate([np.pad(a, widths, constant_values=padding) for a, widths in zip(arrays, padding_of, strict=True)])
+def _categories(values: list[str], index: np.ndarray) -> pd.Categorical:
+    """The value at each index; none at -1."""
+    kinds, codes = np.unique(np.array(values, dtype=str), return_inverse=True)
+    return pd.Categorical.from_codes(np.append(codes, -1)[index], kinds)
 
 
-def _disagreements(finished: pd.DataFrame, history: np.ndarray, correct: np.ndarray) -> list[str]:
-    """Records of one run from like machines must be equal in every bit that training decides."""
-    problems = []
-    twice = finished[finished.duplicated("run_id", keep=False)]
-    for run_id, records in twice.groupby("run_id", sort=False):
-        for _, alike in records.groupby(_SAME_MACHINE, sort=False):
-            seen: dict[Any, pd.Series] = {}
-            for _, record in alike.iterrows():
-                seen.setdefault((record["status"], history[record["row"]].tobytes(), correct[record["row"]].tobytes()), record)
-            if len(seen) > 1:
-                values = "; ".join(
-                    f"{r['test_accuracy']!r} (loss {r['test_loss']!r}) in {r['shard']} on {r['host']}" for r in seen.values()
-                )
-                problems.append(f"run {run_id}: records of like machines disagree: {values}; the first counts")
+def _problems(store: Path, planned: Planned, tally: Tally) -> list[str]:
+    problems = [line for source in tally.sources for line in source.problem.splitlines()]
+    if tally.again:
+        with store.open("rb") as file:
+            problems += _disagreements(planned, tally, Rows(file))
+    digests = _values(tally, "data_digest") - {""}
+    if len(digests) > 1:
+        together = ", ".join(sorted(digests))
+        problems.append(f"runs were trained on different data (digests {together}): compare the data_dir of every host")
     return problems
 
 
-def _mixed_data(first: pd.DataFrame) -> list[str]:
-    digests = sorted(set(first["data_digest"]) - {""})
-    return (
-        [f"runs were trained on different data (digests {', '.join(digests)}): compare the data_dir of every host"]
-        if len(digests) > 1
-        else []
-    )
+def _disagreements(planned: Planned, tally: Tally, rows: Rows) -> Iterator[str]:
+    """Records of one run from like machines must be equal in every bit that training decides."""
+    by_row = defaultdict(list)
+    for one in tally.again:
+        by_row[one.row].append(one)
+    for row in sorted(by_row):
+        like: dict[tuple[str, ...], dict[str, Again]] = defaultdict(dict)  # machine -> content -> the first record of it
+        for one in sorted([tally.counted(row, rows), *by_row[row]], key=lambda one: one.shard):
+            if one.status in FINISHED:
+                machine = tuple(tally.sources[one.shard].origin[name] for name in _SAME_MACHINE)
+                like[machine].setdefault(one.digest, one)
+        for seen in like.values():
+            if len(seen) > 1:
+                values = "; ".join(_value(one, tally) for one in seen.values())
+                run_id = planned.run_id[row].decode()
+                yield f"run {run_id}: records of like machines disagree: {values}; the first counts"
 
 
-def _notes(records: pd.DataFrame, in_grid: pd.Series, ranked: pd.DataFrame, first: pd.DataFrame) -> list[str]:
+def _value(one: Again, tally: Tally) -> str:
+    source = tally.sources[one.shard]
+    return f"{one.test_accuracy!r} (loss {one.test_loss!r}) in {source.name} on {source.origin['host']}"
+
+
+def _values(tally: Tally, name: str) -> set[str]:
+    """What an attribute is in the shards of which records count."""
+    used = np.unique(tally.runs["shard_index"])
+    return {tally.sources[place].origin[name] for place in used if place >= 0}
+
+
+def _notes(tally: Tally) -> list[str]:
     notes = []
-    n_left_out = records[~in_grid]["run_id"].nunique()
+    n_left_out = sum(source.n_left_out for source in tally.sources)
     if n_left_out:
-        notes.append(f"{n_left_out} recorded runs are no longer in the grid: kept in the shards, left out here")
-    n_again = len(ranked) - len(first)
-    if n_again:
-        notes.append(f"{n_again} records are of runs that were executed again; each run counts once")
+        notes.append(f"{n_left_out} records are of runs that are no longer in the grid: kept in the shards, left out here")
+    if tally.again:
+        notes.append(f"{len(tally.again)} records are of runs that were executed again; each run counts once")
     for name in ("code_commit", "versions"):
-        values = sorted(set(first[name]))
+        values = sorted(_values(tally, name))
         if len(values) > 1:
             notes.append(f"runs are of different {name}: {', '.join(values)}")
     return notes

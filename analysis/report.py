@@ -7,18 +7,21 @@ import argparse
 import io
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from analysis.figures import accuracy_figure
-from analysis.merge import Merged, merge
+from analysis.merge import merge
 from analysis.statistics import summarise
-from analysis.store import results_image
+from analysis.tally import MISSING
 from jobs.campaign import Campaign
 from jobs.files import publish
 from jobs.manifest import ManifestError, newest_campaign
 from noisy.spec import DATASETS
+
+_ROWS_A_TIME = 20_000
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -43,17 +46,18 @@ def main(argv: list[str] | None = None) -> None:
 
 def report(campaign: Campaign, to: Path | None = None) -> int:
     """Write everything and say where it is; returns the exit status."""
-    merged = merge(campaign)
-    summary = summarise(merged.planned, merged.runs)
     target = to or campaign.folder
     (target / "figures").mkdir(parents=True, exist_ok=True)
-    _say_state(campaign, merged, summary)
-    _write("per run", target / "results_per_run.csv", merged.runs.to_csv(index=False).encode())
-    _write("summary", target / "results_summary.csv", summary.to_csv(index=False).encode())
-    _write("merged", target / "results.h5", results_image(merged))
+    merged = merge(campaign, target / "results.h5")
+    runs = merged.runs[merged.runs["status"] != MISSING]
+    summary = summarise(merged.runs)
+    _say_state(campaign, runs, summary)
+    _write("per run", target / "results_per_run.csv", _csv(runs))
+    _write("summary", target / "results_summary.csv", _csv(summary))
+    print(f"{'merged':10} {target / 'results.h5'}")
     for model_type in dict.fromkeys(summary["model_type"]):
-        n_classes = DATASETS[merged.planned["dataset"].iloc[0]].n_classes
-        figure = accuracy_figure(summary, merged.runs, model_type, n_classes)
+        n_classes = DATASETS[summary["dataset"].iloc[0]].n_classes
+        figure = accuracy_figure(summary, runs, model_type, n_classes)
         for suffix, options in ((".pdf", {"metadata": {"CreationDate": None}}), (".png", {"dpi": 200})):
             image = io.BytesIO()
             figure.savefig(image, format=suffix[1:], **options)
@@ -65,17 +69,24 @@ def report(campaign: Campaign, to: Path | None = None) -> int:
     return 1 if merged.problems or summary["failed"].any() else 0
 
 
-def _say_state(campaign: Campaign, merged: Merged, summary: pd.DataFrame) -> None:
+def _say_state(campaign: Campaign, runs: pd.DataFrame, summary: pd.DataFrame) -> None:
     n = {name: int(summary[name].sum()) for name in ("repeats", "missing", "failed", "chance", "diverged")}
-    print(f"{campaign.folder}: {n['repeats']} of {len(merged.planned)} runs done, {n['missing']} missing, {n['failed']} failed")
+    n_planned = n["repeats"] + n["missing"] + n["failed"]
+    print(f"{campaign.folder}: {n['repeats']} of {n_planned} runs done, {n['missing']} missing, {n['failed']} failed")
     if n["chance"] or n["diverged"]:
         print(f"of the runs done, {n['chance']} never left chance and {n['diverged']} diverged: all count in the means")
-    for run in merged.runs[merged.runs["status"] == "failed"].head(10).to_dict("records"):
+    for run in runs[runs["status"] == "failed"].head(10).to_dict("records"):
         which = f"{run['model_type']} {run['activation']} p={run['p']:g} repeat {run['repeat']}"
         print(f"failed     {run['run_id']} {which}: {run['message'].splitlines()[0]}")
 
 
-def _write(what: str, path: Path, content: bytes) -> None:
+def _csv(table: pd.DataFrame) -> Iterator[bytes]:
+    """In pieces: the text of a million runs is not held in memory."""
+    for start in range(0, max(len(table), 1), _ROWS_A_TIME):
+        yield table[start : start + _ROWS_A_TIME].to_csv(index=False, header=start == 0).encode()
+
+
+def _write(what: str, path: Path, content: bytes | Iterator[bytes]) -> None:
     publish(path, content)
     print(f"{what:10} {path}")
 

@@ -4,21 +4,22 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.merge import CELL_FIELDS
+from analysis.planned import CELL_FIELDS
+from analysis.tally import MISSING
 from jobs.shard import FINISHED
 
 CONFIDENCE = 0.95
 _KEY = ["model_type", "activation", "p"]
 
 
-def summarise(planned: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     """One row a cell, sorted by model_type, activation, p.
 
     Means are over finished runs: ok, chance and diverged.
 
     Args:
-        planned: a row for every run of the campaign, with the fields of its spec.
-        runs: a row for every run with a record, with status, test_accuracy (fraction) and test_loss (nats) besides.
+        runs: a row for every planned run, as `analysis.merge.Merged.runs`: the fields of its spec, status (MISSING without a
+            record), test_accuracy (fraction) and test_loss (nats).
 
     Returns:
         model_type, activation, p; repeats: finished runs; mean_test_accuracy; std_test_accuracy: population standard
@@ -26,33 +27,35 @@ def summarise(planned: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
         of the mean from the sample standard deviation (NaN for one run); mean_test_loss; missing, failed: runs without a
         record, with a failure's record only; chance, diverged: finished runs of that status; then the cell's other fields.
     """
-    statuses = planned.merge(runs[["run_id", "status", "test_accuracy", "test_loss"]], on="run_id", how="left")
-    rows = [
-        dict(zip(CELL_FIELDS, key, strict=True)) | _cell(cell)
-        for key, cell in statuses.groupby(list(CELL_FIELDS), dropna=False, sort=False)
-    ]
-    others = [name for name in CELL_FIELDS if name not in _KEY]
-    summary = pd.DataFrame(rows, columns=[*_KEY, *_cell(statuses.iloc[:0]), *others])
-    return summary.sort_values([*_KEY, *others], kind="stable", ignore_index=True)
-
-
-def _cell(cell: pd.DataFrame) -> dict[str, float]:
-    finished = cell[cell["status"].isin(FINISHED)]
-    accuracy = finished["test_accuracy"].to_numpy(dtype=float)
-    n = len(accuracy)
-    mean = accuracy.mean() if n else np.nan
-    std = accuracy.std() if n else np.nan
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) * accuracy.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
-    return {
+    cell = _cell_of(runs)
+    cells = runs.loc[~cell.duplicated(), list(CELL_FIELDS)].reset_index(drop=True)
+    is_finished = runs["status"].isin(FINISHED)
+    finished = runs.loc[is_finished, ["test_accuracy", "test_loss"]].groupby(cell[is_finished])
+    n = finished.size().reindex(cells.index, fill_value=0)
+    mean, std = (getattr(finished["test_accuracy"], name)().reindex(cells.index) for name in ("mean", "std"))
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, (n - 1).clip(1)) * std / np.sqrt(n)
+    spread = finished["test_accuracy"].std(ddof=0).reindex(cells.index)
+    counts = {name: (runs["status"] == name).groupby(cell).sum() for name in (MISSING, "failed", "chance", "diverged")}
+    values = {
         "repeats": n,
         "mean_test_accuracy": mean,
-        "std_test_accuracy": std,
-        "stderr_test_accuracy": std / np.sqrt(n) if n else np.nan,
+        "std_test_accuracy": spread,
+        "stderr_test_accuracy": spread / np.sqrt(n),
         "ci95_low": mean - half,
         "ci95_high": mean + half,
-        "mean_test_loss": finished["test_loss"].to_numpy(dtype=float).mean() if n else np.nan,
-        "missing": int(cell["status"].isna().sum()),
-        "failed": int((cell["status"] == "failed").sum()),
-        "chance": int((finished["status"] == "chance").sum()),
-        "diverged": int((finished["status"] == "diverged").sum()),
+        "mean_test_loss": finished["test_loss"].mean().reindex(cells.index),
+        **counts,
     }
+    others = [name for name in CELL_FIELDS if name not in _KEY]
+    summary = cells.assign(**values)[[*_KEY, *values, *others]]
+    texts = summary.select_dtypes("category").astype(object)
+    return summary.assign(**texts).sort_values([*_KEY, *others], kind="stable", ignore_index=True)
+
+
+def _cell_of(runs: pd.DataFrame) -> pd.Series:
+    """A number for each run, the same within a cell, from 0 in the order of appearance."""
+    cell = np.zeros(len(runs), int)
+    for name in CELL_FIELDS:
+        codes = pd.factorize(runs[name].astype("category").cat.codes)[0]  # a missing value is a code of its own
+        cell = pd.factorize(cell * (codes.max(initial=0) + 1) + codes)[0]
+    return pd.Series(cell, index=runs.index)

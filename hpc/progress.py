@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from hpc.display import duration
 from jobs.campaign import Campaign
-from jobs.shard import FINISHED, ShardError, read_shard
+from jobs.shard import FINISHED, ShardError, Version, read_shard, version_of
 from noisy.spec import spec_of
 
 _LINE_EVERY_S = 15
@@ -22,7 +22,7 @@ class Progress:
 
     def __init__(self, campaign: Campaign, submission: int, costs_s: dict[str, float]) -> None:
         self._campaign, self._prefix, self._costs_s = campaign, f"{submission:04d}-", costs_s
-        self._seen: dict[Path, tuple[int, ...]] = {}
+        self._seen: dict[Path, Version] = {}
         self._is_done: dict[str, bool] = {}  # of every run with a record, once: whether it finished
         self._last = ""
         self._started_s = self._line_s = time.monotonic()
@@ -70,8 +70,7 @@ class Progress:
 
     def _read_if_changed(self, path: Path) -> None:
         try:
-            stat = path.stat()
-            version = (stat.st_ino, stat.st_size, stat.st_mtime_ns)  # not the inode alone: file systems reuse them
+            version = version_of(path)
             if self._seen.get(path) == version:
                 return
             runs = read_shard(path).runs

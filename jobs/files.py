@@ -3,19 +3,29 @@
 import errno
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
 def publish(path: Path, content: bytes | Iterable[bytes], *, exclusive: bool = False) -> None:
-    """Put `content` at `path`, durably: a reader sees the old file or the new one, never a part, also after a power loss.
+    """Put `content`, all bytes or pieces of them in order, at `path`; see `replacing`."""
+    with replacing(path, exclusive=exclusive) as file:
+        for piece in [content] if isinstance(content, bytes) else content:
+            file.write(piece)
 
-    Written beside under a name of its own, fsync'ed, renamed into place, and the directory fsync'ed. After any error the
-    old file is untouched and nothing is left beside it.
+
+@contextmanager
+def replacing(path: Path, *, exclusive: bool = False) -> Iterator[BinaryIO]:
+    """A new file that comes to `path` when the block has written it, durably.
+
+    A reader sees the old file or the new one, never a part, also after a power loss: it is written beside under a name of
+    its own, fsync'ed, renamed into place, and the directory fsync'ed. After any error the old file is untouched and
+    nothing is left beside it.
 
     Args:
         path: the file; its folder exists.
-        content: all bytes, or pieces of them in order.
         exclusive: do not replace an existing file.
 
     Raises:
@@ -24,9 +34,8 @@ def publish(path: Path, content: bytes | Iterable[bytes], *, exclusive: bool = F
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
-        with open(temporary, "xb") as file:
-            for piece in [content] if isinstance(content, bytes) else content:
-                file.write(piece)
+        with open(temporary, "x+b") as file:
+            yield file
             file.flush()
             os.fsync(file.fileno())
         if exclusive:

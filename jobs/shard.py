@@ -29,6 +29,7 @@ from jobs.files import publish
 SCHEMA_VERSION = 1
 RECORDS_PER_PART = 256
 HISTORY = ("train_loss", "test_loss", "test_accuracy")
+Version = tuple[int, int, int]
 FINISHED = ("ok", "chance", "diverged")  # statuses of a run that is done; the other one is "failed"
 
 # Strings are as wide as the longest in the file: fixed-length ones survive what variable-length ones do not.
@@ -160,6 +161,12 @@ def read_shards(paths: Iterable[Path], campaign: str) -> Iterator[Shard | str]:
         yield (
             f"{path}: of campaign {its_campaign}, not of {campaign}; left out" if campaign not in ("", its_campaign) else shard
         )
+
+
+def version_of(path: Path) -> Version:
+    """What changes whenever the file is written: inode, size in bytes, time in ns (file systems reuse inodes)."""
+    stat = path.stat()
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 def no_runs() -> np.ndarray:

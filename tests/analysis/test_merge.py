@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import h5py
 import numpy as np
+import pandas as pd
 import pytest
 
 from analysis.merge import Merged, merge
+from analysis.tally import MISSING
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError, read_header, write_manifest
 from tests.records import failure, record, write_shard
@@ -25,14 +28,28 @@ def write(to: Campaign, task: int, records: list, **changes: str) -> None:
     write_shard(to.shards, task, records, **{"campaign": read_header(to.manifest).campaign, **changes})
 
 
+def merged_of(campaign: Campaign) -> Merged:
+    return merge(campaign, campaign.folder / "results.h5")
+
+
+def recorded(merged: Merged) -> pd.DataFrame:
+    return merged.runs[merged.runs["status"] != MISSING]
+
+
 def accuracies(merged: Merged) -> dict[str, float]:
-    return dict(zip(merged.runs["run_id"], merged.runs["n_correct"], strict=True))
+    runs = recorded(merged)
+    return dict(zip(runs["run_id"], runs["n_correct"], strict=True))
+
+
+def stored(campaign: Campaign, name: str) -> np.ndarray:
+    with h5py.File(campaign.folder / "results.h5") as file:
+        return file[name][()]
 
 
 def test_each_run_is_a_row_in_the_order_of_the_manifest(campaign: Campaign) -> None:
     write(campaign, 1, [record(run, 100 + i) for i, run in enumerate(RUNS[3:], start=3)])
     write(campaign, 2, [record(run, 100 + i) for i, run in reversed(list(enumerate(RUNS[:3])))])
-    merged = merge(campaign)
+    merged = merged_of(campaign)
     assert list(merged.runs["run_id"]) == [run.run_id for run in RUNS]
     assert list(merged.runs["n_correct"]) == [100, 101, 102, 103, 104, 105]
     assert list(merged.runs["p"]) == [run.p for run in RUNS]
@@ -41,34 +58,33 @@ def test_each_run_is_a_row_in_the_order_of_the_manifest(campaign: Campaign) -> N
 
 
 def test_histories_and_bits_follow_their_runs(campaign: Campaign) -> None:
-    write(campaign, 1, [record(RUNS[1], 20, history=np.full((3, 2), 1.0))])
-    write(campaign, 2, [record(RUNS[0], 10, history=np.full((3, 4), 2.0))])
-    merged = merge(campaign)
-    np.testing.assert_array_equal(merged.history[0], np.full((3, 4), 2.0))
-    np.testing.assert_array_equal(merged.history[1, :, :2], np.full((3, 2), 1.0))
-    assert np.isnan(merged.history[1, :, 2:]).all()
-    np.testing.assert_array_equal(np.unpackbits(merged.correct, axis=1).sum(axis=1), [10, 20])
+    write(campaign, 1, [record(RUNS[1], 20, history=np.full((3, 1), 1.0))])
+    write(campaign, 2, [record(RUNS[0], 10, history=np.full((3, 2), 2.0)), record(spec(repeat=99, epochs=9))])
+    merged_of(campaign)
+    for name in ("train_loss", "test_loss", "test_accuracy"):
+        history = stored(campaign, f"history_{name}")
+        np.testing.assert_array_equal(history[:2], [[2.0, 2.0], [1.0, np.nan]])
+        assert np.isnan(history[2:]).all()
+    np.testing.assert_array_equal(np.unpackbits(stored(campaign, "correct"), axis=1).sum(axis=1), [10, 20, 0, 0, 0, 0])
 
 
-def test_missing_runs_have_no_row(campaign: Campaign) -> None:
+def test_missing_runs_are_said_to_be_missing(campaign: Campaign) -> None:
     write(campaign, 1, [record(RUNS[2])])
-    merged = merge(campaign)
-    assert list(merged.runs["run_id"]) == [RUNS[2].run_id]
-    assert len(merged.planned) == len(RUNS)
+    merged = merged_of(campaign)
+    assert list(merged.runs["status"]) == [MISSING, MISSING, "ok", MISSING, MISSING, MISSING]
+    assert list(merged.runs["run_id"]) == [run.run_id for run in RUNS]
 
 
-def test_a_campaign_without_shards_has_no_rows(campaign: Campaign) -> None:
-    merged = merge(campaign)
-    assert len(merged.runs) == 0
-    assert len(merged.planned) == len(RUNS)
+def test_a_campaign_without_shards_is_missing_altogether(campaign: Campaign) -> None:
+    assert set(merged_of(campaign).runs["status"]) == {MISSING}
 
 
 def test_finished_beats_failed_in_any_order(campaign: Campaign) -> None:
     write(campaign, 1, [failure(RUNS[0]), record(RUNS[1], 7)])
     write(campaign, 2, [record(RUNS[0], 5), failure(RUNS[1])])
     write(campaign, 3, [failure(RUNS[2], "ValueError: no")])
-    merged = merge(campaign)
-    assert list(merged.runs["status"]) == ["ok", "ok", "failed"]
+    merged = merged_of(campaign)
+    assert list(recorded(merged)["status"]) == ["ok", "ok", "failed"]
     assert accuracies(merged) == {RUNS[0].run_id: 5, RUNS[1].run_id: 7, RUNS[2].run_id: 0}
     assert merged.runs["message"].iloc[2] == "ValueError: no"
 
@@ -76,7 +92,7 @@ def test_finished_beats_failed_in_any_order(campaign: Campaign) -> None:
 def test_equal_duplicates_count_once(campaign: Campaign) -> None:
     for task in (1, 2, 3):
         write(campaign, task, [record(RUNS[0], 5)])
-    merged = merge(campaign)
+    merged = merged_of(campaign)
     assert accuracies(merged) == {RUNS[0].run_id: 5}
     assert merged.problems == []
     assert merged.notes == ["2 records are of runs that were executed again; each run counts once"]
@@ -91,7 +107,7 @@ def test_disagreeing_duplicates_are_reported_and_the_first_counts(campaign: Camp
     }[what]
     write(campaign, 2, [other], host="node2")
     write(campaign, 1, [record(RUNS[0], 5)])
-    merged = merge(campaign)
+    merged = merged_of(campaign)
     assert accuracies(merged) == {RUNS[0].run_id: 5}
     (problem,) = merged.problems
     assert RUNS[0].run_id in problem
@@ -107,14 +123,14 @@ def test_disagreeing_duplicates_are_reported_and_the_first_counts(campaign: Camp
 def test_unlike_machines_may_disagree(campaign: Campaign, difference: dict) -> None:
     write(campaign, 1, [record(RUNS[0], 5)])
     write(campaign, 2, [record(RUNS[0], 6)], **difference)
-    assert merge(campaign).problems == []
+    assert merged_of(campaign).problems == []
 
 
 def test_what_is_no_longer_in_the_grid_is_left_out_and_counted(campaign: Campaign) -> None:
     write(campaign, 1, [record(RUNS[0]), record(spec(repeat=99))])
-    merged = merge(campaign)
-    assert list(merged.runs["run_id"]) == [RUNS[0].run_id]
-    assert merged.notes == ["1 recorded runs are no longer in the grid: kept in the shards, left out here"]
+    merged = merged_of(campaign)
+    assert list(recorded(merged)["run_id"]) == [RUNS[0].run_id]
+    assert merged.notes == ["1 records are of runs that are no longer in the grid: kept in the shards, left out here"]
 
 
 def test_unreadable_foreign_and_damaged_shards_are_named_and_the_rest_is_used(campaign: Campaign) -> None:
@@ -127,7 +143,7 @@ def test_unreadable_foreign_and_damaged_shards_are_named_and_the_rest_is_used(ca
     third.write_bytes(content)
     (campaign.shards / "0001-00004-0-aaaaaa-p00.h5").write_bytes(b"")
     (campaign.shards / ".0001-00005-0-aaaaaa-p00.h5.tmp").write_bytes(b"being written")
-    merged = merge(campaign)
+    merged = merged_of(campaign)
     assert accuracies(merged) == {RUNS[0].run_id: 5, RUNS[2].run_id: 7}
     assert [problem.split(":")[0].rsplit("/", 1)[1][:10] for problem in merged.problems] == [
         "0001-00002",
@@ -140,7 +156,7 @@ def test_unreadable_foreign_and_damaged_shards_are_named_and_the_rest_is_used(ca
 def test_mixed_code_is_noted_and_mixed_data_is_a_problem(campaign: Campaign) -> None:
     write(campaign, 1, [record(RUNS[0])])
     write(campaign, 2, [record(RUNS[1])], code_commit="def", data_digest="d2")
-    merged = merge(campaign)
+    merged = merged_of(campaign)
     assert merged.notes == ["runs are of different code_commit: abc, def"]
     assert "different data (digests d1, d2)" in merged.problems[0]
 
@@ -148,4 +164,4 @@ def test_mixed_code_is_noted_and_mixed_data_is_a_problem(campaign: Campaign) -> 
 def test_an_edited_manifest_is_refused(campaign: Campaign) -> None:
     campaign.manifest.write_text(campaign.manifest.read_text().replace('"p":0.5', '"p":0.4'))
     with pytest.raises(ManifestError, match="line 3: the record was changed"):
-        merge(campaign)
+        merged_of(campaign)

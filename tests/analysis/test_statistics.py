@@ -8,21 +8,24 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.merge import SPEC_FIELDS
+from analysis.planned import SPEC_FIELDS
 from analysis.statistics import summarise
+from analysis.tally import MISSING
 from noisy.spec import RunSpec
 from tests.specs import spec
 
 
-def tables(runs: dict[RunSpec, tuple[str, float] | None]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """planned and runs, from spec -> (status, accuracy), None where there is no record."""
-    planned = pd.DataFrame([{"run_id": run.run_id, **{name: getattr(run, name) for name in SPEC_FIELDS}} for run in runs])
-    rows = [(run.run_id, found[0], found[1], 0.1) for run, found in runs.items() if found]
-    return planned, pd.DataFrame(rows, columns=["run_id", "status", "test_accuracy", "test_loss"])
+def table(runs: dict[RunSpec, tuple[str, float] | None]) -> pd.DataFrame:
+    """spec -> (status, accuracy), None where there is no record, as a merge gives it."""
+    found = {run: record or (MISSING, math.nan) for run, record in runs.items()}
+    values = [[getattr(run, name) for name in SPEC_FIELDS] for run in found]
+    columns = pd.DataFrame(values, columns=list(SPEC_FIELDS))
+    statuses, accuracies = zip(*found.values(), strict=True)
+    return columns.assign(status=statuses, test_accuracy=accuracies, test_loss=0.1)
 
 
 def one_row(runs: dict[RunSpec, tuple[str, float] | None]) -> pd.Series:
-    summary = summarise(*tables(runs))
+    summary = summarise(table(runs))
     assert len(summary) == 1
     return summary.iloc[0]
 
@@ -68,7 +71,7 @@ def test_cells_are_what_differs_in_more_than_the_repeat_sorted() -> None:
         for model in ("mlp", "cnn")
         for repeat in range(2)
     ]
-    summary = summarise(*tables({run: ("ok", 0.5) for run in specs}))
+    summary = summarise(table({run: ("ok", 0.5) for run in specs}))
     assert len(summary) == 16
     assert set(summary["repeats"]) == {2}
     key = list(zip(summary["model_type"], summary["activation"], summary["p"], summary["learning_rate"], strict=True))
@@ -90,6 +93,6 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     n_trials, n_runs = 2_000, 5
     accuracy = rng.normal(0.9, 0.01, (n_trials, n_runs))
     frames = {spec(repeat=j, seed=i): ("ok", accuracy[i, j]) for i in range(n_trials) for j in range(n_runs)}
-    summary = summarise(*tables(frames))
+    summary = summarise(table(frames))
     covered = ((summary["ci95_low"] <= 0.9) & (summary["ci95_high"] >= 0.9)).mean()
     assert abs(covered - 0.95) < 3 * math.sqrt(0.95 * 0.05 / n_trials)
