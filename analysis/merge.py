@@ -103,7 +103,7 @@ def _update(store: Path, planned: Planned, paths: list[Path], previous: Tally | 
             rows.clear(np.flatnonzero(tally.runs["shard_index"] < 0))
         runs = _table(planned, tally)
         attributes = {"store_version": _STORE_VERSION, "campaign": planned.header.campaign, "manifest": _text(planned)}
-        add(file, {**runs, "shard_index": tally.runs["shard_index"]}, tally.to_json(), attributes)
+        add(file, {**runs, "run_id": planned.run_id, "shard_index": tally.runs["shard_index"]}, tally.to_json(), attributes)
     return tally, runs
 
 

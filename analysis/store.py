@@ -105,7 +105,7 @@ def lay_out(file: BinaryIO, n_runs: int, n_epochs: int, n_bytes: int) -> Rows:
 
 
 def add(file: BinaryIO, columns: Mapping[str, np.ndarray | pd.Series], tally: str, attributes: Mapping[str, object]) -> None:
-    """Complete the file: a value for every run (numbers; texts, empty where there is none), and what a later merge needs."""
+    """Complete the file: a value for every run (numbers; categories, empty where there is none), and the tally."""
     with h5py.File(file.name, "r+", locking=False) as h5:
         h5.attrs.update(attributes)
         h5.create_dataset("tally", data=np.bytes_(tally.encode()))
@@ -116,14 +116,14 @@ def add(file: BinaryIO, columns: Mapping[str, np.ndarray | pd.Series], tally: st
 
 def _create(h5: h5py.File, name: str, column: np.ndarray | pd.Series) -> None:
     """Texts have a fixed length, UTF-8, if that is short: reading them is quick then."""
-    column = pd.Series(column)
-    if pd.api.types.is_numeric_dtype(column):
+    if isinstance(column, np.ndarray):
+        h5.create_dataset(name, data=column)
+    elif pd.api.types.is_numeric_dtype(column):
         is_nullable = pd.api.types.is_extension_array_dtype(column)
         h5.create_dataset(name, data=column.to_numpy(float, na_value=np.nan) if is_nullable else column.to_numpy())
     else:
-        kinds = pd.Categorical(column)
-        texts = np.array([*(str(kind).encode() for kind in kinds.categories), b""])  # the last is that of code -1
-        values = texts[kinds.codes]
+        texts = np.array([*(kind.encode() for kind in column.cat.categories), b""])  # the last is that of code -1
+        values = texts[column.cat.codes]
         if values.dtype.itemsize <= _SHORT_BYTES:
             h5.create_dataset(name, data=values)
         else:

@@ -36,10 +36,10 @@ def recorded(campaign: Campaign, campaign_id: str = "") -> Recorded:
         if isinstance(shard, str):
             found.unreadable.append(shard)
             continue
-        columns = (shard.runs[name] for name in ("run_id", "status", "message", "finished_at_s"))
+        columns = (shard.runs[name].tolist() for name in ("run_id", "status", "message", "finished_at_s"))
         for run_id, status, message, finished_at_s in zip(*columns, strict=True):
             if status.decode() in FINISHED:
-                found.done.setdefault(run_id.decode(), float(finished_at_s))
+                found.done.setdefault(run_id.decode(), finished_at_s)
             else:
                 found.failures[run_id.decode()].append(message.decode(errors="replace"))
         found.cpu_s += float(shard.runs["cpu_s"][shard.runs["cpu_s"] > 0].sum())

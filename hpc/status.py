@@ -34,10 +34,11 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     try:
         while True:
+            started_s = time.monotonic()
             status, at_work = _once(options)
             if not (options.watch and at_work):
                 sys.exit(status)
-            time.sleep(_WATCH_EVERY_S)
+            time.sleep(max(_WATCH_EVERY_S, 10 * (time.monotonic() - started_s)))  # a tenth of a core at most
     except ManifestError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)

@@ -144,7 +144,8 @@ def test_two_submits_at_the_same_moment(grid: Path, campaign: Path, digits_dir: 
 
 def test_tasks_over_their_time_are_requeued(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
     """A limit that is not enough for a task: warned in time, it drops the run at hand and goes on in another attempt."""
-    submit(grid, campaign, digits_dir, *CUT, "--sbatch", "time=2", "--sbatch", "signal=B:USR2@115")  # warned after some 5 s
+    limits = ["--sbatch", "time=2", "--sbatch", "signal=B:USR2@100"]  # warned after 20 s: enough for a run, not for 24
+    submit(grid, campaign, digits_dir, "--runs-per-task", 24, *limits)
     wait_for(lambda: "-1-" in " ".join(path.name for path in (campaign / "shards").iterdir()))
     finish(grid, campaign, digits_dir)
     assert table(campaign) == undisturbed
