@@ -8,7 +8,7 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 PIP = $(if $(shell command -v uv),VIRTUAL_ENV=$(VENV) uv pip,$(BIN)/python -m pip)
 
-.PHONY: quickstart test test-slurm setup lint bench clean
+.PHONY: quickstart test test-crash test-slurm setup lint bench clean
 
 quickstart: setup
 	$(BIN)/python -m hpc.submit --grid grids/quickstart.yaml --executor local --yes
@@ -16,6 +16,11 @@ quickstart: setup
 
 test: lint
 	$(BIN)/python -m pytest
+
+test-crash: setup
+	@echo "This installs Debian's strace, as root, where it is missing, and crashes the shard writer at every point."
+	command -v strace || { apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends strace; }
+	$(BIN)/python -m pytest tests/crash --numprocesses=0
 
 test-slurm: setup
 	@echo "This installs Debian's slurmctld slurmd slurm-client slurmdbd munge mariadb-server, as root,"

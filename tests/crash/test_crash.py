@@ -1,0 +1,124 @@
+"""Every crash point of the shard writer leaves what it acknowledged; and the laboratory that says so can say otherwise."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash.history import (
+    Acknowledge,
+    Create,
+    Event,
+    NotUnderstoodError,
+    Rename,
+    SyncFile,
+    SyncFolder,
+    Truncate,
+    Write,
+    record_history,
+)
+from tests.crash.laboratory import Row, examine, histories
+from tests.crash.reading import Read, readers
+from tests.crash.states import FAULT_MODELS, State
+from tests.crash.writers import records
+
+APPENDS, RECORDS_PER_PART = 4, 3  # a second part begins
+
+
+@pytest.fixture(scope="module")
+def read() -> Iterator[Read]:
+    with readers(records(APPENDS)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def recorded() -> dict[str, list[Event]]:
+    return histories(APPENDS, RECORDS_PER_PART)
+
+
+def row(recorded: dict[str, list[Event]], read: Read, writer: str, model: str) -> Row:
+    made = examine(writer, recorded[writer], model, read, {})
+    assert made.crash_points == len(recorded[writer]) + 1
+    return made
+
+
+def test_the_history_is_that_of_the_writer(recorded: dict[str, list[Event]]) -> None:
+    project = recorded["project"]
+    assert [event.run_id for event in project if isinstance(event, Acknowledge)] == [r.run_id for r in records(APPENDS)]
+    parts = [event.new[-7:] for event in project if isinstance(event, Rename)]
+    assert parts == ["-p00.h5"] * (1 + RECORDS_PER_PART) + ["-p01.h5"] * (APPENDS - RECORDS_PER_PART)
+
+
+@pytest.mark.parametrize("model", FAULT_MODELS)
+def test_the_shard_writer_loses_nothing(recorded: dict[str, list[Event]], read: Read, model: str) -> None:
+    made = row(recorded, read, "project", model)
+    assert made.states > (100 if model != "power loss, reordered" else 5 * APPENDS), made
+    assert (made.lost, made.doubled, made.unreadable) == (0, 0, 0), made
+
+
+@pytest.mark.parametrize(
+    ("writer", "model"),
+    [
+        *(("naive", model) for model in FAULT_MODELS),
+        ("project, files not synced", "power loss, reordered"),
+        ("project, folder not synced", "power loss, in order"),
+        ("project, folder not synced", "power loss, reordered"),
+    ],
+)
+def test_the_laboratory_finds_losses(recorded: dict[str, list[Event]], read: Read, writer: str, model: str) -> None:
+    made = row(recorded, read, writer, model)
+    assert made.lost > 0, made
+
+
+@pytest.mark.parametrize("writer", ["project, files not synced", "project, folder not synced"])
+def test_a_killed_process_needs_no_sync(recorded: dict[str, list[Event]], read: Read, writer: str) -> None:
+    made = row(recorded, read, writer, "killed")
+    assert (made.lost, made.doubled, made.unreadable) == (0, 0, 0), made
+
+
+def states(model: str, history: list[Event], point: int) -> list[State]:
+    """The different states at one crash point."""
+    found = [state for at, state in FAULT_MODELS[model](history) if at == point]
+    return [state for index, state in enumerate(found) if state not in found[:index]]
+
+
+RENAMED = [Create("old"), Write("old", 0, b"1" * 1000), SyncFile("old"), Rename("old", "new"), SyncFolder()]
+
+
+def test_an_unsynced_rename_may_leave_either_name_both_or_none() -> None:
+    content = b"1" * 1000
+    for point, names in ((3, [[], ["old"]]), (4, [[], ["new"], ["old"], ["old", "new"]]), (5, [["new"]])):
+        found = states("power loss, reordered", RENAMED, point)
+        assert sorted(map(sorted, found)) == sorted(map(sorted, names))
+        assert all(state == dict.fromkeys(state, content) for state in found)
+
+
+def test_an_unsynced_write_may_be_there_in_part_or_not_at_all() -> None:
+    torn = [{"old": b"1" * n} for n in (0, 512, 1000)]
+    assert states("killed", RENAMED, 1) == torn[:2]
+    assert states("power loss, in order", RENAMED, 2) == [{}, *torn]
+    holes = [bytes(1000), bytes(512) + b"1" * 488, b"1" * 512 + bytes(488)]
+    assert sorted(s["old"] for s in states("power loss, torn", RENAMED, 2)) == sorted([*(s["old"] for s in torn), *holes])
+
+
+def test_a_truncation_is_replayed() -> None:
+    history = [*RENAMED, Truncate("new", 2), Truncate("new", 4), Write("new", 3, b"2")]
+    assert states("killed", history, len(history)) == [{"new": b"11\0002"}]
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        ("os.mkdir(path)", "mkdir"),
+        ("open(path, 'a')", "O_APPEND"),
+        ("os.truncate(open(path, 'w').name, 5)", "truncate"),
+        ("os.dup(os.open(path, os.O_RDWR | os.O_CREAT))", "fcntl"),
+        ("file = open(path, 'w+b'); file.write(b'x'); file.flush(); mmap.mmap(file.fileno(), 1)", "fcntl|mmap"),
+        ("open(path, 'w'); subprocess.run(['rm', path])", "2 threads or processes"),
+    ],
+)
+def test_a_call_that_is_not_understood_is_refused(tmp_path: Path, call: str, named: str) -> None:
+    program = f"import mmap, os, subprocess, sys; path = sys.argv[1]; {call}"
+    with pytest.raises(NotUnderstoodError, match=named):
+        record_history([sys.executable, "-c", program, str(tmp_path / "file")], tmp_path)
