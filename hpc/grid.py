@@ -22,7 +22,7 @@ from noisy.spec import (
 )
 
 MAX_RUNS = 10_000_000
-_MAX_BYTES = 1_000_000  # of a grid file
+_MAX_BYTES = 200_000  # of a grid file; PyYAML takes seconds for as many
 
 _TRAINING_DEFAULTS: dict[str, Any] = {
     "epochs": 5,

@@ -4,6 +4,7 @@ import os
 import shlex
 import stat
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -105,41 +106,50 @@ def test_what_others_wrote_into_the_campaign_does_not_become_a_command(changed: 
     assert not (tmp_path / "script").exists()
 
 
-def test_a_local_campaign_in_a_folder_of_any_name(tmp_path: Path, digits_dir: Path) -> None:
+def test_a_local_campaign_in_a_folder_of_any_name(tmp_path: Path, digits_dir: Path, umask: Callable[[int], None]) -> None:
     (tmp_path / "grid.yaml").write_text(GRID)
     out = tmp_path / "".join(NAMES)
     data_dir = tmp_path / ("data" + "".join(NAMES))
     data_dir.symlink_to(digits_dir)
+    umask(0o027)
     submitted = commands.submit(tmp_path / "grid.yaml", out, data_dir, "--limit", 1)
     assert submitted.returncode == 0, submitted.stderr
     assert len(done(out)) == 1
-    following = submitted.stdout.splitlines()[-1].removeprefix("Next: python ")  # as a user pastes it
-    told = subprocess.run(["bash", "-c", f"echo {following}"], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert told.stdout == f"-m analysis.report --output-dir {out}\n"
+    following = submitted.stdout.splitlines()[-1].removeprefix("Next: ")  # as a user pastes it
+    told = subprocess.run(
+        ["bash", "-c", f'python() {{ printf "%s\\n" "$@"; }}; {following}'], cwd=tmp_path, capture_output=True
+    )
+    assert told.stdout.decode().splitlines() == ["-m", "analysis.report", "--output-dir", str(out)]
+    assert commands.run("analysis.report", "--output-dir", out).returncode == 0
     assert sorted(os.listdir(tmp_path)) == sorted(["grid.yaml", out.name, data_dir.name])
+    assert {rights(path) for path in [out, *out.rglob("*")]} == {"folder 750", "file 640"}
 
 
-@pytest.mark.parametrize(("executor", "mask"), [("local", 0o027), ("slurm", 0o002), ("slurm", 0o077)])
-def test_files_have_the_rights_that_the_user_gives(executor: str, mask: int, tmp_path: Path, digits_dir: Path) -> None:
+@pytest.mark.parametrize("mask", [0o002, 0o077])
+def test_on_slurm_only_the_folder_of_the_pickles_is_private(
+    mask: int, tmp_path: Path, digits_dir: Path, umask: Callable[[int], None]
+) -> None:
     (tmp_path / "grid.yaml").write_text(GRID)
     out = tmp_path / "campaign"
-    before = os.umask(mask)
-    try:
-        if executor == "local":
-            assert commands.submit(tmp_path / "grid.yaml", out, digits_dir, "--limit", 1).returncode == 0
-            assert commands.run("analysis.report", "--output-dir", out).returncode == 0
-        else:
-            options = ("--grid", tmp_path / "grid.yaml", "--output-dir", out, "--data-dir", digits_dir)
-            assert submit_to_small_programs(tmp_path, *options).returncode == 0
-    finally:
-        os.umask(before)
-    private = out / "submissions/0001/logs"  # has pickles, if it is of Slurm
-    for path in [out, *out.rglob("*")]:
-        if executor == "local" or private not in (path, *path.parents):
-            most = 0o777 if path.is_dir() else 0o666
-            assert stat.S_IMODE(path.stat().st_mode) == most & ~mask, path
-    if executor == "slurm":
-        assert stat.S_IMODE(private.stat().st_mode) == 0o700
+    umask(mask)
+    options = ("--grid", tmp_path / "grid.yaml", "--output-dir", out, "--data-dir", digits_dir)
+    assert submit_to_small_programs(tmp_path, *options).returncode == 0
+    private = out / "submissions/0001/logs"
+    assert rights(private) == "folder 700"
+    others = {rights(path) for path in [out, *out.rglob("*")] if private not in (path, *path.parents)}
+    assert others == {f"folder {0o777 & ~mask:o}", f"file {0o666 & ~mask:o}"}
+
+
+@pytest.fixture
+def umask() -> Iterator[Callable[[int], None]]:
+    """Sets the umask for the rest of the test."""
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+def rights(path: Path) -> str:
+    return f"{'folder' if path.is_dir() else 'file'} {stat.S_IMODE(path.stat().st_mode):o}"
 
 
 @pytest.mark.parametrize("run_id", ["../../../etc/passwd", "", "$(touch owned)", "a/b"])

@@ -70,10 +70,10 @@ def test_a_campaign_survives_kill_9(first_round: int, tmp_path: Path, digits_dir
     killed, chance, n_done = tmp_path / "killed", random.Random(first_round), [0]
     for _ in range(n_rounds):
         command = commands.submit_command(grid, killed, digits_dir)
-        n_more = chance.randint(0, n_runs // (n_rounds + 1))
+        n_more = chance.randint(0, n_runs // (2 * n_rounds))
         n_done.append(kill_during_work(command, killed, n_more, moment_s=chance.uniform(0, 0.5)))
     assert n_done == sorted(n_done), "a run that was done is lost"
-    assert 0 < n_done[-1] < n_runs, "no kill was in the middle"
+    assert any(0 < n < n_runs for n in n_done), "no kill was in the middle"
     last = commands.submit(grid, killed, digits_dir)
     assert last.returncode == 0, last.stderr
     print(f"done after each of {n_rounds} kills: {n_done[1:]} of {n_runs}")
