@@ -18,8 +18,9 @@ from analysis.store import Rows, add, lay_out
 from analysis.tally import NUMBERS, ORIGIN, Again, Shrunk, Tally
 from jobs.campaign import Campaign
 from jobs.files import replacing
+from jobs.image import FINISHED
 from jobs.manifest import Header
-from jobs.shard import FINISHED, read_shards, version_of
+from jobs.shard import read_shards, version_of
 
 _STORE_VERSION = 1  # of the layout of results.h5: one of another is made anew
 _FIRST_COLUMNS = (

@@ -6,7 +6,7 @@ from scipy import stats
 
 from analysis.planned import CELL_FIELDS
 from analysis.tally import MISSING
-from jobs.shard import FINISHED
+from jobs.image import FINISHED
 
 CONFIDENCE = 0.95
 _KEY = ["model_type", "activation", "p"]

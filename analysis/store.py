@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from jobs.shard import HISTORY
+from jobs.image import HISTORY
 
 _ON_DISK = (*(f"history_{name}" for name in HISTORY), "correct")
 _BLOCK_BYTES = 2**24

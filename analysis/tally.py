@@ -12,7 +12,8 @@ import numpy as np
 
 from analysis.planned import Planned
 from analysis.store import Rows
-from jobs.shard import FINISHED, Shard, Version, no_runs
+from jobs.image import FINISHED, no_runs
+from jobs.shard import Shard, Version
 
 MISSING = "missing"  # the status of a planned run without a record
 ORIGIN = ("host", "cpu", "device", "cpu_threads", "versions", "code_commit", "data_digest", "job", "attempt")

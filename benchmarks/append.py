@@ -17,8 +17,9 @@ from statistics import median
 import h5py
 import numpy as np
 
+from jobs.image import Record
 from jobs.provenance import machine
-from jobs.shard import Record, ShardWriter, read_shard
+from jobs.shard import ShardWriter, read_shard
 from noisy.spec import RunSpec
 
 SIZES = (10, 100, 1000)  # records that are there before the first measured append

@@ -107,7 +107,7 @@ def _executor(
 ) -> submitit.SlurmExecutor:
     folder = campaign.submission(number).resolve() / "logs"
     if folder.is_dir():  # (a rehearsal has none)
-        folder.chmod(0o700)  # the pickles in it are executed: nobody else may write them
+        folder.chmod(0o700)  # the pickles in it are executed: nobody else may write them (as claimed; made sure of)
     executor = submitit.SlurmExecutor(folder, max_num_timeout=_MANY, python="exec " + shlex.quote(sys.executable))
     asked = array.resources
     executor.update_parameters(

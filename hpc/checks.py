@@ -18,6 +18,22 @@ class GridError(ValueError):
         self.problems = problems
 
 
+# Options of sbatch that are this suite's own: with others, tasks would not be found, or not be executed.
+_OURS = ("array", "chdir", "error", "input", "job-name", "open-mode", "output", "parsable", "test-only", "wrap")
+PRINTABLE = "printable characters only"
+
+
+def sbatch_problem(key: Any, value: Any) -> tuple[str, Any, str] | None:
+    """What is wrong with an option of sbatch: what, the value, what is allowed. Options become lines of a shell script."""
+    if not (isinstance(key, str) and re.fullmatch(r"[a-z][a-z0-9_-]*", key)):
+        return "not an option's name", key, "lower-case letters, digits, - and _, as in sbatch --help"
+    if any(name.startswith(key.replace("_", "-")) for name in _OURS):  # sbatch takes abbreviations
+        return "an option that is set by this suite", key, f"any option of sbatch but {', '.join(_OURS)}"
+    if not (isinstance(value, str | int | float) and str(value).isprintable()):
+        return "not possible", value, f"text ({PRINTABLE}), a number, true or false"
+    return None
+
+
 class Check:
     """Collects problems; every method gives back something to go on with."""
 
@@ -28,6 +44,7 @@ class Check:
         """Note one problem."""
         shown = repr(value)
         shown = shown if len(shown) <= 80 else shown[:77] + "..."
+        where = where if where.isprintable() else ascii(where)
         self.problems.append(f"{where}: {what}: {shown}; allowed: {allowed}")
 
     def value(self, where: str, value: Any, allowed: Allowed) -> Any:
@@ -83,6 +100,8 @@ def parse_yaml(text: str) -> tuple[dict, list[str]]:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
         raise GridError([f"{where}: not YAML: {error.problem}; {wanted}"]) from error
+    except RecursionError as error:
+        raise GridError([f"the file: not YAML: nested too deeply; {wanted}"]) from error
     except Exception as error:  # PyYAML's constructors raise KeyError, IndexError, ValueError, RecursionError, ...
         what = (str(error).splitlines() or [""])[0]
         raise GridError([f"the file: not YAML: {what or type(error).__name__}; {wanted}"]) from error
@@ -122,6 +141,13 @@ class _Loader(yaml.SafeLoader):
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.problems: list[str] = []
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """As in SafeLoader, without aliases: a few lines of them stand for more values than any memory holds."""
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.composer.ComposerError(None, None, f"alias *{event.anchor}: write its values out", event.start_mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         """As in SafeLoader."""

@@ -2,13 +2,12 @@
 
 import itertools
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpc.checks import Check, GridError, parse_yaml
+from hpc.checks import Check, GridError, parse_yaml, sbatch_problem
 from noisy.spec import (
     ALLOWED,
     DATASETS,
@@ -23,6 +22,7 @@ from noisy.spec import (
 )
 
 MAX_RUNS = 10_000_000
+_MAX_BYTES = 200_000  # of a grid file; PyYAML takes seconds for as many
 
 _TRAINING_DEFAULTS: dict[str, Any] = {
     "epochs": 5,
@@ -41,7 +41,14 @@ _AXIS_DEFAULTS = {
 
 
 def _is_path(value: Any) -> bool:
-    return isinstance(value, str) and value.strip() != "" and "\0" not in value and value.isprintable()
+    return isinstance(value, str) and value.strip() != "" and value.isprintable() and _expands(value)
+
+
+def _expands(path: str) -> bool:
+    try:
+        return bool(Path(path).expanduser())
+    except RuntimeError:  # ~NAME, and there is no such user
+        return False
 
 
 _TEXT = Allowed("the path of a folder, in printable characters", _is_path)
@@ -60,7 +67,6 @@ _SCALARS: dict[str, tuple[Allowed, Any]] = {  # key -> what is allowed, default
     "use_cuda": (Allowed("true or false", lambda v: isinstance(v, bool)), False),
 }
 _KEYS = (*_SCALARS, *_AXES, *_TRAINING_DEFAULTS, "models", "slurm")
-_SLURM_VALUE = Allowed("text, a number, true or false", lambda v: isinstance(v, str | int | float))
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,11 @@ def load_grid(path: Path) -> Grid:
         GridError: with every problem of the file.
     """
     try:
-        return parse_grid(path.read_text(encoding="utf-8"))
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)  # not all of it: it may be any file, and without end
+        if len(content) > _MAX_BYTES:
+            raise GridError([f"more than {_MAX_BYTES:,} bytes; allowed: the path of a grid file"])
+        return parse_grid(content.decode())
     except OSError as error:
         raise GridError(
             [f"cannot be read: {error.strerror}; allowed: the path of a grid file, such as grids/quickstart.yaml"]
@@ -183,7 +193,6 @@ def _fields_of(model_type: str) -> tuple[str, ...]:
 def _slurm(value: Any, check: Check) -> dict:
     options = check.mapping("slurm", value, None)
     for key, option in options.items():
-        if not (isinstance(key, str) and re.fullmatch(r"[a-z][a-z0-9_-]*", key)):
-            check.problem("slurm", "not an option's name", key, "lower-case letters, digits, - and _, as in sbatch --help")
-        check.value(f"slurm.{key}", option, _SLURM_VALUE)
+        if problem := sbatch_problem(key, option):
+            check.problem("slurm" if problem[1] is key else f"slurm.{key}", *problem)
     return options

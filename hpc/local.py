@@ -1,5 +1,6 @@
 """Running a plan on this machine: a bounded pool of fresh worker processes."""
 
+import contextlib
 import math
 import os
 import subprocess
@@ -19,7 +20,7 @@ from hpc.progress import Progress
 from hpc.request import Refused, Request, consented, end_of_dry_run, nothing_to_submit, state_of, tasks_of
 from jobs.campaign import Campaign
 from jobs.provenance import PROJECT_ROOT
-from jobs.task import ArrayTask
+from jobs.task import NOT_KEPT_STATUS, ArrayTask
 from noisy.spec import Execution
 
 MAX_ATTEMPTS = 3  # of a task whose worker is killed
@@ -69,7 +70,8 @@ def _run_locally(campaign: Campaign, submission: submissions.Submission, payload
         problems = run_locally(payloads, planned.workers, planned.execution, progress.update)
     finally:
         progress.close()
-        submissions.end(campaign, submission)
+        with contextlib.suppress(OSError):  # no room: that this process has ended tells the same
+            submissions.end(campaign, submission)
     for problem in problems:
         print(f"error: {problem}", file=sys.stderr)
     done, failed, n_runs = progress.n_done, progress.n_failed, planned.n_runs
@@ -130,11 +132,11 @@ def run_locally(tasks: Sequence[ArrayTask], workers: int, execution: Execution, 
                 if killed and task.attempt + 1 < MAX_ATTEMPTS:
                     waiting.appendleft(replace(task, attempt=task.attempt + 1))
                 elif worker.returncode:
-                    how = (
-                        f"was killed by signal {-worker.returncode} in {MAX_ATTEMPTS} attempts"
-                        if killed
-                        else f"ended with status {worker.returncode}"
-                    )
+                    how = f"ended with status {worker.returncode}"
+                    if killed:
+                        how = f"was killed by signal {-worker.returncode} in {MAX_ATTEMPTS} attempts"
+                    elif worker.returncode == NOT_KEPT_STATUS:
+                        how = "could not keep its results (disk full or quota? make room)"
                     problems.append(f"task {task.index} {how}: {_last_line(task)} (log: {_log_path(task)})")
             observe()
     finally:

@@ -14,10 +14,11 @@ from hpc.plan import Retry
 from hpc.submissions import Array, Submission
 from jobs.campaign import Campaign
 from jobs.files import publish
-from jobs.task import NO_PROGRESS_STATUS
+from jobs.task import NO_PROGRESS_STATUS, NOT_KEPT_STATUS
 
 MAX_TRIES = 3
 UNKNOWN = "UNKNOWN"
+NOT_KEPT = "NOT_KEPT"  # the task could not keep its results: disk full, quota, ...; no run is to blame
 _NOT_YET = ("PENDING", "RUNNING", "COMPLETING", "REQUEUED", "RESIZING", "SUSPENDED")
 _BLAMED = ("OUT_OF_MEMORY", "TIMEOUT", "FAILED")  # states that are the doing of the run at hand; the others are the cluster's
 _MORE = 1.5  # times the memory or the time that was not enough
@@ -25,7 +26,7 @@ _MORE = 1.5  # times the memory or the time that was not enough
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended. run_id: the run at hand, empty if none was; state: as in sacct, or UNKNOWN.
+    """How a task ended. run_id: the run at hand, empty if none was; state: as in sacct, or UNKNOWN, or NOT_KEPT.
 
     UNKNOWN is what accounting does not know, or not yet: it lags by seconds. It is asked again next time.
     """
@@ -110,7 +111,7 @@ def _outcome(array: Array, task: int, run_id: str, answers: dict[tuple[str, int]
     index, job_id = task - array.first_task, array.job_id or ""
     ended = answers.get((job_id, index), cluster.Ended(UNKNOWN, "", ""))
     state = UNKNOWN if ended.state in _NOT_YET else ended.state
-    if ended.state == "FAILED" and ended.exit_code == f"{NO_PROGRESS_STATUS}:0":
-        state = "TIMEOUT"
+    if ended.state == "FAILED":
+        state = {f"{NO_PROGRESS_STATUS}:0": "TIMEOUT", f"{NOT_KEPT_STATUS}:0": NOT_KEPT}.get(ended.exit_code, state)
     job = f"{job_id}_{index}" if array.n_tasks > 1 else job_id
     return Outcome(task, run_id, state, ended.node, job, array.resources.mem_mb, array.resources.time_limit_min)

@@ -8,7 +8,8 @@ from tqdm import tqdm
 
 from hpc.display import duration
 from jobs.campaign import Campaign
-from jobs.shard import FINISHED, ShardError, Version, read_shard, version_of
+from jobs.image import FINISHED, ShardError
+from jobs.shard import Version, read_shard, version_of
 from noisy.spec import spec_of
 
 _LINE_EVERY_S = 15

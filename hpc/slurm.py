@@ -31,6 +31,9 @@ def submit_to_slurm(request: Request) -> int:
     Raises:
         SchedulerError: Slurm does not answer, or refuses.
     """
+    place = str(request.campaign.folder.resolve())
+    if not place.isprintable() or set(place) & {"%", "\\"}:  # it is the name of a log, in which sbatch replaces %
+        raise Refused(f"output_dir: not possible on Slurm: {place!r}; allowed: printable characters but % and \\")
     if not (request.options.dry_run or request.options.test_only):
         adopt_orphans(request.campaign)
     partition = request.sbatch.get("partition")

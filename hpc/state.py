@@ -10,8 +10,9 @@ from hpc.cluster import SchedulerError
 from hpc.outcomes import Outcome
 from hpc.submissions import Activity, Submission
 from jobs.campaign import Campaign
+from jobs.image import FINISHED
 from jobs.manifest import read_cancelled, read_task_run_ids
-from jobs.shard import FINISHED, read_shards
+from jobs.shard import read_shards
 
 STATES = ("done", "running", "queued", "failed", "cancelled", "lost", "missing", "unknown")
 

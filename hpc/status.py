@@ -15,6 +15,7 @@ from datetime import datetime
 from typing import Any
 
 from hpc.display import count, duration, quoted, report_command
+from hpc.outcomes import NOT_KEPT
 from hpc.selection import add_campaign_option, open_campaign
 from hpc.state import STATES, State, state
 from jobs.campaign import Campaign
@@ -58,6 +59,7 @@ def summary(manifest: Manifest, found: State, now_s: float) -> dict[str, Any]:
         "runs": len(found.runs),
         **{name: found.count(name) for name in STATES},
         "given_up": len(found.given_up),
+        "not_kept": sum(outcome.state == NOT_KEPT for outcome in found.outcomes),
         "cpu_h": found.recorded.cpu_s / 3600,
         "runs_per_h": rate[1] * 3600 if rate else None,
         "left_s": dict(zip(("high", "expected", "low"), left_s, strict=True)) if left_s else None,
@@ -96,6 +98,8 @@ def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
         print(f"  {shown['runs_per_h']:,.0f} runs per hour; {expected} left ({low} to {high})")
     for number, n_tasks in shown["at_work"].items():
         print(f"  submission {number}: {count(n_tasks, 'task')} at work or waiting")
+    if shown["not_kept"] and shown["lost"]:
+        print(f"  {count(shown['not_kept'], 'task')} could not keep results (disk full or quota): make room, and submit again")
     for problem in shown["unreadable"]:
         print(f"warning: {problem}", file=sys.stderr)
     if shown["unreachable"]:

@@ -82,6 +82,8 @@ def local(number: int, campaign: str, n_tasks: int, n_runs: int, workers: int) -
 
 def slurm(number: int, campaign: str, n_runs: int, workers: int, planned: tuple[PlannedArray, ...]) -> Submission:
     """The record of a submission that this process is about to hand to Slurm. An array's name tells it from all others."""
+    if not campaign.isalnum():  # it becomes part of a shell script
+        raise ManifestError(f"campaign {campaign!r}: not an id; the first line of manifest.jsonl was changed")
     named = tuple(
         Array(f"{campaign}-{number:04d}-{i:02d}", array.first_task, array.n_tasks, array.parallel, array.resources)
         for i, array in enumerate(planned)
@@ -100,8 +102,11 @@ def read(campaign: Campaign, number: int) -> Submission:
     try:
         fields = json.loads(path.read_bytes())
         arrays = tuple(Array(**{**array, "resources": Resources(**array["resources"])}) for array in fields["arrays"])
+        ids = [array.job_id for array in arrays if array.job_id is not None]
+        if not all(job_id.isdecimal() for job_id in ids):  # they become arguments of sbatch and scancel
+            raise ValueError(f"job ids {ids}")
         return Submission(**{**fields, "process": Process(**fields["process"]), "arrays": arrays})
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ManifestError(f"{path}: not the record of a submission ({error}); if it has ended, remove its folder") from error
 
 
@@ -137,7 +142,9 @@ def claim(campaign: Campaign, submission: Submission, tasks: Iterable[Task]) -> 
             yield line
 
     hidden = campaign.submissions / f".{submission.number:04d}.{secrets.token_hex(4)}"
-    (hidden / "logs").mkdir(parents=True)
+    hidden.mkdir(parents=True)
+    private = 0o700 if submission.executor == "slurm" else 0o777  # submitit's pickles: nobody else may ever put one there
+    (hidden / "logs").mkdir(mode=private)
     try:
         publish(hidden / "tasks.jsonl", lines())
         publish(hidden / "submission.json", _json(submission))

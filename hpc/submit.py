@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from hpc import display, outcomes
-from hpc.checks import GridError
+from hpc.checks import PRINTABLE, GridError, sbatch_problem
 from hpc.cluster import SchedulerError
 from hpc.grid import load_grid
 from hpc.local import submit_locally
@@ -80,8 +80,8 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
         default="auto",
         help="auto: slurm where there is an sbatch, else local",
     )
-    add("--output-dir", type=Path, help="instead of the grid's output_dir")
-    add("--data-dir", type=Path, help=f"instead of the grid's data_dir (also: the environment variable {DATA_DIR_VARIABLE})")
+    add("--output-dir", type=_folder, help="instead of the grid's output_dir")
+    add("--data-dir", type=_folder, help=f"instead of the grid's data_dir (also: the environment variable {DATA_DIR_VARIABLE})")
     add("--dry-run", action="store_true", help="print runs, tasks, CPU hours, memory and wall time; write nothing")
     add("--limit", type=_positive, metavar="N", help="submit N of the missing runs")
     add("--retry-failed", action="store_true", help=f"also runs that failed {outcomes.MAX_TRIES} times")
@@ -102,11 +102,16 @@ def _positive(text: str) -> int:
 
 def _option(text: str) -> tuple[str, str | bool]:
     key, _, value = text.partition("=")
-    if not key.replace("-", "").replace("_", "").isalnum():
-        raise argparse.ArgumentTypeError(
-            f"{text!r}: allowed: KEY=VALUE with the name of an sbatch option, such as partition=cpu"
-        )
+    if problem := sbatch_problem(key, value):
+        what, wrong, allowed = problem
+        raise argparse.ArgumentTypeError(f"{what}: {wrong!r}; allowed: KEY=VALUE, such as partition=cpu; {allowed}")
     return key, value or True
+
+
+def _folder(text: str) -> Path:
+    if not (text.strip() and text.isprintable()):
+        raise argparse.ArgumentTypeError(f"not possible: {text!r}; allowed: the path of a folder, {PRINTABLE}")
+    return Path(text)
 
 
 def _refuse(message: str, details: Iterable[str] = ()) -> int:

@@ -4,6 +4,7 @@ python -m jobs.task CAMPAIGN_DIR SUBMISSION TASK OFFSET_BYTES [--attempt N] [--l
 """
 
 import argparse
+import contextlib
 import os
 import sys
 import threading
@@ -16,9 +17,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jobs.campaign import Campaign, shard_prefix
+from jobs.image import Record
 from jobs.manifest import ManifestError, Task, read_cancelled, read_task
 from jobs.provenance import code_commit, machine
-from jobs.shard import Record, ShardWriter, read_shard, read_shards
+from jobs.shard import Shard, ShardWriter, read_shards
 from noisy.data import Data, DataError, load
 from noisy.spec import RunSpec, spec_of
 
@@ -29,6 +31,7 @@ _STARTED_S = time.monotonic()
 NO_PROGRESS_STATUS = (
     75  # exit status of a task that reached its time limit without having finished a run (sysexits.h: EX_TEMPFAIL)
 )
+NOT_KEPT_STATUS = 74  # exit status of a task whose results cannot be kept: disk full, quota, ... (sysexits.h: EX_IOERR)
 _MESSAGE_LIMIT = 2000  # characters of a failure's message that are kept; the log has all of it
 
 
@@ -53,8 +56,16 @@ class ArrayTask:
         Raises:
             ManifestError, DataError: the task or its data set cannot be read.
             RuntimeError: a GPU is asked for where there is none.
-            OSError: results cannot be kept (disk full, ...); what was kept before stays.
+            SystemExit: results cannot be kept (disk full, ...); what was kept before stays.
         """
+        try:
+            self._execute()
+        except OSError as error:
+            with contextlib.suppress(OSError):  # the log may be on the same disk
+                print(f"error: results cannot be kept: {error}; make room, and submit again", file=sys.stderr, flush=True)
+            raise SystemExit(NOT_KEPT_STATUS) from error
+
+    def _execute(self) -> None:
         task = read_task(self._campaign.tasks(self.submission), self.index, self.offset_bytes)
         to_do, attempt = self._to_do(task), self._attempt()
         print(f"task {self.index} attempt {attempt}: {len(to_do)} of {len(task.runs)} runs to do", flush=True)
@@ -84,7 +95,8 @@ class ArrayTask:
         import submitit  # here, not above: only needed here
 
         prefix = shard_prefix(self.submission, self.index, self._attempt())
-        finished = any(len(read_shard(path).runs) for path in self._campaign.shard_paths(prefix))
+        shards = read_shards(self._campaign.shard_paths(prefix), "")
+        finished = any(isinstance(shard, Shard) and len(shard.runs) for shard in shards)
         running_s = time.monotonic() - _STARTED_S
         if not finished and running_s > 0.5 * 60 * self.time_limit_min:
             print(f"no run was finished within the time limit of {self.time_limit_min} min: not requeued", flush=True)
@@ -180,7 +192,7 @@ def main() -> None:
         threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         ArrayTask(**arguments)()
-    except (ManifestError, DataError, RuntimeError, OSError) as error:
+    except (ManifestError, DataError, RuntimeError) as error:
         sys.exit(f"error: {type(error).__name__}: {error}")
 
 

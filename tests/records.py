@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from jobs.shard import Record, ShardWriter
+from jobs.image import Record
+from jobs.shard import ShardWriter
 from noisy.spec import RunSpec
 
 ATTRIBUTES = {

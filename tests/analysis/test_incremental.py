@@ -13,8 +13,9 @@ import xarray as xr
 
 from analysis.merge import Merged, merge
 from jobs.campaign import Campaign
+from jobs.image import Record
 from jobs.manifest import read_header, write_manifest
-from jobs.shard import Record, ShardWriter
+from jobs.shard import ShardWriter
 from tests.calls import n_calls
 from tests.records import ATTRIBUTES, failure, record, write_shard
 from tests.specs import spec, texts

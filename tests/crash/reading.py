@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from jobs.campaign import Campaign
-from jobs.shard import Record, read_shards
+from jobs.image import Record
+from jobs.shard import read_shards
 from tests.crash.states import State
 from tests.records import ATTRIBUTES
 

@@ -12,7 +12,8 @@ import h5py
 import numpy as np
 
 import jobs.shard
-from jobs.shard import Record, ShardWriter, read_shard
+from jobs.image import Record
+from jobs.shard import ShardWriter, read_shard
 from tests.records import ATTRIBUTES, failure, record
 from tests.specs import spec
 

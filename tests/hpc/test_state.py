@@ -68,6 +68,7 @@ def test_running_and_queued(campaign: Campaign, tmp_path: Path) -> None:
         ("OUT_OF_MEMORY|0:125", "failed", "lost"),
         ("TIMEOUT|0:0", "failed", "lost"),
         ("FAILED|75:0", "failed", "lost"),
+        ("FAILED|74:0", "lost", "lost"),
         ("NODE_FAIL|0:0", "lost", "lost"),
         ("CANCELLED by 0|0:15", "cancelled", "cancelled"),
     ],
@@ -79,6 +80,19 @@ def test_how_a_task_ended_explains_its_runs(
     seen = found(campaign, tmp_path, "1 PENDING, 2 PENDING, 3 PENDING", f"echo '17_0|{how}|n1'")
     assert list(seen.runs.values()) == [at_hand_is, other_is] + ["queued"] * 6
     assert seen.to_submit(retry_failed=False) == IDS[:2]
+
+
+def test_a_full_disk_is_no_try_of_a_run_and_status_says_so(campaign: Campaign, tmp_path: Path) -> None:
+    for task in range(4):
+        begin(campaign, task, [], at_hand=IDS[2 * task])
+    rows = "\n".join(f"17_{task}|FAILED|74:0|n1" for task in range(4))
+    for _ in range(3):
+        seen = found(campaign, tmp_path, sacct=f"echo '{rows}'")
+    assert seen.given_up == set()
+    assert seen.to_submit(retry_failed=False) == IDS
+    with programs(tmp_path / "bin", squeue="true", sacct=f"echo '{rows}'"):
+        shown = commands.run("hpc.status", "--output-dir", campaign.folder)
+    assert "4 tasks could not keep results (disk full or quota): make room, and submit again" in shown.stdout
 
 
 def test_a_task_that_accounting_has_forgotten_is_lost(campaign: Campaign, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import h5py
 import numpy as np
 import pytest
 
-from jobs.shard import RECORDS_PER_PART, Shard, ShardError, ShardWriter, read_shard
+from jobs.image import ShardError
+from jobs.shard import RECORDS_PER_PART, Shard, ShardWriter, read_shard
 from tests.records import ATTRIBUTES, failure, record
 from tests.specs import spec
 

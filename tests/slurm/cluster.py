@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from jobs.campaign import Campaign
-from jobs.shard import FINISHED, read_shard
+from jobs.image import FINISHED
+from jobs.shard import read_shard
 from tests import commands
 
 VOLATILE = ["wall_s", "cpu_s", "peak_mem_mb", "finished_at_s", "host", "job", "attempt", "shard"]  # times, hosts, places

@@ -1,0 +1,162 @@
+"""Names and values that would be commands where a shell read them, and files that others may write: nothing of them is run."""
+
+import os
+import shlex
+import stat
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hpc import submit
+from tests import commands
+from tests.campaigns import GRID, done
+from tests.hpc.test_cluster import SACCTMGR, SCONTROL, SINFO
+from tests.programs import programs
+
+NAMES = ["it's", '"; touch owned; "', "$(touch owned)", "`touch owned`", "a b & touch owned #", "-x", "*?[a]{b,c}~!", "ü"]
+VALUES = ["; touch owned", '"; rm -rf ~"', "$(touch owned)", "`touch owned`", "' ; touch owned ; '", "| tee owned", "-x", "ü"]
+COMMAND_LINES = {  # options of hpc.submit -> part of the answer
+    ("--limit", "0"): "'0': allowed: an integer of at least 1",
+    ("--limit", "x"): "'x': allowed: an integer of at least 1",
+    ("--runs-per-task", "-3"): "'-3': allowed: an integer of at least 1",
+    ("--executor", "pbs"): "invalid choice: 'pbs'",
+    ("--frobnicate",): "unrecognized arguments: --frobnicate",
+    ("--output-dir", "a\nb"): "not possible: 'a\\nb'; allowed: the path of a folder, printable characters only",
+    ("--output-dir", ""): "not possible: ''; allowed: the path of a folder",
+    ("--data-dir", "\x1b[2J"): "not possible: '\\x1b[2J'",
+    ("--output-dir", "a\udcff"): "not possible: 'a\\udcff'",
+    ("--sbatch", "partition=x\nrm -rf ~"): "not possible: 'x\\nrm -rf ~'",
+    ("--sbatch", "a b; rm -rf ~=1"): "not an option's name: 'a b; rm -rf ~'",
+    ("--sbatch", "Ünnamed=1"): "not an option's name: 'Ünnamed'",
+    ("--sbatch", "wrap=touch owned"): "an option that is set by this suite: 'wrap'",
+    ("--sbatch", "job_name=x"): "an option that is set by this suite: 'job_name'",
+    ("--sbatch", "outp=/etc/passwd"): "an option that is set by this suite: 'outp'",
+}
+
+
+@pytest.mark.parametrize("options", COMMAND_LINES, ids=repr)
+def test_a_wrong_command_line_is_refused(options: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        submit.main(["--grid", str(tmp_path / "grid.yaml"), *options])
+    assert stop.value.code == 2
+    assert COMMAND_LINES[options] in capsys.readouterr().err.splitlines()[-1]
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("way", ["names of folders", "values of options"])
+def test_no_command_gets_into_the_batch_script(way: str, tmp_path: Path, digits_dir: Path) -> None:
+    """Real scripts of submitit, run by a real shell up to the last command, whose arguments are looked at."""
+    (tmp_path / "grid.yaml").write_text(GRID)
+    for i, hostile in enumerate(NAMES if way == "names of folders" else VALUES):
+        here = tmp_path / str(i)
+        here.mkdir()
+        out = here / (hostile if way == "names of folders" else "campaign")
+        options = ["--data-dir", str(digits_dir), "--yes"] + (
+            ["--sbatch", f"comment={hostile}"] if way != "names of folders" else []
+        )
+        submitted = submit_to_small_programs(here, "--grid", tmp_path / "grid.yaml", f"--output-dir={out}", *options)
+        assert submitted.returncode == 0, submitted.stderr
+        script = (here / "script").read_text()
+        head, last = script.split("# setup\n")[0], script.strip().splitlines()[-1]
+        assert all(line.startswith("#") or not line for line in head.splitlines())
+        assert last.startswith("exec ")
+        shown = script.replace(last, "printf '%s\\n' " + last.removeprefix("exec "))
+        printed = subprocess.run(["bash", "-c", shown], cwd=here, capture_output=True, text=True, check=True)
+        assert printed.stderr == ""
+        assert printed.stdout.splitlines()[-1] == str(out / "submissions/0001/logs")
+        assert sorted(path.name for path in here.iterdir()) == sorted(["bin", "script", out.name])
+
+
+def submit_to_small_programs(here: Path, *arguments: object) -> subprocess.CompletedProcess:
+    """Run hpc.submit with a Slurm of small programs, of which sbatch keeps the script that it is given."""
+    sbatch = f'cp "${{@: -1}}" {shlex.quote(str(here / "script"))}; echo Submitted batch job 17'
+    scripts = {"sbatch": sbatch, "squeue": "true", "sacct": "true", "scancel": "true"}
+    with programs(here / "bin", **scripts, scontrol=SCONTROL, sinfo=SINFO, sacctmgr=SACCTMGR):
+        return commands.run("hpc.submit", "--executor", "slurm", *arguments)
+
+
+@pytest.mark.parametrize("name", ["100%A", "a\\b"])
+def test_a_folder_that_sbatch_would_take_for_another_is_refused(name: str, tmp_path: Path, digits_dir: Path) -> None:
+    (tmp_path / "grid.yaml").write_text(GRID)
+    (tmp_path / "here").mkdir()
+    out = tmp_path / "here" / name
+    refused = submit_to_small_programs(
+        tmp_path, "--grid", tmp_path / "grid.yaml", "--output-dir", out, "--data-dir", digits_dir
+    )
+    assert refused.returncode == 2
+    assert refused.stderr.startswith("error: output_dir: not possible on Slurm: ")
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("changed", ["manifest.jsonl", "submissions/0001/submission.json"])
+def test_what_others_wrote_into_the_campaign_does_not_become_a_command(changed: str, tmp_path: Path, digits_dir: Path) -> None:
+    (tmp_path / "grid.yaml").write_text(GRID)
+    out = tmp_path / "campaign"
+    command = ("--grid", tmp_path / "grid.yaml", "--output-dir", out, "--data-dir", digits_dir, "--runs-per-task", 4)
+    assert submit_to_small_programs(tmp_path, *command, "--limit", 1).returncode == 0
+    text = (out / changed).read_text()
+    key = '"campaign":"' if changed == "manifest.jsonl" else '"job_id": "'
+    (out / changed).write_text(text.replace(key, key + r"\ntouch owned\n"))
+    (tmp_path / "script").unlink()
+    refused = submit_to_small_programs(tmp_path, *command)
+    assert refused.returncode == 2, refused.stdout
+    assert "Traceback" not in refused.stderr
+    assert not (tmp_path / "script").exists()
+
+
+def test_a_local_campaign_in_a_folder_of_any_name(tmp_path: Path, digits_dir: Path, umask: Callable[[int], None]) -> None:
+    (tmp_path / "grid.yaml").write_text(GRID)
+    out = tmp_path / "".join(NAMES)
+    data_dir = tmp_path / ("data" + "".join(NAMES))
+    data_dir.symlink_to(digits_dir)
+    umask(0o027)
+    submitted = commands.submit(tmp_path / "grid.yaml", out, data_dir, "--limit", 1)
+    assert submitted.returncode == 0, submitted.stderr
+    assert len(done(out)) == 1
+    following = submitted.stdout.splitlines()[-1].removeprefix("Next: ")  # as a user pastes it
+    told = subprocess.run(
+        ["bash", "-c", f'python() {{ printf "%s\\n" "$@"; }}; {following}'], cwd=tmp_path, capture_output=True
+    )
+    assert told.stdout.decode().splitlines() == ["-m", "analysis.report", "--output-dir", str(out)]
+    assert commands.run("analysis.report", "--output-dir", out).returncode == 0
+    assert sorted(os.listdir(tmp_path)) == sorted(["grid.yaml", out.name, data_dir.name])
+    assert {rights(path) for path in [out, *out.rglob("*")]} == {"folder 750", "file 640"}
+
+
+@pytest.mark.parametrize("mask", [0o002, 0o077])
+def test_on_slurm_only_the_folder_of_the_pickles_is_private(
+    mask: int, tmp_path: Path, digits_dir: Path, umask: Callable[[int], None]
+) -> None:
+    (tmp_path / "grid.yaml").write_text(GRID)
+    out = tmp_path / "campaign"
+    umask(mask)
+    options = ("--grid", tmp_path / "grid.yaml", "--output-dir", out, "--data-dir", digits_dir)
+    assert submit_to_small_programs(tmp_path, *options).returncode == 0
+    private = out / "submissions/0001/logs"
+    assert rights(private) == "folder 700"
+    others = {rights(path) for path in [out, *out.rglob("*")] if private not in (path, *path.parents)}
+    assert others == {f"folder {0o777 & ~mask:o}", f"file {0o666 & ~mask:o}"}
+
+
+@pytest.fixture
+def umask() -> Iterator[Callable[[int], None]]:
+    """Sets the umask for the rest of the test."""
+    before = os.umask(0o022)
+    yield os.umask
+    os.umask(before)
+
+
+def rights(path: Path) -> str:
+    return f"{'folder' if path.is_dir() else 'file'} {stat.S_IMODE(path.stat().st_mode):o}"
+
+
+@pytest.mark.parametrize("run_id", ["../../../etc/passwd", "", "$(touch owned)", "a/b"])
+def test_a_run_id_is_no_path(run_id: str, tmp_path: Path, digits_dir: Path) -> None:
+    (tmp_path / "grid.yaml").write_text(GRID)
+    options = ("--grid", tmp_path / "grid.yaml", "--output-dir", tmp_path / "campaign", "--data-dir", digits_dir)
+    assert submit_to_small_programs(tmp_path, *options).returncode == 0
+    refused = commands.run("hpc.logs", run_id, "--output-dir", tmp_path / "campaign")
+    assert refused.returncode == 2
+    assert f"run_id: {run_id!r} fits" in refused.stderr
