@@ -134,7 +134,9 @@ def no_runs() -> np.ndarray:
 def _check_attributes(attributes: dict[str, Any]) -> None:
     """The version is known, what readers need is there, and the checksum is right."""
     version = attributes.get("schema_version")
-    if not isinstance(version, int | np.integer) or version > SCHEMA_VERSION:
+    if not isinstance(version, int | np.integer):
+        raise ShardError(f"not readable as a shard (schema version {version})")
+    if version > SCHEMA_VERSION:
         raise ShardError(f"schema version {version}, and this version of the code reads 1 to {SCHEMA_VERSION}; update the code")
     kinds: dict[str, Any] = dict.fromkeys(attributes, (str, int, np.integer)) | _NEEDED
     wrong = [name for name, kind in kinds.items() if not isinstance(attributes.get(name), kind)]
@@ -159,7 +161,7 @@ def _attributes(file: h5py.File) -> dict[str, Any]:
         value = np.empty(attribute.shape, _dtype(attribute.get_type().encode()))
         attribute.read(value)
         content: Any = value[()]
-        found[attribute.name.decode(errors="replace")] = content.decode() if isinstance(content, bytes) else content
+        found[attribute.name.decode(errors="replace")] = content.decode() if type(content) is bytes else content
     return found
 
 

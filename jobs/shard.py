@@ -45,6 +45,13 @@ class Shard:
     correct: np.ndarray
     damaged: tuple[str, ...]
 
+    @classmethod
+    def of(cls, path: Path, body: Body) -> "Shard":
+        """What can be trusted of a file's content."""
+        attributes, runs, history, correct, intact = body
+        damaged = tuple(run_id.decode(errors="replace") for run_id in runs["run_id"][~intact])
+        return cls(path, attributes, runs[intact], history[intact], correct[intact], damaged)
+
 
 class ShardWriter:
     """Writes the shard of one attempt. One writer per name: a random token keeps a zombie and its successor apart."""
@@ -94,9 +101,7 @@ def read_shard(path: Path) -> Shard:
         raise ShardError(f"{path}: {error}") from error
     except OSError as error:
         raise ShardError(f"{path}: not readable as a shard ({error.strerror or error})") from error
-    attributes, runs, history, correct, intact = body
-    damaged = tuple(run_id.decode(errors="replace") for run_id in runs["run_id"][~intact])
-    return Shard(path, attributes, runs[intact], history[intact], correct[intact], damaged)
+    return Shard.of(path, body)
 
 
 def read_shards(paths: Iterable[Path], campaign: str) -> Iterator[Shard | str]:
@@ -119,7 +124,10 @@ def read_shards(paths: Iterable[Path], campaign: str) -> Iterator[Shard | str]:
 
 def version_of(path: Path) -> Version:
     """What changes whenever the file is written: inode, size in bytes, time in ns (file systems reuse inodes)."""
-    status = path.stat()
+    try:
+        status = path.stat()
+    except OSError:  # a link to nowhere
+        status = path.lstat()
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 

@@ -26,7 +26,7 @@ def done(folder: Path) -> set[str]:
 
 def each_run_once(folder: Path, n_runs: int) -> None:
     """All runs are done, and count once, without a word of doubt."""
-    merged = merge(Campaign(folder))
+    merged = merge(Campaign(folder), folder / "results.h5")
     assert not merged.problems
     assert list(merged.runs["status"].isin(["ok", "chance"])) == [True] * n_runs
     assert merged.runs["run_id"].nunique() == n_runs

@@ -60,7 +60,7 @@ def test_a_zombie_and_its_successor_hammer(tmp_path: Path) -> None:
 
     runs = {repeat: spec(repeat=repeat) for repeat in sorted({*acknowledged[0], *acknowledged[1]})}
     write_manifest(campaign.manifest, {run.run_id: run.canonical_json() for run in runs.values()}, "abc", campaign="c0ffee")
-    merged = merge(campaign)
+    merged = merge(campaign, campaign.folder / "results.h5")
     assert merged.problems == []
     assert list(merged.runs["repeat"]) == list(runs)  # all that was acknowledged, each once
     np.testing.assert_array_equal(merged.runs["n_correct"], np.array(list(runs)) % 355)
