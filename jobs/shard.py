@@ -123,11 +123,14 @@ def read_shards(paths: Iterable[Path], campaign: str) -> Iterator[Shard | str]:
 
 
 def version_of(path: Path) -> Version:
-    """What changes whenever the file is written: inode, size in bytes, time in ns (file systems reuse inodes)."""
+    """What changes whenever the file is written: inode, size in bytes, time in ns (file systems reuse inodes).
+
+    Zeros if there is nothing behind the name, such as a link to nowhere: reading it says what is wrong.
+    """
     try:
         status = path.stat()
-    except OSError:  # a link to nowhere
-        status = path.lstat()
+    except OSError:
+        return 0, 0, 0
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
