@@ -15,7 +15,7 @@ import pandas as pd
 
 from analysis.planned import Planned, read_planned
 from analysis.store import Rows, add, lay_out
-from analysis.tally import NUMBERS, ORIGIN, Again, Shrunk, Tally
+from analysis.tally import NUMBERS, ORIGIN, STATUS, Again, Shrunk, Tally
 from jobs.campaign import Campaign
 from jobs.files import replacing
 from jobs.image import FINISHED
@@ -76,7 +76,7 @@ def _previous(store: Path, planned: Planned, paths: list[Path]) -> Tally | None:
         with h5py.File(store, "r", locking=False) as h5:
             if (h5.attrs["store_version"], h5.attrs["manifest"]) != (_STORE_VERSION, _text(planned)):
                 return None
-            runs = {name: h5[name][()] for name in (*NUMBERS, "status", "shard_index")}
+            runs = {name: h5[name][()] for name in (*NUMBERS, "shard_index")} | {"status": h5["status"][()].astype(STATUS)}
             return Tally.from_json(h5["tally"][()].decode(), runs, [path.name for path in paths])
     except (OSError, KeyError, ValueError, TypeError, Shrunk):
         return None

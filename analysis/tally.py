@@ -17,6 +17,7 @@ from jobs.shard import Shard, Version
 
 MISSING = "missing"  # the status of a planned run without a record
 ORIGIN = ("host", "cpu", "device", "cpu_threads", "versions", "code_commit", "data_digest", "job", "attempt")
+STATUS = np.dtype("S8")  # as wide as the longest, diverged
 _RECORD = no_runs().dtype
 NUMBERS = [name for name in _RECORD.names or () if _RECORD[name].kind != "S" and name != "crc32"]
 
@@ -70,7 +71,7 @@ class Tally:
     def empty(cls, n_runs: int, names: Sequence[str]) -> "Tally":
         """Nothing is read yet of the files `names`."""
         runs = {name: np.full(n_runs, np.nan if _RECORD[name].kind == "f" else 0, _RECORD[name]) for name in NUMBERS}
-        runs |= {"status": np.full(n_runs, MISSING, "S8"), "shard_index": np.full(n_runs, -1)}
+        runs |= {"status": np.full(n_runs, MISSING, STATUS), "shard_index": np.full(n_runs, -1)}
         return cls([Source(name) for name in names], runs)
 
     def add(self, place: int, shard: Shard, version: Version, planned: Planned, rows: Rows) -> None:
