@@ -22,8 +22,9 @@ from hpc.grid import load_grid
 from hpc.plan import plan
 from jobs.campaign import Campaign
 from jobs.image import Record
-from jobs.manifest import Task, read_manifest, read_task_run_ids, write_manifest
+from jobs.manifest import read_manifest, write_manifest
 from jobs.shard import ShardWriter
+from jobs.taskfile import Task, read_task_run_ids
 
 RUNS_PER_SHARD = 100
 N_NEW_SHARDS = 100

@@ -16,7 +16,8 @@ from hpc.selection import add_campaign_option, filter_option, matching, open_cam
 from hpc.state import State, state
 from jobs.campaign import Campaign
 from jobs.files import publish
-from jobs.manifest import ManifestError, read_cancelled, read_task_run_ids
+from jobs.manifest import ManifestError
+from jobs.taskfile import read_cancelled, read_task_run_ids
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -13,7 +13,8 @@ from hpc.selection import add_campaign_option, open_campaign
 from hpc.state import State, state
 from hpc.submissions import Submission
 from jobs.campaign import Campaign
-from jobs.manifest import Manifest, ManifestError, read_task_run_ids
+from jobs.manifest import Manifest, ManifestError
+from jobs.taskfile import read_task_run_ids
 from noisy.spec import spec_of
 
 _TAIL_LINES = 30

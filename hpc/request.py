@@ -11,7 +11,8 @@ from hpc.plan import Plan
 from hpc.prepare import campaign_id, prepare
 from hpc.state import State, state
 from jobs.campaign import Campaign
-from jobs.manifest import Header, Task
+from jobs.manifest import Header
+from jobs.taskfile import Task
 from noisy.data import is_staged
 
 

@@ -11,8 +11,8 @@ from hpc.outcomes import Outcome
 from hpc.submissions import Activity, Submission
 from jobs.campaign import Campaign
 from jobs.image import FINISHED
-from jobs.manifest import read_cancelled, read_task_run_ids
 from jobs.shard import read_shards
+from jobs.taskfile import read_cancelled, read_task_run_ids
 
 STATES = ("done", "running", "queued", "failed", "cancelled", "lost", "missing", "unknown")
 

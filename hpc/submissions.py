@@ -18,8 +18,9 @@ from hpc.plan import PlannedArray, Resources
 from hpc.process import Process
 from jobs.campaign import Campaign
 from jobs.files import publish, sync_folder
-from jobs.manifest import ManifestError, Task
+from jobs.manifest import ManifestError
 from jobs.task import ArrayTask
+from jobs.taskfile import Task
 
 
 class SubmissionTaken(Exception):

@@ -1,7 +1,7 @@
-"""The manifest (all runs of a campaign) and the task files: written whole, verified when read.
+"""The manifest, all runs of a campaign: written whole, verified when read.
 
-Both are JSON, one record a line. A run's record is `{"run_id":ID,"spec":CANONICAL}`, and its id is the hash of
-CANONICAL: a record that was edited by hand no longer fits its name.
+JSON, one record a line. A run's record is `{"run_id":ID,"spec":CANONICAL}`, and its id is the hash of CANONICAL: a record
+that was edited by hand no longer fits its name.
 """
 
 import contextlib
@@ -16,14 +16,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from jobs.campaign import Campaign
 from jobs.files import publish
-from noisy.spec import Execution, RunSpec, run_id_of
+from noisy.spec import run_id_of
 
 SCHEMA_VERSION = 1
 
 _RUN_LINE = re.compile(rb'\{"run_id":"([0-9a-f]{16})","spec":(\{.*\})\}\n')
-_RUN_ID = re.compile(rb'\{"run_id":"([0-9a-f]{16})",')
 
 
 class ManifestError(Exception):
@@ -65,7 +63,7 @@ def write_manifest(
         digest.update(line)
     identity = (previous.campaign, previous.created) if previous else (campaign or secrets.token_hex(6), _now())
     header = Header(*identity, code_commit, len(runs), digest.hexdigest())
-    publish(path, itertools.chain([_json_line(asdict(header))], _run_lines(runs)), exclusive=previous is None)
+    publish(path, itertools.chain([json_line(asdict(header))], _run_lines(runs)), exclusive=previous is None)
     return header
 
 
@@ -127,82 +125,16 @@ def read_runs(path: Path) -> Iterator[tuple[str, str]]:
         )
 
 
-@dataclass(frozen=True)
-class Task:
-    """What one worker executes: its runs in full (run_id -> canonical JSON), and how. data_dir is absolute."""
-
-    index: int
-    campaign: str
-    code_commit: str
-    data_dir: str
-    execution: Execution
-    runs: dict[str, str]
-
-    def line(self) -> bytes:
-        """The task's line in the task file."""
-        fields = {
-            "task": self.index,
-            "campaign": self.campaign,
-            "code_commit": self.code_commit,
-            "data_dir": self.data_dir,
-            "execution": asdict(self.execution),
-        }
-        runs = b",".join(map(_run_record, self.runs.items()))
-        return _json_line(fields)[:-2] + b',"runs":[' + runs + b"]}\n"
-
-
-def read_task(path: Path, index: int, offset_bytes: int) -> Task:
-    """Read one task, whose line begins at `offset_bytes`, and no more of the file.
-
-    Raises:
-        ManifestError: there is another task, or a record does not fit its name.
-    """
-    try:
-        with path.open("rb") as file:
-            file.seek(offset_bytes)
-            record = json.loads(file.readline())
-        task = _task(record)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ManifestError(f"{path}: no task {index} at byte {offset_bytes} ({error}); submit again") from error
-    changed = [run_id for run_id, canonical in task.runs.items() if run_id_of(canonical) != run_id]
-    if task.index != index or changed:
-        raise ManifestError(
-            f"{path}: task {task.index} at byte {offset_bytes}, where {index} should be; changed runs: {changed}; submit again"
-        )
-    return task
-
-
-def read_task_run_ids(path: Path) -> list[list[str]]:
-    """The run_ids of every task of a task file.
-
-    Raises:
-        ManifestError: the file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            lines = file.readlines()
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
-    if not all(line.startswith(b'{"task":') and line.endswith(b"]}\n") for line in lines):
-        raise ManifestError(f"{path}: not a task file")
-    return [[run_id.decode() for run_id in _RUN_ID.findall(line)] for line in lines]
-
-
-def read_cancelled(campaign: Campaign, submission: int) -> set[str]:
-    """The run_ids that its user has cancelled of a submission: its tasks pass over them."""
-    path = campaign.cancelled(submission)
-    return set(path.read_text().split()) if path.exists() else set()
-
-
 _REWRITE = "submit the grid again to have it written anew (results are kept)"
 
 
-def _run_record(run: tuple[str, str]) -> bytes:
+def run_record(run: tuple[str, str]) -> bytes:
+    """The JSON of one (run_id, canonical JSON)."""
     return b'{"run_id":"%b","spec":%b}' % (run[0].encode(), run[1].encode())
 
 
 def _run_lines(runs: dict[str, str]) -> Iterator[bytes]:
-    return (_run_record(run) + b"\n" for run in runs.items())
+    return (run_record(run) + b"\n" for run in runs.items())
 
 
 def _parse_run_line(path: Path, number: int, line: bytes) -> tuple[str, str]:
@@ -227,19 +159,8 @@ def _header(path: Path, line: bytes) -> Header:
         raise ManifestError(f"{path}: line 1: not the header of a manifest ({error}); {_REWRITE}") from error
 
 
-def _task(record: dict[str, Any]) -> Task:
-    runs = {run["run_id"]: RunSpec(**run["spec"]).canonical_json() for run in record["runs"]}
-    return Task(
-        record["task"],
-        record["campaign"],
-        record["code_commit"],
-        record["data_dir"],
-        Execution(**record["execution"]),
-        runs,
-    )
-
-
-def _json_line(value: dict[str, Any]) -> bytes:
+def json_line(value: dict[str, Any]) -> bytes:
+    """A record on a line of its own."""
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 

@@ -18,9 +18,10 @@ import numpy as np
 
 from jobs.campaign import Campaign, shard_prefix
 from jobs.image import Record
-from jobs.manifest import ManifestError, Task, read_cancelled, read_task
+from jobs.manifest import ManifestError
 from jobs.provenance import code_commit, machine
 from jobs.shard import Shard, ShardWriter, read_shards
+from jobs.taskfile import Task, read_cancelled, read_task
 from noisy.data import Data, DataError, load
 from noisy.spec import RunSpec, spec_of
 

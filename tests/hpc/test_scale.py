@@ -11,8 +11,9 @@ from hpc.plan import plan
 from hpc.prepare import campaign_id
 from hpc.state import state
 from jobs.campaign import Campaign
-from jobs.manifest import Task, read_manifest, write_manifest
+from jobs.manifest import read_manifest, write_manifest
 from jobs.shard import ShardWriter
+from jobs.taskfile import Task
 from noisy.spec import spec_of
 from tests.calls import n_calls
 from tests.records import ATTRIBUTES, record

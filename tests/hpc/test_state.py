@@ -12,8 +12,9 @@ from hpc.prepare import campaign_id
 from hpc.slurm import share_left
 from hpc.state import State, state
 from jobs.campaign import Campaign
-from jobs.manifest import Task, write_manifest
+from jobs.manifest import write_manifest
 from jobs.shard import ShardWriter
+from jobs.taskfile import Task
 from noisy.spec import Execution, spec_of
 from tests import commands
 from tests.programs import programs

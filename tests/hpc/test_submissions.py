@@ -14,7 +14,8 @@ from hpc.cluster import Queued
 from hpc.process import Process, start_ticks
 from hpc.submissions import SubmissionTaken
 from jobs.campaign import Campaign
-from jobs.manifest import ManifestError, Task, read_task
+from jobs.manifest import ManifestError
+from jobs.taskfile import Task, read_task
 from noisy.spec import Execution
 from tests.specs import spec, texts
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from jobs.files import publish
-from jobs.manifest import ManifestError, Task, read_header, read_manifest, read_task, read_task_run_ids, write_manifest
+from jobs.manifest import ManifestError, read_header, read_manifest, write_manifest
+from jobs.taskfile import Task, read_task, read_task_run_ids
 from noisy.spec import Execution, spec_of
 from tests.specs import spec, texts
 

@@ -11,9 +11,10 @@ import pytest
 
 from jobs.campaign import Campaign
 from jobs.files import publish
-from jobs.manifest import ManifestError, Task
+from jobs.manifest import ManifestError
 from jobs.shard import ShardWriter, read_shard
 from jobs.task import ArrayTask
+from jobs.taskfile import Task
 from noisy.data import DataError
 from noisy.spec import Execution, RunSpec
 from tests.records import ATTRIBUTES, record
