@@ -120,7 +120,7 @@ def _executor(
         array_parallelism=array.parallel,
         use_srun=False,  # srun's step would turn an OUT_OF_MEMORY into a FAILED
         stderr_to_stdout=True,
-        setup=[f"export {name}=${{SLURM_CPUS_PER_TASK:-1}}" for name in _THREAD_VARIABLES],
+        setup=[_only_if_own(folder), *(f"export {name}=${{SLURM_CPUS_PER_TASK:-1}}" for name in _THREAD_VARIABLES)],
         additional_parameters={
             "chdir": str(PROJECT_ROOT),
             "requeue": True,
@@ -129,6 +129,11 @@ def _executor(
         },
     )
     return executor
+
+
+def _only_if_own(folder: Path) -> str:
+    """A line of shell: no pickle is executed from a folder that another user put in the place of ours."""
+    return f"[ -O {shlex.quote(str(folder))} ] || {{ echo 'error: the folder of the inputs is not yours' >&2; exit 77; }}"
 
 
 def _last_words(error: Exception) -> str:

@@ -140,6 +140,21 @@ def test_on_slurm_only_the_folder_of_the_pickles_is_private(
     assert others == {f"folder {0o777 & ~mask:o}", f"file {0o666 & ~mask:o}"}
 
 
+def test_no_pickle_is_taken_from_a_folder_of_another_user(tmp_path: Path, digits_dir: Path) -> None:
+    (tmp_path / "grid.yaml").write_text(GRID)
+    out = tmp_path / "campaign"
+    options = ("--grid", tmp_path / "grid.yaml", "--output-dir", out, "--data-dir", digits_dir)
+    assert submit_to_small_programs(tmp_path, *options).returncode == 0
+    folder = out / "submissions/0001/logs"
+    if os.geteuid() == 0:
+        os.chown(folder, 1, 1)
+    else:
+        folder.rename(tmp_path / "ours")
+        folder.symlink_to("/etc")
+    refused = subprocess.run(["bash", tmp_path / "script"], capture_output=True, text=True)
+    assert (refused.returncode, refused.stderr) == (77, "error: the folder of the inputs is not yours\n")
+
+
 @pytest.fixture
 def umask() -> Iterator[Callable[[int], None]]:
     """Sets the umask for the rest of the test."""
