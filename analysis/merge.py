@@ -12,6 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
 from analysis.planned import Planned, read_planned
 from analysis.store import Rows, add, lay_out
@@ -94,8 +95,9 @@ def _update(store: Path, planned: Planned, paths: list[Path], previous: Tally | 
         if previous:
             with store.open("rb") as old:
                 rows.copy_from(Rows(old))
+        progress = tqdm(changed, "reading shards", leave=False, delay=1, disable=None)
         shards = read_shards((paths[place] for place in changed), planned.header.campaign)
-        for place, shard in zip(changed, shards, strict=True):
+        for place, shard in zip(progress, shards, strict=True):
             if isinstance(shard, str):
                 tally.pass_over(place, shard, versions[place])
             else:
