@@ -1,6 +1,7 @@
 """The way of a plan to Slurm: limits, arrays, what is held back."""
 
 import math
+import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -34,6 +35,8 @@ def submit_to_slurm(request: Request) -> int:
     place = str(request.campaign.folder.resolve())
     if not place.isprintable() or set(place) & {"%", "\\"}:  # it is the name of a log, in which sbatch replaces %
         raise Refused(f"output_dir: not possible on Slurm: {place!r}; allowed: printable characters but % and \\")
+    if not shutil.which("srun"):  # submitit looks for it, though it is not used
+        raise SchedulerError("srun is not on PATH: this is no login node of a Slurm cluster; --executor local runs here")
     if not (request.options.dry_run or request.options.test_only):
         adopt_orphans(request.campaign)
     partition = request.sbatch.get("partition")

@@ -1,5 +1,6 @@
 """Running the project's commands as a user does: as processes."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,10 +9,19 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def start(module: str, *arguments: object) -> subprocess.Popen:
-    """Start `python -m module arguments`; output and errors are piped as text."""
+    """Start `python -m module arguments`; output and errors are piped as text.
+
+    It can be interrupted, also where these tests cannot: a shell's background processes ignore SIGINT, and theirs do.
+    """
     command = [sys.executable, "-m", module, *map(str, arguments)]
     return subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
 
