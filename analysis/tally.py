@@ -15,7 +15,7 @@ from analysis.store import Rows
 from jobs.shard import FINISHED, Shard, Version, no_runs
 
 MISSING = "missing"  # the status of a planned run without a record
-ORIGIN = ("host", "cpu", "device", "cpu_threads", "versions", "code_commit", "data_digest", "job", "attempt")
+ORIGIN = ("host", "cpu", "product_route", "device", "cpu_threads", "versions", "code_commit", "data_digest", "job", "attempt")
 _RECORD = no_runs().dtype
 NUMBERS = [name for name in _RECORD.names or () if _RECORD[name].kind != "S" and name != "crc32"]
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from noisy.layers import PooledConvolution
 from noisy.spec import IMAGE_SIZE_PX, RunSpec, Stream
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
@@ -17,6 +18,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "leaky_relu": lambda: nn.LeakyReLU(0.1),
     "gelu": nn.GELU,
 }
+_NEVER_DECREASING = ("relu", "tanh", "sigmoid", "leaky_relu")
 
 
 def mlp(spec: RunSpec, n_classes: int) -> nn.Sequential:
@@ -32,17 +34,20 @@ def cnn(spec: RunSpec, n_classes: int) -> nn.Sequential:
     """Two blocks of convolution 3x3 (32, then 64 channels), activation, max-pooling 2; then linear 128, activation, linear."""
     activation = ACTIVATIONS[spec.activation]
     return nn.Sequential(
-        nn.Conv2d(1, 32, kernel_size=3, padding=1),
-        activation(),
-        nn.MaxPool2d(2),
-        nn.Conv2d(32, 64, kernel_size=3, padding=1),
-        activation(),
-        nn.MaxPool2d(2),
+        *_block(1, 32, spec.activation),
+        *_block(32, 64, spec.activation),
         nn.Flatten(),
         nn.Linear(64 * (IMAGE_SIZE_PX // 4) ** 2, 128),
         activation(),
         nn.Linear(128, n_classes),
     )
+
+
+def _block(in_channels: int, out_channels: int, activation: str) -> list[nn.Module]:
+    """What never decreases commutes with the maximum: behind the pooling, the activation is computed a quarter as often."""
+    if activation in _NEVER_DECREASING:
+        return [PooledConvolution(in_channels, out_channels), ACTIVATIONS[activation]()]
+    return [nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1), ACTIVATIONS[activation](), nn.MaxPool2d(2)]
 
 
 MODELS: dict[str, Callable[[RunSpec, int], nn.Sequential]] = {"mlp": mlp, "cnn": cnn}

@@ -118,7 +118,7 @@ def _with_weights_of(model: nn.Module, plain: nn.Module) -> nn.Module:
 
 
 def _images_and_labels(digits: Data, n_images: int) -> tuple[torch.Tensor, torch.Tensor]:
-    images = torch.from_numpy(scale(digits.train_images[:n_images]))
+    images = scale(digits.train_images[:n_images])
     noisy = torch.where(torch.from_numpy(np.random.default_rng(0).random(images.shape) < 0.5), images.flip(0), images)
     return noisy, torch.from_numpy(digits.train_labels[:n_images].astype(np.int64))
 

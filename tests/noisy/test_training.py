@@ -50,16 +50,16 @@ def test_an_epoch_is_every_image_once_with_its_label(limit: int | None, digits: 
     n_images = limit or 1_442
     assert sizes == [100] * (n_images // 100) + ([n_images % 100] if n_images % 100 else [])
     assert images.dtype == np.float32 and images.shape == (n_images, 1, 28, 28) and labels.dtype == np.int64
-    first = zip(map(bytes, scale(digits.train_images[:n_images])), digits.train_labels[:n_images].tolist(), strict=True)
+    first = zip(map(bytes, scale(digits.train_images[:n_images]).numpy()), digits.train_labels[:n_images].tolist(), strict=True)
     assert sorted(zip(map(bytes, images), labels.tolist(), strict=True)) == sorted(first)
 
 
 def test_images_are_scaled_as_by_totensor(digits_dir: Path, digits: Data) -> None:
     _, test_loader = reference.get_dataloaders(spec(), digits_dir)
     expected = torch.cat([images for images, _ in test_loader]).numpy()
-    assert np.array_equal(scale(digits.test_images), expected)
+    assert np.array_equal(scale(digits.test_images).numpy(), expected)
     every_value = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
-    assert np.array_equal(scale(every_value), every_value[:, None] / np.float32(255))
+    assert np.array_equal(scale(every_value).numpy(), every_value[:, None] / np.float32(255))
 
 
 def test_the_order_is_shared_by_a_repeat_and_new_in_each_epoch(digits: Data) -> None:
