@@ -6,7 +6,7 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
-from noisy.processor import product_route
+from noisy.processor import this_processor
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,7 +26,7 @@ def machine() -> dict[str, str]:
     return {
         "host": os.environ.get("SLURMD_NODENAME", platform.node()),
         "cpu": _cpu_model(),
-        "product_route": product_route(),
+        "product_route": this_processor().product_route,
         "versions": f"python {platform.python_version()} {packages}",
     }
 

@@ -1,36 +1,47 @@
-"""What the processor can do, and what follows from it by rule: never by timing, which would change results from run to run."""
+"""What the processor can do, and what follows by rule: never by timing, with which one spec would have several results."""
 
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-_CPUINFO = Path("/proc/cpuinfo")
+
+@dataclass(frozen=True)
+class Processor:
+    """A processor. vendor, features: as in /proc/cpuinfo, whose words these are; empty where there is no such file."""
+
+    vendor: str
+    features: frozenset[str]
+
+    @property
+    def product_route(self) -> str:
+        """What computes the float32 products of linear layers: `onednn` or `blas`; recorded with every result.
+
+        torch's BLAS, MKL, takes its AVX512 kernels on Intel's processors only: on AMD's it needs a tenth more time (Zen 4) to
+        twice the time (Zen 5) of oneDNN, which torch brings too.
+        """
+        has_avx512 = {"avx512f", "avx512bw", "avx512vl", "avx512dq"} <= self.features
+        has_amx = any(feature.startswith("amx") for feature in self.features)  # there this route would round to bfloat16
+        return "onednn" if self.vendor == "AuthenticAMD" and has_avx512 and not has_amx else "blas"
+
+    @property
+    def bfloat16_refusal(self) -> str:
+        """Why training in bfloat16 is refused; empty where its products are faster than those of float32."""
+        if self.features & {"avx512_bf16", "amx_bf16"}:
+            return ""
+        return "this processor has neither AVX512-BF16 nor AMX, without which bfloat16 is slower than float32"
+
+
+def parse(cpuinfo: str) -> Processor:
+    """The first processor in the text of /proc/cpuinfo."""
+    lines = (line.partition(":") for line in cpuinfo.partition("\n\n")[0].splitlines())
+    fields = {name.strip(): value.strip() for name, _, value in lines}
+    return Processor(fields.get("vendor_id", ""), frozenset(fields.get("flags", "").split()))
 
 
 @cache
-def _described() -> tuple[str, frozenset[str]]:
-    """Vendor and features of the first processor, in the kernel's words; nothing where the kernel is not Linux."""
+def this_processor() -> Processor:
+    """The processor of this machine."""
     try:
-        lines = _CPUINFO.read_text().partition("\n\n")[0].splitlines()
+        return parse(Path("/proc/cpuinfo").read_text())
     except OSError:
-        return "", frozenset()
-    fields = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    return fields.get("vendor_id", ""), frozenset(fields.get("flags", "").split())
-
-
-def product_route() -> str:
-    """What computes the float32 products of linear layers: `onednn` or `blas`; recorded with every result.
-
-    torch's BLAS, MKL, takes its AVX512 kernels on Intel's processors only, and leaves up to half of an AMD processor idle
-    (twice the time on Zen 5, a tenth more on Zen 4); oneDNN, which torch brings too, takes them on both.
-    """
-    vendor, features = _described()
-    has_avx512 = {"avx512f", "avx512bw", "avx512vl", "avx512dq"} <= features
-    has_amx = any(feature.startswith("amx") for feature in features)  # there oneDNN's route would round to bfloat16
-    return "onednn" if vendor == "AuthenticAMD" and has_avx512 and not has_amx else "blas"
-
-
-def bfloat16_refusal() -> str:
-    """Why bfloat16 is refused on this processor; empty where its products are faster than float32's."""
-    if _described()[1] & {"avx512_bf16", "amx_bf16"}:
-        return ""
-    return "this processor has neither AVX512-BF16 nor AMX, without which bfloat16 is slower than float32"
+        return parse("")

@@ -16,7 +16,7 @@ from noisy.batches import Batch, scale, training_batches
 from noisy.data import Data
 from noisy.models import build_model
 from noisy.optimizer import Adam
-from noisy.processor import bfloat16_refusal, product_route
+from noisy.processor import this_processor
 from noisy.spec import Execution, RunSpec
 from noisy.usage import Meter, Usage
 
@@ -70,7 +70,7 @@ def check_precision(precision: str, device: torch.device) -> None:
         if device.type == "cuda":
             why = "" if torch.cuda.is_bf16_supported(including_emulation=False) else "this GPU has no bfloat16 products"
         else:
-            why = bfloat16_refusal()
+            why = this_processor().bfloat16_refusal
         if why:
             raise RuntimeError(f"precision: bfloat16 on {platform.node()!r}: {why}; set precision: float32")
 
@@ -82,7 +82,7 @@ def fast_arithmetic() -> Iterator[None]:
     The setting's name says less than it does: without AMX, oneDNN computes in float32 also at "medium".
     """
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium" if product_route() == "onednn" else "highest")
+    torch.set_float32_matmul_precision("medium" if this_processor().product_route == "onednn" else "highest")
     torch.set_flush_denormal(True)
     try:
         yield
@@ -113,8 +113,8 @@ def train(spec: RunSpec, data: Data, execution: Execution | None = None) -> RunR
     with fast_arithmetic():
         for epoch in range(spec.epochs):
             batches = training_batches(spec, data, epoch, execution.data_workers)
-            train_loss = _train_one_epoch(model, optimizer, batches, device, spec.precision)
-            test_loss, predictions = _evaluate(model, data, device)
+            train_loss = train_one_epoch(model, optimizer, batches, device, spec.precision)
+            test_loss, predictions = evaluate(model, data, device)
             right = predictions == data.test_labels
             history[:, epoch] = train_loss, test_loss, right.mean()
             constant &= bool(np.bincount(predictions).max() >= _CONSTANT_FRACTION * len(predictions))
@@ -134,9 +134,7 @@ def train(spec: RunSpec, data: Data, execution: Execution | None = None) -> RunR
     )
 
 
-def _train_one_epoch(
-    model: nn.Module, optimizer: Adam, batches: Iterable[Batch], device: torch.device, precision: str
-) -> float:
+def train_one_epoch(model: nn.Module, optimizer: Adam, batches: Iterable[Batch], device: torch.device, precision: str) -> float:
     """Mean loss per image in nats; an epoch that stops being finite is stopped there."""
     model.train()
     total, n_images = 0.0, 0
@@ -154,7 +152,7 @@ def _train_one_epoch(
 
 
 @torch.inference_mode()
-def _evaluate(model: nn.Module, data: Data, device: torch.device) -> tuple[float, np.ndarray]:
+def evaluate(model: nn.Module, data: Data, device: torch.device) -> tuple[float, np.ndarray]:
     """Mean loss in nats and predicted class int64 (n_test,) on the whole clean test set."""
     model.eval()
     total, predictions = 0.0, []
