@@ -156,8 +156,8 @@ def _production(run: RunSpec, mapped: data.Data) -> Callable[[], Seconds]:
         clock = _Clock(model, optimizer)
         with fast_arithmetic():
             with clock.running():
-                train_one_epoch(model, optimizer, _Timed(training_batches(run, mapped, 0), clock), CPU, run.precision)
-            return clock.epoch(run, _cpu_seconds(lambda: evaluate(model, part, CPU)) / n_test)
+                train_one_epoch(run, model, optimizer, _Timed(training_batches(run, mapped, 0), clock), CPU)
+            return clock.epoch(run, _cpu_seconds(lambda: evaluate(run, model, part, CPU)) / n_test)
 
     return measure
 

@@ -4,9 +4,8 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional
-
-_PIECE = 32  # images that are convolved at one time: what is made of them (3 MB) stays in a core's cache
 
 
 class PooledConvolution(nn.Conv2d):
@@ -35,40 +34,37 @@ class _PooledContrasts(torch.autograd.Function):
         max(a, b, c, d) = d + (c - d)+ + final+,   final = max(a, b) - max(c, d) = (b - d) + (a - b)+ - (c - d)+
 
     The convolution is linear, so the contrasts a - b, b - d, c - d and d are products of its weights with the same contrasts
-    of pixels. Everything is then an operation on whole matrices, of which three are kept for the gradient.
+    of pixels. Everything is then an operation on whole matrices; the contrasts' signs are all that the gradient needs.
     """
 
     @staticmethod
     def forward(ctx: Any, images: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
         """images (n, 1, s, s), weight (channels, 1, 3, 3), bias (channels,) -> (n, channels, s/2, s/2), channels_last."""
         channels, half = len(weight), images.shape[-1] // 2
-        pooled, ctx.pieces = torch.empty(len(images), half, half, channels), []
-        for piece, maxima in zip(images.split(_PIECE), pooled.split(_PIECE), strict=True):
-            pixels = _contrasts(piece)
-            convolved = torch.mm(pixels.t(), weight.reshape(channels, 9).t()).view(4, -1, channels)
-            a_b, b_d, c_d, d = convolved
-            positive = c_d.relu()
-            final = b_d.add_(a_b.relu()).sub_(positive)
-            torch.add(d.add_(positive), final.relu(), out=maxima.view_as(d))
-            ctx.pieces.append((pixels, convolved))
-        return pooled.add_(bias).permute(0, 3, 1, 2)
+        pixels = _contrasts(images)
+        convolved = torch.mm(pixels.t(), weight.reshape(channels, 9).t()).view(4, -1, channels)
+        a_b, b_d, c_d, d = convolved
+        positive = c_d.relu()
+        final = b_d.add_(a_b.relu()).sub_(positive)
+        pooled = final.relu().add_(d).add_(positive).add_(bias)
+        ctx.pixels, ctx.convolved = pixels, convolved
+        return pooled.view(-1, half, half, channels).permute(0, 3, 1, 2)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[None, torch.Tensor, torch.Tensor]:
         """gradient (n, channels, s/2, s/2) -> None for the images, and the gradients of weight and bias.
 
-        Of equal pixels of a window the later one is taken for the largest: each window has one.
+        Of equal pixels of a window the later one is taken for the largest: each window has one. What was kept is used up.
         """
-        rows = gradient.permute(0, 2, 3, 1).flatten(0, 2)
-        total = rows.new_zeros(9, rows.shape[1])
-        for (pixels, convolved), of_maximum in zip(ctx.pieces, rows.split(ctx.pieces[0][1].shape[1]), strict=True):
-            a_b, final, c_d, d = convolved  # each is replaced by its gradient
-            of_upper = _where_positive(final, of_maximum)
-            _where_positive(a_b, of_upper)
-            _where_positive(c_d, torch.sub(of_maximum, of_upper, out=d))
-            d.copy_(of_maximum)
-            total.addmm_(pixels, convolved.flatten(0, 1))
-        return None, total.t().reshape(-1, 1, 3, 3), rows.sum(dim=0)
+        of_maximum = gradient.permute(0, 2, 3, 1).flatten(0, 2)
+        a_b, final, c_d, d = ctx.convolved  # each is replaced by its gradient
+        of_upper = _where_positive(final, of_maximum)
+        _where_positive(a_b, of_upper)
+        _where_positive(c_d, torch.sub(of_maximum, of_upper, out=d))
+        d.copy_(of_maximum)
+        of_weight = torch.mm(ctx.pixels, ctx.convolved.flatten(0, 1))
+        return None, of_weight.t().reshape(-1, 1, 3, 3), of_maximum.sum(dim=0)
 
 
 def _where_positive(x: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:

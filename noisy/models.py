@@ -51,6 +51,7 @@ def _block(in_channels: int, out_channels: int, activation: str) -> list[nn.Modu
 
 
 MODELS: dict[str, Callable[[RunSpec, int], nn.Sequential]] = {"mlp": mlp, "cnn": cnn}
+IMAGES_AT_ONCE = {"mlp": 512, "cnn": 64}  # more at one time would take more memory, and hardly less time
 
 
 def build_model(spec: RunSpec, n_classes: int) -> nn.Sequential:
@@ -62,12 +63,11 @@ def build_model(spec: RunSpec, n_classes: int) -> nn.Sequential:
     """
     with torch.device("meta"):  # builds without drawing torch's own initial weights
         model = MODELS[spec.model_type](spec, n_classes)
-    model.to_empty(device="cpu")
     generator = spec.generator(Stream.WEIGHTS)
     for layer in model:
         if isinstance(layer, nn.Linear | nn.Conv2d):
             bound = 1 / math.sqrt(layer.weight[0].numel())
-            for parameter in layer.parameters():  # weight, then bias
-                uniform = torch.from_numpy(generator.random(tuple(parameter.shape), dtype=np.float32))
-                parameter.data.copy_(uniform.mul_(2 * bound).sub_(bound))
+            for name, empty in list(layer.named_parameters()):  # weight, then bias
+                uniform = torch.from_numpy(generator.random(tuple(empty.shape), dtype=np.float32))
+                setattr(layer, name, nn.Parameter(uniform.mul(2 * bound).sub_(bound)))  # a copy: aligned as torch aligns memory
     return model

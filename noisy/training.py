@@ -14,13 +14,12 @@ from torch.nn import functional
 from noisy.allocator import keep_freed_memory
 from noisy.batches import Batch, scale, training_batches
 from noisy.data import Data
-from noisy.models import build_model
+from noisy.models import IMAGES_AT_ONCE, build_model
 from noisy.optimizer import Adam
 from noisy.processor import this_processor
 from noisy.spec import Execution, RunSpec
 from noisy.usage import Meter, Usage
 
-_EVALUATION_BATCH = 250  # images; larger ones were not faster
 _CONSTANT_FRACTION = 0.95  # of the test images: from here on predictions count as one class
 
 
@@ -113,8 +112,8 @@ def train(spec: RunSpec, data: Data, execution: Execution | None = None) -> RunR
     with fast_arithmetic():
         for epoch in range(spec.epochs):
             batches = training_batches(spec, data, epoch, execution.data_workers)
-            train_loss = train_one_epoch(model, optimizer, batches, device, spec.precision)
-            test_loss, predictions = evaluate(model, data, device)
+            train_loss = train_one_epoch(spec, model, optimizer, batches, device)
+            test_loss, predictions = evaluate(spec, model, data, device)
             right = predictions == data.test_labels
             history[:, epoch] = train_loss, test_loss, right.mean()
             constant &= bool(np.bincount(predictions).max() >= _CONSTANT_FRACTION * len(predictions))
@@ -134,17 +133,22 @@ def train(spec: RunSpec, data: Data, execution: Execution | None = None) -> RunR
     )
 
 
-def train_one_epoch(model: nn.Module, optimizer: Adam, batches: Iterable[Batch], device: torch.device, precision: str) -> float:
-    """Mean loss per image in nats; an epoch that stops being finite is stopped there."""
+def train_one_epoch(spec: RunSpec, model: nn.Module, optimizer: Adam, batches: Iterable[Batch], device: torch.device) -> float:
+    """Mean loss per image in nats; an epoch that stops being finite is stopped there.
+
+    A batch's gradient is summed over pieces of it, which bounds the memory that it takes.
+    """
     model.train()
+    n_at_once, low = IMAGES_AT_ONCE[spec.model_type], spec.precision == "bfloat16"
     total, n_images = 0.0, 0
     for images, labels in batches:
-        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16"):
-            logits = model(images.to(device))
-        loss = functional.cross_entropy(logits.float(), labels.to(device))
-        loss.backward()
+        for some, their_labels in zip(images.split(n_at_once), labels.split(n_at_once), strict=True):
+            with torch.autocast(device.type, torch.bfloat16, enabled=low):
+                logits = model(some.to(device))
+            loss = functional.cross_entropy(logits.float(), their_labels.to(device), reduction="sum")
+            (loss / len(labels)).backward()
+            total += loss.item()
         optimizer.step()
-        total += loss.item() * len(labels)
         n_images += len(labels)
         if not math.isfinite(total):
             break
@@ -152,12 +156,13 @@ def train_one_epoch(model: nn.Module, optimizer: Adam, batches: Iterable[Batch],
 
 
 @torch.inference_mode()
-def evaluate(model: nn.Module, data: Data, device: torch.device) -> tuple[float, np.ndarray]:
-    """Mean loss in nats and predicted class int64 (n_test,) on the whole clean test set."""
+def evaluate(spec: RunSpec, model: nn.Module, data: Data, device: torch.device) -> tuple[float, np.ndarray]:
+    """Mean loss in nats and predicted class int64 (n_test,) on the whole clean test set; in float32 in any case."""
     model.eval()
+    n_at_once = IMAGES_AT_ONCE[spec.model_type]
     total, predictions = 0.0, []
-    for start in range(0, len(data.test_images), _EVALUATION_BATCH):
-        piece = slice(start, start + _EVALUATION_BATCH)
+    for start in range(0, len(data.test_images), n_at_once):
+        piece = slice(start, start + n_at_once)
         logits = model(scale(data.test_images[piece]).to(device))
         labels = torch.from_numpy(data.test_labels[piece].astype(np.int64)).to(device)
         total += functional.cross_entropy(logits, labels, reduction="sum").item()
