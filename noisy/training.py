@@ -139,7 +139,8 @@ def train_one_epoch(spec: RunSpec, model: nn.Module, optimizer: Adam, batches: I
     A batch's gradient is summed over pieces of it, which bounds the memory that it takes.
     """
     model.train()
-    n_at_once, low = IMAGES_AT_ONCE[spec.model_type], spec.precision == "bfloat16"
+    low = spec.precision == "bfloat16"
+    n_at_once = IMAGES_AT_ONCE[spec.model_type] * (2 if low else 1)  # the same memory
     total, n_images = 0.0, 0
     for images, labels in batches:
         for some, their_labels in zip(images.split(n_at_once), labels.split(n_at_once), strict=True):

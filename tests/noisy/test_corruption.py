@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from benchmarks.reference import corrupt_pixels
-from noisy.corruption import corrupt
+from noisy.corruption import corrupt, uniform
 from noisy.spec import Stream
 from tests.specs import spec
 
@@ -106,3 +106,21 @@ def test_same_law_as_the_reference(p: float) -> None:
     n_ours, n_theirs = (ours != OUTSIDE).sum(), (theirs != OUTSIDE).sum()
     assert abs(n_ours - n_theirs) < 5 * (2 * N_PIXELS * p * (1 - p)) ** 0.5
     assert stats.ks_2samp(ours[ours != OUTSIDE], theirs[theirs != OUTSIDE]).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("n", [1, 2, 1_001, N_PIXELS])
+def test_uniform_draws_numpys_own_numbers(n: int) -> None:
+    generator = _generator()
+    for _ in range(2):
+        expected = generator.random(n + n % 2, dtype=np.float32)[:n]  # a whole number of 64-bit numbers
+    twice = _generator()
+    uniform(n, twice)
+    assert uniform(n, twice).numpy().tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("p", (*PS, 1.0))
+def test_the_noise_is_that_of_its_definition(p: float) -> None:
+    """The slow way, with numpy's generator and one choice a pixel."""
+    u = _generator().random(SHAPE, dtype=np.float32)
+    expected = np.where(u < np.float32(p), u / np.float32(p), _images())
+    assert _with_noise(_images(), p, _generator()).tobytes() == expected.tobytes()
