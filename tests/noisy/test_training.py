@@ -99,8 +99,8 @@ def test_bfloat16_rounds_and_learns_the_same(run: RunSpec, digits: Data) -> None
     run = replace(run, epochs=3)
     exact, rounded = train(run, digits), train(replace(run, precision="bfloat16"), digits)
     assert not np.array_equal(exact.train_loss, rounded.train_loss)
-    assert rounded.train_loss == pytest.approx(exact.train_loss, rel=0.02)
-    assert rounded.test_loss == pytest.approx(exact.test_loss, rel=0.02)
+    assert rounded.train_loss == pytest.approx(exact.train_loss, rel=0.05)
+    assert rounded.test_loss == pytest.approx(exact.test_loss, rel=0.05)
 
 
 @pytest.mark.skipif(this_processor().bfloat16_refusal == "", reason="bfloat16 pays here")
