@@ -20,7 +20,7 @@ from torch.utils.data import DataLoader, Subset
 
 from benchmarks import reference
 from benchmarks.memory import footprint
-from benchmarks.peak import peak_gflops, training_flops
+from benchmarks.peak import CPU, peak_gflops, training_flops
 from jobs.provenance import machine
 from noisy import data
 from noisy.allocator import keep_freed_memory
@@ -39,7 +39,6 @@ CASES: dict[str, tuple[dict[str, Any], int]] = {  # what is trained, and how man
 ACTIVATIONS, PS = ("relu", "tanh", "sigmoid"), (0.0, 0.3, 0.9)
 N_TEST = 2_000  # images of the test set that are timed
 PARTS = ("prepare", "forward", "backward", "optimizer", "test")  # backward: with the loss and what else a step does
-CPU = torch.device("cpu")
 Seconds = dict[str, float]  # CPU seconds an epoch, by part
 
 
@@ -154,7 +153,7 @@ def _production(run: RunSpec, mapped: data.Data) -> Callable[[], Seconds]:
     def measure() -> Seconds:
         keep_freed_memory()
         clock = _Clock(model, optimizer)
-        with fast_arithmetic():
+        with fast_arithmetic(CPU):
             with clock.running():
                 train_one_epoch(run, model, optimizer, _Timed(training_batches(run, mapped, 0), clock), CPU)
             return clock.epoch(run, _cpu_seconds(lambda: evaluate(run, model, part, CPU)) / n_test)

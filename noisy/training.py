@@ -75,13 +75,15 @@ def check_precision(precision: str, device: torch.device) -> None:
 
 
 @contextlib.contextmanager
-def fast_arithmetic() -> Iterator[None]:
+def fast_arithmetic(device: torch.device) -> Iterator[None]:
     """Within it, float32 products take the route of the rule, and denormal numbers count as 0; what was set before comes back.
 
-    The setting's name says less than it does: without AMX, oneDNN computes in float32 also at "medium".
+    "medium" is how torch is told to use oneDNN. It permits rounding to bfloat16, but oneDNN does that only with AMX, where the
+    rule takes another route.
     """
     before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("medium" if this_processor().product_route == "onednn" else "highest")
+    by_onednn = device.type == "cpu" and this_processor().product_route == "onednn"
+    torch.set_float32_matmul_precision("medium" if by_onednn else "highest")
     torch.set_flush_denormal(True)
     try:
         yield
@@ -97,7 +99,7 @@ def train(spec: RunSpec, data: Data, execution: Execution | None = None) -> RunR
     generator.
 
     Raises:
-        RuntimeError: a GPU is asked for where there is none.
+        RuntimeError: a GPU is asked for where there is none, or bfloat16 where it does not pay.
     """
     execution = execution or Execution()
     keep_freed_memory()
@@ -109,7 +111,7 @@ def train(spec: RunSpec, data: Data, execution: Execution | None = None) -> RunR
     optimizer = Adam(model.parameters(), spec.learning_rate, spec.weight_decay)
     history = np.full((3, spec.epochs), np.nan)
     diverged, constant = False, True
-    with fast_arithmetic():
+    with fast_arithmetic(device):
         for epoch in range(spec.epochs):
             batches = training_batches(spec, data, epoch, execution.data_workers)
             train_loss = train_one_epoch(spec, model, optimizer, batches, device)
@@ -136,11 +138,11 @@ def train(spec: RunSpec, data: Data, execution: Execution | None = None) -> RunR
 def train_one_epoch(spec: RunSpec, model: nn.Module, optimizer: Adam, batches: Iterable[Batch], device: torch.device) -> float:
     """Mean loss per image in nats; an epoch that stops being finite is stopped there.
 
-    A batch's gradient is summed over pieces of it, which bounds the memory that it takes.
+    A batch's gradient is summed over pieces of it.
     """
     model.train()
     low = spec.precision == "bfloat16"
-    n_at_once = IMAGES_AT_ONCE[spec.model_type] * (2 if low else 1)  # the same memory
+    n_at_once = _images_at_once(spec, device) * (2 if low else 1)  # which take the same memory
     total, n_images = 0.0, 0
     for images, labels in batches:
         for some, their_labels in zip(images.split(n_at_once), labels.split(n_at_once), strict=True):
@@ -160,7 +162,7 @@ def train_one_epoch(spec: RunSpec, model: nn.Module, optimizer: Adam, batches: I
 def evaluate(spec: RunSpec, model: nn.Module, data: Data, device: torch.device) -> tuple[float, np.ndarray]:
     """Mean loss in nats and predicted class int64 (n_test,) on the whole clean test set; in float32 in any case."""
     model.eval()
-    n_at_once = IMAGES_AT_ONCE[spec.model_type]
+    n_at_once = _images_at_once(spec, device)
     total, predictions = 0.0, []
     for start in range(0, len(data.test_images), n_at_once):
         piece = slice(start, start + n_at_once)
@@ -169,3 +171,8 @@ def evaluate(spec: RunSpec, model: nn.Module, data: Data, device: torch.device) 
         total += functional.cross_entropy(logits, labels, reduction="sum").item()
         predictions.append(logits.argmax(dim=1).cpu().numpy())
     return total / len(data.test_images), np.concatenate(predictions)
+
+
+def _images_at_once(spec: RunSpec, device: torch.device) -> int:
+    """How many images go through the network at one time: few bound a worker's memory; a GPU is not busy with few."""
+    return IMAGES_AT_ONCE[spec.model_type] if device.type == "cpu" else max(1_000, spec.batch_size)

@@ -145,7 +145,7 @@ def test_outputs_and_gradients_are_those_of_the_plain_network_in_float64(run: Ru
     n_times = IMAGES_AT_ONCE[run.model_type] // 8 + 1
     images, labels = (torch.cat(n_times * [tensor]) for tensor in _images_and_labels(digits, 8))
     gradients, expected = _Gradients(model), oracle(images.double())
-    with fast_arithmetic():
+    with fast_arithmetic(torch.device("cpu")):
         logits = model(images)
         loss = train_one_epoch(run, model, gradients, [(images, labels)], torch.device("cpu"))
     expected_loss = nn.functional.cross_entropy(expected, labels)

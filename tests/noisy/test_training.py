@@ -112,7 +112,7 @@ def test_bfloat16_is_refused_where_it_is_slower(digits: Data) -> None:
 def test_what_was_set_for_the_process_is_set_again(digits: Data) -> None:
     denormal = torch.tensor([1e-40])
     before = torch.get_float32_matmul_precision()
-    with fast_arithmetic():
+    with fast_arithmetic(torch.device("cpu")):
         assert (denormal * 1).item() == 0
     train(spec(epochs=1, max_train_samples=100), digits)
     assert torch.get_float32_matmul_precision() == before
