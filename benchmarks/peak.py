@@ -10,7 +10,6 @@ from torch.nn import functional
 from noisy.spec import IMAGE_SIZE_PX
 from noisy.training import fast_arithmetic
 
-CPU = torch.device("cpu")
 _MEASURED_S = 0.15  # of each candidate
 
 
@@ -59,7 +58,7 @@ def _best(candidate: tuple[float, Callable[[], torch.Tensor]]) -> float:
 
 def _products(dtype: torch.dtype) -> list[tuple[float, Callable[[], torch.Tensor]]]:
     def by_route(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        with fast_arithmetic(CPU):
+        with fast_arithmetic(torch.device("cpu")):
             return x @ y
 
     candidates: list[tuple[float, Callable[[], torch.Tensor]]] = []
