@@ -67,6 +67,7 @@ def build_model(spec: RunSpec, n_classes: int) -> nn.Sequential:
         if isinstance(layer, nn.Linear | nn.Conv2d):
             bound = 1 / math.sqrt(layer.weight[0].numel())
             for name, empty in list(layer.named_parameters()):  # weight, then bias
-                uniform = torch.from_numpy(generator.random(tuple(empty.shape), dtype=np.float32))
-                setattr(layer, name, nn.Parameter(uniform.mul(2 * bound).sub_(bound)))  # a copy: aligned as torch aligns memory
+                values = torch.empty(empty.shape)
+                generator.random(out=values.numpy(), dtype=np.float32)
+                setattr(layer, name, nn.Parameter(values.mul_(2 * bound).sub_(bound)))
     return model
