@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from noisy.processor import this_processor
 from noisy.spec import IMAGE_SIZE_PX
 from noisy.training import fast_arithmetic
 
@@ -23,7 +24,7 @@ def peak_gflops() -> dict[str, float]:
             "matrix": max(map(_best, _products(torch.float32))),
             "convolution": max(map(_best, _convolutions(torch.float32))),
         }
-        if torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        if not this_processor().bfloat16_refusal:
             peaks["bfloat16 matrix"] = max(map(_best, _products(torch.bfloat16)))
             peaks["bfloat16 convolution"] = max(map(_best, _convolutions(torch.bfloat16)))
     return peaks
