@@ -23,7 +23,7 @@ from jobs.image import FINISHED
 from jobs.manifest import Header
 from jobs.shard import read_shards, version_of
 
-_STORE_VERSION = 1  # of the layout of results.h5: one of another is made anew
+_STORE_VERSION = 2  # of the layout of results.h5: one of another is made anew
 _FIRST_COLUMNS = (
     "run_id",
     "model_type",
@@ -36,7 +36,7 @@ _FIRST_COLUMNS = (
     "n_correct",
     "n_test",
 )
-_SAME_MACHINE = ("cpu", "device", "cpu_threads", "versions")  # where these agree, results agree bit by bit
+_SAME_MACHINE = ("cpu", "product_route", "device", "cpu_threads", "versions")  # where these agree, results agree bit by bit
 
 
 @dataclass(frozen=True)

@@ -1,39 +1,36 @@
 """CPU seconds of the production trainer against the textbook reference, on one thread: `python -m benchmarks.training`.
 
-The trainings are short; the cost of a step is the slope between a run of few steps and a run of many, and what is left of a
-whole run is its set-up and its evaluation on the full test set. Both trainers run in alternation in this one process,
-since a shared machine's speed drifts: ratios count, not seconds.
+A few steps and a part of the test set are timed and scaled to an epoch of the whole data set. The trainers run in
+alternation, each in a process of its own, since a shared machine's speed drifts: ratios count, not seconds.
 """
 
 import argparse
+import itertools
 import os
-import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from statistics import median
-from typing import NamedTuple
+from typing import Any
 
 import torch
 
-from benchmarks import reference
+from benchmarks.memory import footprint
+from benchmarks.parts import PARTS, Seconds, overhead_s, seconds_of_production, seconds_of_reference
+from benchmarks.peak import peak_gflops, training_flops
 from jobs.provenance import machine
 from noisy import data
-from noisy.spec import DATASETS, RunSpec
-from noisy.training import train
+from noisy.models import build_model
+from noisy.processor import this_processor
+from noisy.spec import PRECISIONS, RunSpec
 
-P = 0.3
-CASES = {  # what is trained, and the number of steps of the long run
-    "mlp": ({"model_type": "mlp", "hidden_sizes": (1024, 512, 256), "batch_size": 512}, 30),
-    "cnn": ({"model_type": "cnn", "batch_size": 256}, 10),
+CASES: dict[str, tuple[dict[str, Any], int]] = {  # what is trained, and how many steps of it are timed
+    "MLP 1024-512-256": ({"model_type": "mlp", "hidden_sizes": (1024, 512, 256), "batch_size": 512}, 4),
+    "MLP 256-128": ({"model_type": "mlp", "hidden_sizes": (256, 128), "batch_size": 512}, 6),
+    "CNN": ({"model_type": "cnn", "batch_size": 256}, 3),
 }
-
-
-class Cost(NamedTuple):
-    """CPU seconds: of one training step, of a run's set-up and evaluation, and of the whole measured run."""
-
-    step_s: float
-    rest_s: float
-    whole_s: float
+ACTIVATIONS, PS = ("relu", "tanh", "sigmoid"), (0.0, 0.3, 0.9)
 
 
 def main() -> None:
@@ -49,54 +46,86 @@ def main() -> None:
     torch.set_num_threads(1)
     dataset = "mnist" if data.is_staged("mnist", arguments.data_dir) else "digits"
     if dataset == "digits":
-        print(f"MNIST is not in {str(data.folder('mnist', arguments.data_dir))!r}: measured on digits, at most 1,442 images")
+        print(f"MNIST is not in {str(data.folder('mnist', arguments.data_dir))!r}: measured on digits")
     data.stage(dataset, arguments.data_dir)
-    print(f"{machine()['cpu']}, 1 thread, torch {torch.__version__}")
-    print(f"{dataset}, relu, p = {P}; medians of n = {arguments.repeats} each, in alternation")
-    print(f"{'':24}{'production':>12}{'reference':>12}   ratio (smallest to largest of the n pairs)")
-    for fields, n_steps in CASES.values():
-        _measure(_spec(dataset, fields, n_steps), arguments.data_dir, arguments.repeats)
+    peaks = peak_gflops()
+    print(f"{machine()['cpu']}, 1 thread, torch {torch.__version__}, products of linear layers: {machine()['product_route']}")
+    print("peak of this core, GFLOP/s: " + ", ".join(f"{kind} {peak:.0f}" for kind, peak in peaks.items()))
+    print(f"{dataset}; CPU seconds an epoch, sampled; medians of n = {arguments.repeats} in alternation")
+    print("ratio: to the reference; peak: of an epoch's training, the part that its products would take at this core's peak")
+    fresh = get_context("spawn")
+    with ProcessPoolExecutor(1, fresh) as reference, ProcessPoolExecutor(1, fresh) as production:
+        for name, (fields, n_steps) in CASES.items():
+            measure_case(name, _spec(dataset, fields), n_steps, arguments, peaks, {"reference": reference, "": production})
 
 
-def _spec(dataset: str, fields: dict, n_steps: int) -> RunSpec:
-    n_images = min(n_steps * fields["batch_size"], DATASETS[dataset].n_train)
-    constants = {"activation": "relu", "p": P, "repeat": 0, "seed": 1, "epochs": 1, "learning_rate": 1e-3, "weight_decay": 0.0}
-    return RunSpec(dataset=dataset, max_train_samples=n_images, **constants, **fields)
+def _spec(dataset: str, fields: dict[str, Any], activation: str = "relu", p: float = 0.3) -> RunSpec:
+    constants = {"repeat": 0, "seed": 1, "epochs": 1, "learning_rate": 1e-3, "weight_decay": 0.0}
+    return RunSpec(dataset=dataset, activation=activation, p=p, **constants, **fields)
 
 
-def _measure(spec: RunSpec, data_dir: str, repeats: int) -> None:
-    def production(run: RunSpec) -> None:
-        train(run, data.load(run.dataset, data_dir))
+def measure_case(
+    name: str,
+    spec: RunSpec,
+    n_steps: int,
+    arguments: argparse.Namespace,
+    peaks: dict[str, float],
+    processes: dict[str, ProcessPoolExecutor],
+) -> None:
+    """Print one network's table. processes: `reference` runs there, all else in ``."""
+    print(f"\n{name}, batch {spec.batch_size}\n{'':33}" + "".join(f"{part:>10}" for part in (*PARTS, "epoch", "ratio", "peak")))
+    ratios: dict[str, list[float]] = {}
+    for activation, p in itertools.product(ACTIVATIONS, PS):
+        run = replace(spec, activation=activation, p=p)
+        trainers = _trainers(run, n_steps, arguments.data_dir, processes)
+        for measure in trainers.values():
+            measure()  # not counted: libraries load their kernels, files enter the cache
+        rounds = [{trainer: measure() for trainer, measure in trainers.items()} for _ in range(arguments.repeats)]
+        for trainer in trainers:
+            ratio = median(_total(one[trainer]) / _total(one["reference"]) for one in rounds)
+            parts = {part: median(one[trainer][part] for one in rounds) for part in PARTS}
+            epoch_s = median(_total(one[trainer]) for one in rounds)
+            share = _seconds_at_peak(run, peaks, trainer) / (epoch_s - parts["test"])
+            ratios.setdefault(trainer, []).append(ratio)
+            numbers = "".join(f"{seconds:10.2f}" for seconds in (*parts.values(), epoch_s, ratio, share))
+            print(f"{activation:8} p {p:<4}{trainer:>17} {numbers}", flush=True)
+    for trainer, values in ratios.items():
+        if trainer != "reference":
+            print(f"{trainer}: {median(values):.3f} of the reference's CPU time ({min(values):.3f} to {max(values):.3f})")
+    overheads_ms = [1000 * processes[""].submit(overhead_s, spec, arguments.data_dir).result() for _ in range(5)]
+    print(f"production: a run costs {median(overheads_ms):.0f} CPU ms beside its epochs")
+    _print_footprints(replace(spec, max_train_samples=2 * spec.batch_size), arguments.data_dir)
 
-    def baseline(run: RunSpec) -> None:
-        reference.train_and_evaluate(run, data_dir)
 
-    _cost(production, spec), _cost(baseline, spec)  # not counted: libraries load their kernels, files enter the cache
-    pairs = [(_cost(production, spec), _cost(baseline, spec)) for _ in range(repeats)]
-    name = " ".join([spec.model_type, *(["-".join(map(str, spec.hidden_sizes))] if spec.hidden_sizes else [])])
-    print(f"{name}, batch {spec.batch_size}, first {spec.max_train_samples:,} images, 1 epoch of {_n_steps(spec)} steps")
-    for field, label in (("step_s", "one step, CPU ms"), ("rest_s", "set-up + test, CPU ms"), ("whole_s", "whole run, CPU ms")):
-        ours, theirs = ([getattr(pair[side], field) for pair in pairs] for side in (0, 1))
-        ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
-        milliseconds = f"{1000 * median(ours):12,.1f}{1000 * median(theirs):12,.1f}"
-        print(f"  {label:22}{milliseconds}{median(ratios):8.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f})", flush=True)
+def _print_footprints(spec: RunSpec, data_dir: str) -> None:
+    for trainer in ("reference", "production"):
+        found = footprint(trainer, spec, data_dir)
+        more = f"{found.peak_mb - found.torch_mb:.0f} MB above `import torch` ({found.torch_mb:.0f} MB)"
+        print(f"{trainer}: peak {more}; start-up {found.ready_s:.1f} CPU s, of which torch {found.torch_s:.1f}", flush=True)
 
 
-def _cost(trainer: Callable[[RunSpec], None], spec: RunSpec) -> Cost:
-    short = replace(spec, max_train_samples=spec.batch_size)
-    short_s, whole_s = _cpu_seconds(trainer, short), _cpu_seconds(trainer, spec)
-    step_s = (whole_s - short_s) / (_n_steps(spec) - _n_steps(short))
-    return Cost(step_s, whole_s - _n_steps(spec) * step_s, whole_s)
+def _trainers(
+    run: RunSpec, n_steps: int, data_dir: str, processes: dict[str, ProcessPoolExecutor]
+) -> dict[str, Callable[[], Seconds]]:
+    """Name -> a function that times the trainer in its process."""
+
+    def timed(process: str, seconds: Callable[[RunSpec, int, str], Seconds], run: RunSpec) -> Callable[[], Seconds]:
+        return lambda: processes[process].submit(seconds, run, n_steps, data_dir).result()
+
+    precisions = [name for name in PRECISIONS if name == "float32" or not this_processor().bfloat16_refusal]
+    production = {name: timed("", seconds_of_production, replace(run, precision=name)) for name in precisions}
+    return {"reference": timed("reference", seconds_of_reference, run), **production}
 
 
-def _n_steps(spec: RunSpec) -> int:
-    return -(-spec.n_train_samples() // spec.batch_size)
+def _total(seconds: Seconds) -> float:
+    return sum(seconds.values())
 
 
-def _cpu_seconds(trainer: Callable[[RunSpec], None], spec: RunSpec) -> float:
-    start_s = time.process_time()
-    trainer(spec)
-    return time.process_time() - start_s
+def _seconds_at_peak(run: RunSpec, peaks: dict[str, float], trainer: str) -> float:
+    """Of an epoch's training, if all products ran at the core's peak."""
+    kind = "bfloat16 " if trainer == "bfloat16" else ""
+    flops = training_flops(build_model(run, 10))
+    return sum(run.n_train_samples() * flops[of] / (1e9 * peaks[f"{kind}{of}"]) for of in flops)
 
 
 if __name__ == "__main__":

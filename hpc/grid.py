@@ -31,6 +31,7 @@ _TRAINING_DEFAULTS: dict[str, Any] = {
     "weight_decay": 0.0,
     "max_train_samples": None,
     "hidden_sizes": list(DEFAULT_HIDDEN_SIZES),
+    "precision": "float32",
 }
 _AXES = {"activations": "activation", "model_types": "model_type", "ps": "p"}  # key -> field of RunSpec
 _AXIS_DEFAULTS = {

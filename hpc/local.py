@@ -21,6 +21,7 @@ from hpc.request import Refused, Request, consented, end_of_dry_run, nothing_to_
 from jobs.campaign import Campaign
 from jobs.provenance import PROJECT_ROOT
 from jobs.task import NOT_KEPT_STATUS, ArrayTask
+from noisy.processor import this_processor
 from noisy.spec import Execution
 
 MAX_ATTEMPTS = 3  # of a task whose worker is killed
@@ -31,6 +32,7 @@ _STOP_S = 5  # between asking a worker to end and killing it
 def submit_locally(request: Request) -> int:
     """Plan what is missing and run it here; returns the exit status."""
     grid, options = request.grid, request.options
+    _check_precision(grid)
     while True:
         number = submissions.next_number(request.campaign)  # before the state is read: a claim made since makes ours fail
         found = state_of(request)
@@ -49,6 +51,12 @@ def submit_locally(request: Request) -> int:
         except submissions.SubmissionTaken:
             continue
         return _run_locally(request.campaign, submission, payloads, planned)
+
+
+def _check_precision(grid: Grid) -> None:
+    refusal = this_processor().bfloat16_refusal
+    if refusal and not grid.execution.use_cuda and any("bfloat16" in axes["precision"] for axes in grid.training.values()):
+        raise Refused(f"precision: bfloat16: {refusal}; allowed on this machine: float32")
 
 
 def _local_workers(grid: Grid, runs: dict[str, str]) -> int:

@@ -6,6 +6,8 @@ import subprocess
 from importlib.metadata import version
 from pathlib import Path
 
+from noisy.processor import this_processor
+
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -19,11 +21,12 @@ def code_commit() -> str:
 
 
 def machine() -> dict[str, str]:
-    """Host name, kind of CPU, and versions: where all but the host agree, results agree bit by bit."""
+    """Host name, kind of CPU, how products are computed there, and versions: where all but the host agree, bits agree."""
     packages = " ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "h5py"))
     return {
         "host": os.environ.get("SLURMD_NODENAME", platform.node()),
         "cpu": _cpu_model(),
+        "product_route": this_processor().product_route,
         "versions": f"python {platform.python_version()} {packages}",
     }
 

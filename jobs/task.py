@@ -72,11 +72,10 @@ class ArrayTask:
         print(f"task {self.index} attempt {attempt}: {len(to_do)} of {len(task.runs)} runs to do", flush=True)
         if not to_do:
             return
-        from noisy.training import select_device, warm_up  # here, not above: who submits a task must not load torch
+        from noisy.training import select_device  # here, not above: who submits a task must not load torch
 
         select_device(task.execution.use_cuda)
         data = load(to_do[0].dataset, task.data_dir)
-        warm_up()
         writer = ShardWriter(self._campaign.shards, self.submission, self.index, attempt, _attributes(task, data))
         writer.start(to_do[0].run_id)
         for number, run in enumerate(to_do, start=1):

@@ -1,22 +1,33 @@
 """The noise whose effect the experiment measures."""
 
 import numpy as np
+import torch
 
 
-def corrupt(images: np.ndarray, p: float, generator: np.random.Generator) -> None:
+def corrupt(images: torch.Tensor, p: float, generator: np.random.Generator) -> None:
     """Replace each pixel, independently and with probability `p`, by a uniform value in [0, 1]; in place.
 
     One uniform u per pixel serves both purposes: a pixel is replaced where u < p, by u / p, which given u < p is
     uniform on [0, 1). So masks are nested in p for one generator state: what is replaced at p is replaced at p' > p.
 
     Args:
-        images: float32, any shape, in [0, 1].
+        images: float32, contiguous, any shape, in [0, 1].
         p: probability in [0, 1]; at 0 (or below) nothing changes and nothing is drawn, at 1 every pixel is replaced.
             The resolution of u, 2**-24, bounds the error of the rate.
-        generator: its state is advanced by one float32 per pixel.
+        generator: its state is advanced as by `uniform`.
     """
     if p <= 0:
         return
-    u = generator.random(images.shape, dtype=np.float32)
-    threshold = np.float32(p)
-    np.divide(u, threshold, out=images, where=u < threshold)
+    u = uniform(images.numel(), generator).view(images.shape)
+    replaced = np.less(u.numpy(), np.float32(p)).astype(np.float32)  # 1 or 0: between images and noise nothing is rounded
+    images.lerp_(u.div_(p), torch.from_numpy(replaced))  # a twentieth of the time of a masked division or torch.where
+
+
+def uniform(n: int, generator: np.random.Generator) -> torch.Tensor:
+    """float32 (n,), uniform on [0, 1) in steps of 2**-24: the numbers of `generator.random(n, dtype=np.float32)`, sooner.
+
+    Those are made of the upper 24 bits of each half of the generator's 64-bit numbers, lower half first. The generator ends
+    behind a whole 64-bit number, and must not have been left in the middle of one.
+    """
+    halves = generator.bit_generator.random_raw(-(-n // 2)).view(np.int32)[:n]
+    return torch.from_numpy(halves).bitwise_right_shift_(8).bitwise_and_(2**24 - 1).to(torch.float32).mul_(2.0**-24)

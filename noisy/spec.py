@@ -14,6 +14,7 @@ import numpy as np
 
 ACTIVATION_NAMES = ("relu", "tanh", "sigmoid", "leaky_relu", "gelu")
 MODEL_TYPES = ("mlp", "cnn")
+PRECISIONS = ("float32", "bfloat16")
 DEFAULT_HIDDEN_SIZES = (256, 128)
 IMAGE_SIZE_PX = 28
 
@@ -72,6 +73,7 @@ ALLOWED: dict[str, Allowed] = {
         lambda v: isinstance(v, list | tuple) and len(v) > 0 and all(map(POSITIVE_INT.holds, v)),
     ),
     "max_train_samples": Allowed(f"null or {POSITIVE_INT.text}", lambda v: v is None or POSITIVE_INT.holds(v)),
+    "precision": _one_of(PRECISIONS),
 }
 
 _CASTS: dict[str, Callable[[Any], Any]] = {
@@ -118,6 +120,7 @@ class RunSpec:
     weight_decay: float  # L2 penalty added to the gradient, as in torch.optim.Adam
     hidden_sizes: tuple[int, ...] | None = None  # mlp: DEFAULT_HIDDEN_SIZES if None; applies to no other model
     max_train_samples: int | None = None  # the first N images of the training set; None: all
+    precision: str = "float32"  # of the factors of training's products; weights, sums and the test are float32 in any case
 
     def __post_init__(self) -> None:
         if self.model_type == "mlp" and self.hidden_sizes is None:

@@ -51,7 +51,17 @@ def test_the_per_run_csv_has_a_row_a_run(campaign: Path) -> None:
     runs = pd.read_csv(campaign / "results_per_run.csv")
     assert len(runs) == runs["run_id"].nunique() == 16
     wanted = {"run_id", "dataset", "activation", "model_type", "p", "repeat", "seed", "epochs", "batch_size", "learning_rate"}
-    wanted |= {"weight_decay", "hidden_sizes", "max_train_samples", "test_accuracy", "test_loss", "n_correct", "status"}
+    wanted |= {
+        "weight_decay",
+        "hidden_sizes",
+        "max_train_samples",
+        "precision",
+        "product_route",
+        "test_accuracy",
+        "test_loss",
+        "n_correct",
+        "status",
+    }
     wanted |= {"wall_s", "cpu_s", "peak_mem_mb", "host", "versions"}
     assert wanted <= set(runs.columns)
     np.testing.assert_array_equal(runs["test_accuracy"], runs["n_correct"] / 355)
@@ -106,7 +116,7 @@ def test_another_axis_is_another_line() -> None:
     )
     fixed = {"repeats": 1, "ci95_low": np.nan, "dataset": "digits", "seed": 1, "epochs": 1, "batch_size": 1}
     cells = runs.assign(mean_test_accuracy=runs["test_accuracy"], activation="relu", weight_decay=0, **fixed)
-    cells = cells.assign(hidden_sizes="8", max_train_samples=pd.NA)
+    cells = cells.assign(hidden_sizes="8", max_train_samples=pd.NA, precision="float32")
     ax = plot_accuracy(Figure().subplots(), cells, runs, 10)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["learning_rate 0.01", "learning_rate 0.1"]
     dots = [line.get_ydata().tolist() for line in ax.lines if line.get_marker() == "."]

@@ -68,11 +68,13 @@ def test_any_training_parameter_may_be_an_axis() -> None:
         learning_rate: [0.1, 0.01, 0.001]
         models:
           mlp: {hidden_sizes: [[8], [16, 8]], epochs: 3}
-          cnn: {max_train_samples: [null, 100]}
+          cnn: {max_train_samples: [null, 100], precision: [float32, bfloat16]}
         """
     )
     runs = list(map(spec_of, grid.runs().values()))
-    assert grid.n_runs == len(set(runs)) == 2 * 2 * (3 * 2 + 2 * 3 * 2)
+    assert grid.n_runs == len(set(runs)) == 2 * 2 * (3 * 2 + 2 * 3 * 2 * 2)
+    assert {run.precision for run in runs if run.model_type == "mlp"} == {"float32"}
+    assert {run.precision for run in runs if run.model_type == "cnn"} == {"float32", "bfloat16"}
     assert {run.hidden_sizes for run in runs if run.model_type == "mlp"} == {(8,), (16, 8)}
     assert {run.epochs for run in runs if run.model_type == "mlp"} == {3}
     assert {(run.epochs, run.max_train_samples) for run in runs if run.model_type == "cnn"} == set(
@@ -115,6 +117,7 @@ BROKEN = {
     "text for true": ("use_cuda: 'yes'", "use_cuda: not possible: 'yes'; allowed: true or false"),
     "null": ("seed: null", "seed: not possible: None; allowed: an integer from 0 to 2**63 - 1"),
     "negative seed": ("seed: -1", "seed: not possible: -1"),
+    "unknown precision": ("precision: half", "precision: not possible: 'half'; allowed: one of float32, bfloat16"),
     "layer of no units": ("hidden_sizes: [[8], [0]]", "hidden_sizes[1]: not possible: [0]"),
     "too many samples": ("dataset: digits\nmax_train_samples: 60000", "60000; allowed: null or an integer from 1 to 1442"),
     "models not a mapping": ("models: [mlp]", "models: not a mapping: ['mlp']; allowed: key: value pairs with"),

@@ -15,6 +15,7 @@ import pytest
 from hpc.local import local_capacity
 from jobs.campaign import Campaign
 from jobs.shard import read_shard
+from noisy.processor import this_processor
 from noisy.spec import Execution
 from tests import commands
 from tests.commands import submit
@@ -101,6 +102,19 @@ def test_a_run_that_raises_stops_no_other(grid: Path, tmp_path: Path, digits_dir
     assert "Traceback" not in done.stderr
     assert len(run_ids(tmp_path / "campaign")) == 2
     assert len(run_ids(tmp_path / "campaign", "failed")) == 2
+
+
+def test_bfloat16_is_done_or_refused_before_anything_is_written(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+    grid.write_text(GRID + "precision: bfloat16\n")
+    answer = submit(grid, tmp_path / "campaign", digits_dir)
+    refusal = this_processor().bfloat16_refusal
+    if refusal:
+        assert answer.returncode == 2
+        assert answer.stderr == f"error: precision: bfloat16: {refusal}; allowed on this machine: float32\n"
+        assert not (tmp_path / "campaign").exists()
+    else:
+        assert answer.returncode == 0, answer.stderr
+        assert "8 of 8 runs done, 0 failed." in answer.stdout
 
 
 def test_a_failed_run_is_tried_again_and_given_up_after_three_tries(grid: Path, tmp_path: Path, digits_dir: Path) -> None:

@@ -16,6 +16,7 @@ from jobs.shard import ShardWriter, read_shard
 from jobs.task import ArrayTask
 from jobs.taskfile import Task
 from noisy.data import DataError
+from noisy.processor import this_processor
 from noisy.spec import Execution, RunSpec
 from tests.records import ATTRIBUTES, record
 from tests.specs import spec, texts
@@ -107,6 +108,7 @@ def test_where_a_result_comes_from_is_recorded(tmp_path: Path, digits_dir: Path)
     assert "torch 2." in attributes["versions"]
     assert attributes["cpu_threads"] == 1
     assert attributes["device"] == "cpu"
+    assert attributes["product_route"] == this_processor().product_route
     assert len(attributes["data_digest"]) == 16
 
 

@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from benchmarks.reference import corrupt_pixels
-from noisy.corruption import corrupt
+from noisy.corruption import corrupt, uniform
 from noisy.spec import Stream
 from tests.specs import spec
 
@@ -23,9 +23,13 @@ def _generator(seed: int = 0) -> np.random.Generator:
 
 
 def _corrupted(p: float, seed: int = 0) -> np.ndarray:
-    images = np.full(SHAPE, OUTSIDE, dtype=np.float32)
-    corrupt(images, p, _generator(seed))
-    return images
+    return _with_noise(np.full(SHAPE, OUTSIDE, dtype=np.float32), p, _generator(seed))
+
+
+def _with_noise(images: np.ndarray, p: float, generator: np.random.Generator) -> np.ndarray:
+    noisy = torch.from_numpy(images.copy())
+    corrupt(noisy, p, generator)
+    return noisy.numpy()
 
 
 def _images() -> np.ndarray:
@@ -34,16 +38,14 @@ def _images() -> np.ndarray:
 
 @pytest.mark.parametrize("p", [0.0, -0.0])
 def test_p_0_changes_nothing_and_draws_nothing(p: float) -> None:
-    images, generator = _images(), _generator()
-    corrupt(images, p, generator)
-    assert images.tobytes() == _images().tobytes()
+    generator = _generator()
+    assert _with_noise(_images(), p, generator).tobytes() == _images().tobytes()
     assert generator.random() == _generator().random()
 
 
 def test_p_1_leaves_nothing() -> None:
     assert not (_corrupted(1.0) == OUTSIDE).any()
-    images = _images()
-    corrupt(images, 1.0, _generator())
+    images = _with_noise(_images(), 1.0, _generator())
     assert abs(np.corrcoef(images.ravel(), _images().ravel())[0, 1]) < 5 / N_PIXELS**0.5
 
 
@@ -74,8 +76,7 @@ def test_pixels_are_replaced_independently_of_each_other_and_of_the_values(p: fl
 
 @pytest.mark.parametrize("p", PS)
 def test_the_other_pixels_are_untouched(p: float) -> None:
-    images, replaced = _images(), _corrupted(p) != OUTSIDE
-    corrupt(images, p, _generator())
+    images, replaced = _with_noise(_images(), p, _generator()), _corrupted(p) != OUTSIDE
     assert images[~replaced].tobytes() == _images()[~replaced].tobytes()
     assert images[replaced].tobytes() == _corrupted(p)[replaced].tobytes()
 
@@ -91,8 +92,8 @@ def test_each_generator_state_gives_its_own_noise() -> None:
     assert _corrupted(0.5).tobytes() == _corrupted(0.5).tobytes()
     fields = []
     for run, epoch, batch in [(spec(), 0, 0), (spec(), 1, 0), (spec(), 0, 1), (spec(repeat=1), 0, 0), (spec(seed=9), 0, 0)]:
-        images = np.full(SHAPE, OUTSIDE, dtype=np.float32)
-        corrupt(images, 0.5, run.generator(Stream.NOISE, epoch, batch))
+        generator = run.generator(Stream.NOISE, epoch, batch)
+        images = _with_noise(np.full(SHAPE, OUTSIDE, dtype=np.float32), 0.5, generator)
         fields.append((images != OUTSIDE).astype(float).ravel())
     correlations = np.corrcoef(fields) - np.eye(len(fields))
     assert np.abs(correlations).max() < 5 / N_PIXELS**0.5
@@ -105,3 +106,21 @@ def test_same_law_as_the_reference(p: float) -> None:
     n_ours, n_theirs = (ours != OUTSIDE).sum(), (theirs != OUTSIDE).sum()
     assert abs(n_ours - n_theirs) < 5 * (2 * N_PIXELS * p * (1 - p)) ** 0.5
     assert stats.ks_2samp(ours[ours != OUTSIDE], theirs[theirs != OUTSIDE]).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("n", [1, 2, 1_001, N_PIXELS])
+def test_uniform_draws_numpys_own_numbers(n: int) -> None:
+    generator = _generator()
+    for _ in range(2):
+        expected = generator.random(n + n % 2, dtype=np.float32)[:n]  # a whole number of 64-bit numbers
+    twice = _generator()
+    uniform(n, twice)
+    assert uniform(n, twice).numpy().tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("p", (*PS, 1.0))
+def test_the_noise_is_that_of_its_definition(p: float) -> None:
+    """The slow way, with numpy's generator and one choice a pixel."""
+    u = _generator().random(SHAPE, dtype=np.float32)
+    expected = np.where(u < np.float32(p), u / np.float32(p), _images())
+    assert _with_noise(_images(), p, _generator()).tobytes() == expected.tobytes()

@@ -36,11 +36,13 @@ CHANGES = {
     "weight_decay": 0.1,
     "hidden_sizes": (32, 32),
     "max_train_samples": 100,
+    "precision": "bfloat16",
 }
 
 NOT_ALLOWED = [
     *(("dataset", value) for value in ("cifar10", "", None, ["mnist"])),
     *(("activation", value) for value in ("swish", "ReLU", None, 1)),
+    *(("precision", value) for value in ("float16", "bf16", None, 32)),
     *(("model_type", value) for value in ("rnn", None, True)),
     *(("p", value) for value in (-0.01, 1.01, float("nan"), float("inf"), "0.3", None, True)),
     *(("repeat", value) for value in (-1, 0.0, 1.5, "1", None, True)),

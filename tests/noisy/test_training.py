@@ -1,5 +1,8 @@
 """Laws of a whole run, against an oracle that does everything one step and one image at a time."""
 
+import copy
+import subprocess
+import sys
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -12,8 +15,11 @@ from benchmarks import reference
 from noisy.batches import scale, training_batches
 from noisy.data import Data
 from noisy.models import build_model
+from noisy.optimizer import Adam
+from noisy.processor import this_processor
 from noisy.spec import ACTIVATION_NAMES, MODEL_TYPES, Execution, RunSpec
-from noisy.training import RunResult, train
+from noisy.training import RunResult, fast_arithmetic, train
+from tests.commands import ROOT
 from tests.specs import spec
 
 
@@ -23,12 +29,94 @@ def _same_bits(a: RunResult, b: RunResult) -> bool:
     return same and a.status == b.status
 
 
-@pytest.mark.parametrize("run", [spec(), spec(model_type="cnn", epochs=1, max_train_samples=300)])
+BFLOAT16 = pytest.mark.skipif(this_processor().bfloat16_refusal != "", reason=this_processor().bfloat16_refusal)
+SMALL = {"mlp": spec(), "cnn": spec(model_type="cnn", epochs=1, max_train_samples=300)}
+EVERY_RUN = [
+    pytest.param(replace(SMALL[model_type], activation=activation, precision=precision), marks=marks)
+    for model_type in MODEL_TYPES
+    for activation in ACTIVATION_NAMES
+    for precision, marks in (("float32", ()), ("bfloat16", BFLOAT16))
+]
+
+
+def _name(run: RunSpec) -> str:
+    return f"{run.model_type}-{run.activation}-{run.precision}"
+
+
+@pytest.mark.parametrize("run", EVERY_RUN, ids=_name)
 def test_one_spec_gives_one_result_and_another_repeat_another(run: RunSpec, digits: Data) -> None:
     first = train(run, digits)
     assert _same_bits(first, train(run, digits))
     other = train(replace(run, repeat=1), digits)
     assert not np.array_equal(first.train_loss, other.train_loss)
+
+
+def test_a_fresh_process_finds_the_same_bits(digits_dir: Path, digits: Data) -> None:
+    """Its memory lies elsewhere, and nothing was computed in it before."""
+    runs = [*SMALL.values(), *([] if this_processor().bfloat16_refusal else [spec(precision="bfloat16")])]
+    program = (
+        "import sys; from noisy import data, spec, training\n"
+        "for text in sys.argv[2:]:\n"
+        "    result = training.train(spec.spec_of(text), data.load('digits', sys.argv[1]))\n"
+        "    print(result.train_loss.tobytes().hex(), result.test_loss.tobytes().hex())"
+    )
+    command = [sys.executable, "-c", program, str(digits_dir), *(run.canonical_json() for run in runs)]
+    printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    results = [train(run, digits) for run in runs]
+    assert printed.split() == [loss.tobytes().hex() for result in results for loss in (result.train_loss, result.test_loss)]
+
+
+def test_a_worker_loads_nothing_that_it_does_not_use(digits_dir: Path) -> None:
+    """Each of these costs every worker tens of megabytes and tenths of a second."""
+    program = (
+        "import sys; import jobs.task; from noisy import data, spec, training\n"
+        "for text in sys.argv[2:]: training.train(spec.spec_of(text), data.load('digits', sys.argv[1]))\n"
+        "print({'torchvision', 'torch._dynamo', 'torch._inductor', 'sympy', 'scipy', 'sklearn', 'pandas'} & set(sys.modules))"
+    )
+    command = [sys.executable, "-c", program, str(digits_dir), *(run.canonical_json() for run in SMALL.values())]
+    assert subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout == "set()\n"
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.1])
+def test_adam_is_torchs_adam(weight_decay: float) -> None:
+    generator = torch.Generator().manual_seed(0)
+    ours = [nn.Parameter(torch.randn(size, generator=generator)) for size in ((30, 20), (30,))]
+    theirs = copy.deepcopy(ours)
+    adam, oracle = Adam(ours, 0.01, weight_decay), torch.optim.Adam(theirs, lr=0.01, weight_decay=weight_decay, foreach=False)
+    for _ in range(20):
+        for mine, its in zip(ours, theirs, strict=True):
+            mine.grad = torch.randn(mine.shape, generator=generator)
+            its.grad = mine.grad.clone()
+        adam.step(), oracle.step()
+        assert all(mine.grad is None for mine in ours)
+    for mine, its in zip(ours, theirs, strict=True):
+        assert (mine - its).abs().max() < 1e-6
+
+
+@BFLOAT16
+@pytest.mark.parametrize("run", SMALL.values(), ids=_name)
+def test_bfloat16_rounds_and_learns_the_same(run: RunSpec, digits: Data) -> None:
+    run = replace(run, epochs=3)
+    exact, rounded = train(run, digits), train(replace(run, precision="bfloat16"), digits)
+    assert not np.array_equal(exact.train_loss, rounded.train_loss)
+    assert rounded.train_loss == pytest.approx(exact.train_loss, rel=0.05)
+    assert rounded.test_loss == pytest.approx(exact.test_loss, rel=0.05)
+
+
+@pytest.mark.skipif(this_processor().bfloat16_refusal == "", reason="bfloat16 pays here")
+def test_bfloat16_is_refused_where_it_is_slower(digits: Data) -> None:
+    with pytest.raises(RuntimeError, match=r"precision: bfloat16 on .*: this processor has neither .*; set precision: float32"):
+        train(spec(precision="bfloat16"), digits)
+
+
+def test_what_was_set_for_the_process_is_set_again(digits: Data) -> None:
+    denormal = torch.tensor([1e-40])
+    before = torch.get_float32_matmul_precision()
+    with fast_arithmetic(torch.device("cpu")):
+        assert (denormal * 1).item() == 0
+    train(spec(epochs=1, max_train_samples=100), digits)
+    assert torch.get_float32_matmul_precision() == before
+    assert (denormal * 1).item() > 0
 
 
 @pytest.mark.parametrize("data_workers", [1, 2, 5])
@@ -50,16 +138,16 @@ def test_an_epoch_is_every_image_once_with_its_label(limit: int | None, digits: 
     n_images = limit or 1_442
     assert sizes == [100] * (n_images // 100) + ([n_images % 100] if n_images % 100 else [])
     assert images.dtype == np.float32 and images.shape == (n_images, 1, 28, 28) and labels.dtype == np.int64
-    first = zip(map(bytes, scale(digits.train_images[:n_images])), digits.train_labels[:n_images].tolist(), strict=True)
+    first = zip(map(bytes, scale(digits.train_images[:n_images]).numpy()), digits.train_labels[:n_images].tolist(), strict=True)
     assert sorted(zip(map(bytes, images), labels.tolist(), strict=True)) == sorted(first)
 
 
 def test_images_are_scaled_as_by_totensor(digits_dir: Path, digits: Data) -> None:
     _, test_loader = reference.get_dataloaders(spec(), digits_dir)
     expected = torch.cat([images for images, _ in test_loader]).numpy()
-    assert np.array_equal(scale(digits.test_images), expected)
+    assert np.array_equal(scale(digits.test_images).numpy(), expected)
     every_value = np.arange(256, dtype=np.uint8).reshape(1, 16, 16)
-    assert np.array_equal(scale(every_value), every_value[:, None] / np.float32(255))
+    assert np.array_equal(scale(every_value).numpy(), every_value[:, None] / np.float32(255))
 
 
 def test_the_order_is_shared_by_a_repeat_and_new_in_each_epoch(digits: Data) -> None:

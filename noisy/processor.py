@@ -1,0 +1,47 @@
+"""What the processor can do, and what follows by rule: never by timing, with which one spec would have several results."""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Processor:
+    """A processor. vendor, features: as in /proc/cpuinfo, whose words these are; empty where there is no such file."""
+
+    vendor: str
+    features: frozenset[str]
+
+    @property
+    def product_route(self) -> str:
+        """What computes the float32 products of linear layers: `onednn` or `blas`; recorded with every result.
+
+        torch's BLAS, MKL, takes its AVX512 kernels on Intel's processors only: on AMD's it needs a tenth more time (Zen 4) to
+        twice the time (Zen 5) of oneDNN, which torch brings too.
+        """
+        has_avx512 = {"avx512f", "avx512bw", "avx512vl", "avx512dq"} <= self.features
+        has_amx = any(feature.startswith("amx") for feature in self.features)  # there this route would round to bfloat16
+        return "onednn" if self.vendor == "AuthenticAMD" and has_avx512 and not has_amx else "blas"
+
+    @property
+    def bfloat16_refusal(self) -> str:
+        """Why training in bfloat16 is refused; empty where its products are faster than those of float32."""
+        if self.features & {"avx512_bf16", "amx_bf16"}:
+            return ""
+        return "this processor has neither AVX512-BF16 nor AMX, without which bfloat16 is slower than float32"
+
+
+def parse(cpuinfo: str) -> Processor:
+    """The first processor in the text of /proc/cpuinfo."""
+    lines = (line.partition(":") for line in cpuinfo.partition("\n\n")[0].splitlines())
+    fields = {name.strip(): value.strip() for name, _, value in lines}
+    return Processor(fields.get("vendor_id", ""), frozenset(fields.get("flags", "").split()))
+
+
+@cache
+def this_processor() -> Processor:
+    """The processor of this machine."""
+    try:
+        return parse(Path("/proc/cpuinfo").read_text())
+    except OSError:
+        return parse("")
