@@ -13,13 +13,13 @@ from tests.slurm.cluster import drain, records, sh, submit, submit_command, tabl
 OUT_OF_MEMORY = """
 dataset: digits
 activations: [relu]
-model_types: [cnn]
 ps: [0.3]
-repeats: 2
+repeats: 3
 epochs: 1
-batch_size: [64, 1400, 32]
+batch_size: 512
+hidden_sizes: [[424, 1180], [4, 60100]]
 max_workers: 4
-"""
+"""  # both networks have 844,536 weights: one class; the wide one takes some 740 MB, the other 320
 RAISES = """
 dataset: digits
 activations: [relu]
@@ -54,9 +54,9 @@ def grid(tmp_path: Path) -> Path:
 
 
 def test_a_run_that_exhausts_memory_harms_no_other(grid: Path, campaign: Path, digits_dir: Path, tmp_path: Path) -> None:
-    """The estimate does not know the batch size: runs of 1,400 images a batch share a task with small ones, and do not fit."""
+    """The estimate knows weights, not widths: runs of a very wide network share a task with others, and do not fit."""
     grid.write_text(OUT_OF_MEMORY)
-    submit(grid, campaign, digits_dir, "--sbatch", "mem=900M")
+    submit(grid, campaign, digits_dir, "--sbatch", "mem=600M")
     drain()
     status = json.loads(commands.run("hpc.status", "--output-dir", campaign, "--json").stdout)
     assert status["failed"] == 1
