@@ -18,19 +18,10 @@ from jobs.shard import read_shard
 from noisy.processor import this_processor
 from noisy.spec import Execution
 from tests import commands
+from tests.campaigns import GRID
 from tests.commands import submit
 
 CORES = len(os.sched_getaffinity(0))
-GRID = """
-dataset: digits
-activations: [relu, tanh]
-ps: [0.0, 0.5]
-repeats: 2
-epochs: 1
-hidden_sizes: [16]
-max_workers: 2
-"""
-
 ENDLESS = GRID.replace("repeats: 2", "repeats: 1000")  # its first runs are soon done, and it does not end within a test
 
 
