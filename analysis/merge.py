@@ -23,7 +23,7 @@ from jobs.image import FINISHED
 from jobs.manifest import Header
 from jobs.shard import read_shards, version_of
 
-_STORE_VERSION = 2  # of the layout of results.h5: one of another is made anew
+_STORE_VERSION = 3  # of the layout of results.h5: one of another is made anew
 _FIRST_COLUMNS = (
     "run_id",
     "model_type",
@@ -147,15 +147,19 @@ def _problems(store: Path, planned: Planned, tally: Tally) -> list[str]:
 
 
 def _disagreements(planned: Planned, tally: Tally, rows: Rows) -> Iterator[str]:
-    """Records of one run from like machines must be equal in every bit that training decides."""
+    """Records of one run from like machines must be equal in every bit that training decides.
+
+    Of runs that were trained together only the law agrees: with others in company, sums are rounded in another order.
+    """
     by_row = defaultdict(list)
     for one in tally.again:
         by_row[one.row].append(one)
     for row in sorted(by_row):
         like: dict[tuple[str, ...], dict[str, Again]] = defaultdict(dict)  # machine -> content -> the first record of it
         for one in sorted([tally.counted(row, rows), *by_row[row]], key=lambda one: one.shard):
-            if one.status in FINISHED:
-                machine = tuple(tally.sources[one.shard].origin[name] for name in _SAME_MACHINE)
+            origin = tally.sources[one.shard].origin
+            if one.status in FINISHED and origin["runs_together"] in ("", "1"):  # earlier shards do not say it: alone
+                machine = tuple(origin[name] for name in _SAME_MACHINE)
                 like[machine].setdefault(one.digest, one)
         for seen in like.values():
             if len(seen) > 1:

@@ -16,7 +16,19 @@ from jobs.image import FINISHED, no_runs
 from jobs.shard import Shard, Version
 
 MISSING = "missing"  # the status of a planned run without a record
-ORIGIN = ("host", "cpu", "product_route", "device", "cpu_threads", "versions", "code_commit", "data_digest", "job", "attempt")
+ORIGIN = (
+    "host",
+    "cpu",
+    "product_route",
+    "device",
+    "cpu_threads",
+    "runs_together",
+    "versions",
+    "code_commit",
+    "data_digest",
+    "job",
+    "attempt",
+)
 STATUS = np.dtype("S8")  # as wide as the longest, diverged
 _RECORD = no_runs().dtype
 NUMBERS = [name for name in _RECORD.names or () if _RECORD[name].kind != "S" and name != "crc32"]

@@ -18,10 +18,11 @@ from benchmarks import reference
 from noisy import data
 from noisy.allocator import keep_freed_memory
 from noisy.batches import training_batches
+from noisy.device import fast_arithmetic
 from noisy.models import build_model
 from noisy.optimizer import Adam
 from noisy.spec import DATASETS, RunSpec
-from noisy.training import evaluate, fast_arithmetic, train, train_one_epoch
+from noisy.training import evaluate, train, train_one_epoch
 
 N_TEST = 2_000  # images of the test set that are timed
 PARTS = ("prepare", "forward", "backward", "optimizer", "test")  # backward: with the loss and what else a step does
@@ -81,8 +82,8 @@ def _production(run: RunSpec, data_dir: str) -> Callable[[], Seconds]:
         clock = _Clock(model, optimizer)
         with fast_arithmetic(CPU):
             with clock.running():
-                train_one_epoch(run, model, optimizer, _Timed(training_batches(run, mapped, 0), clock), CPU)
-            return clock.epoch(run, _cpu_seconds(lambda: evaluate(run, model, part, CPU)) / n_test)
+                train_one_epoch(run, model, optimizer, _Timed(training_batches(run, mapped, 0), clock))
+            return clock.epoch(run, _cpu_seconds(lambda: evaluate(run, model, part)) / n_test)
 
     return measure
 

@@ -4,7 +4,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from hpc.plan import Plan, PlannedArray
+from hpc.plan import Plan, PlannedArray, speedup
 from hpc.state import State
 from jobs.campaign import Campaign
 
@@ -16,17 +16,18 @@ def show_plan(planned: Plan, found: State, campaign: Campaign, where: str) -> No
     show_others(found)
     cpu_h, mem_gb, wall_s = planned.cpu_s.scaled(1 / 3600), planned.mem_mb.scaled(1 / 1000), planned.wall_s
     cores = planned.execution.cpu_threads + planned.execution.data_workers
+    unit = "GPU" if planned.execution.use_cuda else "CPU"
     print(f"campaign   {campaign.folder}")
     print(f"runs       {planned.n_runs} to run; of the grid's {len(found.runs)}, {found.count('done')} are done")
     print(f"tasks      {len(planned.tasks)}, {planned.workers} at a time, {count(cores, 'core')} each, {where}")
-    print(f"CPU time   {_hours(cpu_h.middle)} CPU hours expected ({_hours(cpu_h.low)} to {_hours(cpu_h.high)})")
+    print(f"{unit} time   {_hours(cpu_h.middle)} {unit} hours expected ({_hours(cpu_h.low)} to {_hours(cpu_h.high)})")
     print(f"memory     {mem_gb.high:.1f} GB at most, all workers together")
     print(f"wall time  {duration(wall_s.middle)} expected ({duration(wall_s.low)} to {duration(wall_s.high)})", flush=True)
 
 
 def show_arrays(planned: Plan, arrays: tuple[PlannedArray, ...]) -> None:
     """Print what Slurm is asked for, a line an array."""
-    task_min = planned.cpu_s.middle / len(planned.tasks) / planned.execution.cpu_threads / 60
+    task_min = planned.cpu_s.middle / len(planned.tasks) / speedup(planned.execution) / 60
     print(f"arrays     {len(arrays)}; about {planned.workers / max(task_min, 1 / 60):.1f} tasks started per minute")
     for array in arrays:
         asked = array.resources

@@ -29,7 +29,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run takes. cpu_s: CPU seconds; mem_mb: peak resident memory in 10**6 bytes."""
+    """What one run takes. cpu_s: CPU seconds, or seconds of a GPU; mem_mb: peak resident memory in 10**6 bytes."""
 
     cpu_s: Range
     mem_mb: Range
@@ -43,6 +43,8 @@ _PUBLISHED_SPECS = {
     "cnn": RunSpec("mnist", "relu", "cnn", 0, 0, 0, 20, 256, 0.001, 0),
 }
 _FIXED_SHARE = 0.3  # of a published run's time that does not depend on the size of the model: making the batches
+_GPU_CORES = Range(20, 200)  # cores whose work a GPU does when it trains many runs together: assumed, not yet measured
+_GPU_HOST_MB = Range(1500, 4000)  # host memory that CUDA takes beside: assumed, not yet measured
 _BYTES_PER_PARAMETER = 16  # weight, gradient and Adam's two moments, float32
 
 
@@ -55,13 +57,21 @@ def estimate(run: RunSpec) -> Cost:
     return Cost(published.cpu_s.scaled(factor), published.mem_mb + Range(more_mb, more_mb))
 
 
-def estimates(texts: Iterable[str]) -> Iterator[Cost]:
+def estimate_on_gpu(run: RunSpec) -> Cost:
+    """As `estimate`, of a run that is trained together with others: `cpu_s` is its share of the GPU's seconds."""
+    on_cpu = estimate(run)
+    cpu_s = Range(on_cpu.cpu_s.low / _GPU_CORES.high, on_cpu.cpu_s.high / _GPU_CORES.low)
+    return Cost(cpu_s, on_cpu.mem_mb + _GPU_HOST_MB)
+
+
+def estimates(texts: Iterable[str], use_cuda: bool) -> Iterator[Cost]:
     """The cost of the run behind each canonical JSON text, estimated once a cell: repeats cost the same."""
+    estimate_one = estimate_on_gpu if use_cuda else estimate
     costs: dict[tuple[str, str], Cost] = {}
     for text in texts:
         before, _, behind = split_repeat(text)
         if (before, behind) not in costs:
-            costs[before, behind] = estimate(spec_of(text))
+            costs[before, behind] = estimate_one(spec_of(text))
         yield costs[before, behind]
 
 

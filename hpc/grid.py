@@ -22,6 +22,7 @@ from noisy.spec import (
 )
 
 MAX_RUNS = 10_000_000
+_RUNS_ON_GPU = 128  # trained together: more than enough to fill a GPU's arithmetic; a worker halves them if memory does not do
 _MAX_BYTES = 200_000  # of a grid file; PyYAML takes seconds for as many
 
 _TRAINING_DEFAULTS: dict[str, Any] = {
@@ -146,7 +147,12 @@ def parse_grid(text: str) -> Grid:
         activations=axes["activations"],
         ps=axes["ps"],
         training=training,
-        execution=Execution(scalars["cpu_threads_per_worker"], scalars["data_workers"], scalars["use_cuda"]),
+        execution=Execution(
+            scalars["cpu_threads_per_worker"],
+            scalars["data_workers"],
+            scalars["use_cuda"],
+            _RUNS_ON_GPU if scalars["use_cuda"] else 1,
+        ),
         slurm=slurm,
         text=text,
     )

@@ -32,7 +32,7 @@ class PlannedTask:
 
     @property
     def cpu_s(self) -> Range:
-        """CPU seconds of all its runs."""
+        """CPU seconds (on a GPU: its seconds) of all its runs."""
         return self.per_run.cpu_s.scaled(len(self.runs))
 
 
@@ -55,7 +55,7 @@ class Plan:
 
     @property
     def cpu_s(self) -> Range:
-        """CPU seconds of all runs."""
+        """CPU seconds (on GPUs: their seconds) of all runs."""
         return sum((task.cpu_s for task in self.tasks), Range(0, 0))
 
     @property
@@ -69,7 +69,7 @@ class Plan:
         """From the first start to the last end: work shared evenly, but never less than the longest task."""
         longest = max((task.cpu_s for task in self.tasks), key=lambda cpu_s: cpu_s.high)
         share = self.cpu_s.scaled(1 / self.workers)
-        return Range(max(share.low, longest.low), max(share.high, longest.high)).scaled(1 / self.execution.cpu_threads)
+        return Range(max(share.low, longest.low), max(share.high, longest.high)).scaled(1 / speedup(self.execution))
 
 
 def plan(
@@ -81,6 +81,8 @@ def plan(
 ) -> Plan:
     """Group runs into tasks of one resource class each, the longest runs first so that the end is not held up.
 
+    On GPUs, a task holds as many runs as are trained together.
+
     Args:
         runs: what is missing, run_id -> canonical JSON, in the order in which results are wanted; at least one.
         workers: tasks executed at the same time.
@@ -90,17 +92,18 @@ def plan(
     """
     by_cost: dict[Cost, list[tuple[str, str]]] = {}
     alone = []
-    for run, cost in zip(runs.items(), estimates(runs.values()), strict=True):
+    for run, cost in zip(runs.items(), estimates(runs.values(), execution.use_cuda), strict=True):
         if retries and (retry := retries.get(run[0])):
             alone.append(PlannedTask(dict([run]), _at_least(cost, retry)))
         else:
             by_cost.setdefault(cost, []).append(run)
     total_s = sum(cost.cpu_s.middle * len(members) for cost, members in by_cost.items())
     task_s = min(max(total_s / (workers * TASKS_PER_WORKER), TASK_MIN_S), TASK_MAX_S)
+    most = min(runs_per_task or len(runs), execution.runs_together) if execution.use_cuda else runs_per_task
     tasks = []
     for cost, members in by_cost.items():
         suggested = max(1, round(len(members) * cost.cpu_s.middle / task_s))
-        n_tasks = min(len(members), math.ceil(len(members) / runs_per_task) if runs_per_task else suggested)
+        n_tasks = min(len(members), math.ceil(len(members) / most) if most else suggested)
         bounds = [len(members) * i // n_tasks for i in range(n_tasks + 1)]
         tasks += [PlannedTask(dict(members[start:end]), cost) for start, end in pairwise(bounds)]
     tasks = sorted(tasks + alone, key=lambda task: -task.per_run.cpu_s.middle)
@@ -181,8 +184,13 @@ def _shares(sizes: list[int], costs_s: list[float], workers: int) -> list[int]:
     return shares
 
 
+def speedup(execution: Execution) -> int:
+    """By which threads divide a run's time; a GPU's does not depend on them."""
+    return 1 if execution.use_cuda else execution.cpu_threads
+
+
 def _resources(tasks: Sequence[PlannedTask], execution: Execution) -> Resources:
-    longest_s = max(task.cpu_s.high for task in tasks) / execution.cpu_threads
+    longest_s = max(task.cpu_s.high for task in tasks) / speedup(execution)
     return Resources(
         cpus=execution.cpu_threads + execution.data_workers,
         gpus=int(execution.use_cuda),

@@ -9,14 +9,13 @@ import os
 import sys
 import threading
 import time
-import traceback
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from jobs.campaign import Campaign, shard_prefix
+from jobs.execute import execute, groups_of
 from jobs.image import Record
 from jobs.manifest import ManifestError
 from jobs.provenance import code_commit, machine
@@ -33,7 +32,6 @@ NO_PROGRESS_STATUS = (
     75  # exit status of a task that reached its time limit without having finished a run (sysexits.h: EX_TEMPFAIL)
 )
 NOT_KEPT_STATUS = 74  # exit status of a task whose results cannot be kept: disk full, quota, ... (sysexits.h: EX_IOERR)
-_MESSAGE_LIMIT = 2000  # characters of a failure's message that are kept; the log has all of it
 
 
 @dataclass(frozen=True)
@@ -68,23 +66,29 @@ class ArrayTask:
 
     def _execute(self) -> None:
         task = read_task(self._campaign.tasks(self.submission), self.index, self.offset_bytes)
-        to_do, attempt = self._to_do(task), self._attempt()
-        print(f"task {self.index} attempt {attempt}: {len(to_do)} of {len(task.runs)} runs to do", flush=True)
-        if not to_do:
+        groups, attempt = self._to_do(task), self._attempt()
+        order = [run.run_id for group in groups for run in group]
+        print(f"task {self.index} attempt {attempt}: {len(order)} of {len(task.runs)} runs to do", flush=True)
+        if not order:
             return
-        from noisy.training import select_device  # here, not above: who submits a task must not load torch
+        from noisy.device import select_device  # here, not above: who submits a task must not load torch
 
         select_device(task.execution.use_cuda)
-        data = load(to_do[0].dataset, task.data_dir)
+        data = load(groups[0][0].dataset, task.data_dir)
         writer = ShardWriter(self._campaign.shards, self.submission, self.index, attempt, _attributes(task, data))
-        writer.start(to_do[0].run_id)
-        for number, run in enumerate(to_do, start=1):
-            if run.run_id in read_cancelled(self._campaign, self.submission):
-                print(f"{number}/{len(to_do)} {run.run_id}: cancelled", flush=True)
-                continue
-            record = execute(run, data, task)
-            writer.append(record, current_run=to_do[number].run_id if number < len(to_do) else "")
-            print(f"{number}/{len(to_do)} {_summary(run, record)}", flush=True)
+        writer.start(order[0])
+        for number, (run, record) in enumerate(self._records(groups, data, task), start=1):
+            if record:
+                writer.append(record, current_run=order[number] if number < len(order) else "")
+            print(f"{number}/{len(order)} {_summary(run, record) if record else f'{run.run_id}: cancelled'}", flush=True)
+
+    def _records(self, groups: list[list[RunSpec]], data: Data, task: Task) -> Iterator[tuple[RunSpec, Record | None]]:
+        """Each run in turn with its record, or without if its user has cancelled it."""
+        for group in groups:
+            cancelled = read_cancelled(self._campaign, self.submission)
+            records = execute([run for run in group if run.run_id not in cancelled], data, task.execution)
+            for run in group:
+                yield run, None if run.run_id in cancelled else next(records)
 
     def checkpoint(self) -> "submitit.helpers.DelayedSubmission":
         """What submitit calls when Slurm warns of the time limit or of a preemption: the same task again, for what is missing.
@@ -111,8 +115,9 @@ class ArrayTask:
     def _attempt(self) -> int:
         return int(os.environ.get("SLURM_RESTART_COUNT", 0)) if self.time_limit_min else self.attempt
 
-    def _to_do(self, task: Task) -> list[RunSpec]:
-        """Runs without a record of an earlier attempt; last those at which one was killed: they may kill again."""
+    def _to_do(self, task: Task) -> list[list[RunSpec]]:
+        """Runs without a record of an earlier attempt, in groups that are trained together; last, each by itself, those at
+        which one was killed: they may kill again."""
         recorded, suspects = set(), set()
         for shard in read_shards(self._campaign.shard_paths(shard_prefix(self.submission, self.index)), task.campaign):
             if isinstance(shard, str):
@@ -120,36 +125,10 @@ class ArrayTask:
             else:
                 recorded |= {run_id.decode() for run_id in shard.runs["run_id"]}
                 suspects.add(shard.attributes["current_run"])
-        missing = (run_id for run_id in task.runs if run_id not in recorded)
-        return [spec_of(task.runs[run_id]) for run_id in sorted(missing, key=suspects.__contains__)]
-
-
-def execute(run: RunSpec, data: Data, task: Task) -> Record:
-    """Train one run; whatever it raises becomes a record of its failure, and the traceback goes to the log."""
-    from noisy.training import train
-
-    run_id, text = run.run_id, run.canonical_json()
-    try:
-        result = train(run, data, task.execution)
-    except Exception as error:
-        traceback.print_exc()
-        return Record(run_id, text, status="failed", message=f"{type(error).__name__}: {error}"[:_MESSAGE_LIMIT])
-    last = np.flatnonzero(~np.isnan(result.test_accuracy))[-1]  # of a diverged run: the epoch in which it did
-    return Record(
-        run_id,
-        text,
-        result.status,
-        test_accuracy=result.n_correct / result.n_test,
-        test_loss=result.test_loss[last],
-        n_correct=result.n_correct,
-        n_test=result.n_test,
-        n_parameters=result.n_parameters,
-        wall_s=result.usage.wall_s,
-        cpu_s=result.usage.cpu_s,
-        peak_mem_mb=result.usage.peak_mem_mb,
-        history=np.stack([result.train_loss, result.test_loss, result.test_accuracy]),
-        correct=result.correct,
-    )
+        missing = {run_id: spec_of(text) for run_id, text in task.runs.items() if run_id not in recorded}
+        unsuspected = [run for run_id, run in missing.items() if run_id not in suspects]
+        alone = [[run] for run_id, run in missing.items() if run_id in suspects]
+        return groups_of(unsuspected, task.execution.runs_together) + alone
 
 
 def _summary(run: RunSpec, record: Record) -> str:
@@ -161,9 +140,19 @@ def _attributes(task: Task, data: Data) -> dict[str, str | int]:
     commit = code_commit()
     if commit != task.code_commit:
         print(f"warning: this code is commit {commit}, the campaign's is {task.code_commit}", flush=True)
-    device = "cuda" if task.execution.use_cuda else "cpu"
-    own = {"campaign": task.campaign, "code_commit": commit, "data_digest": data.digest(), "device": device}
-    return {**own, "cpu_threads": task.execution.cpu_threads, **machine(), "job": _slurm_job()}
+    execution = task.execution
+    how = {
+        "device": "cuda" if execution.use_cuda else "cpu",
+        **{name: getattr(execution, name) for name in ("cpu_threads", "runs_together")},
+    }
+    return {
+        "campaign": task.campaign,
+        "code_commit": commit,
+        "data_digest": data.digest(),
+        **how,
+        **machine(),
+        "job": _slurm_job(),
+    }
 
 
 def _slurm_job() -> str:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from noisy.data import Data
 from noisy.spec import RunSpec, Stream
 
 Batch = tuple[torch.Tensor, torch.Tensor]
+Prepared = TypeVar("Prepared")
 
 
 def scale(images: np.ndarray) -> torch.Tensor:
@@ -36,10 +38,11 @@ def training_batches(spec: RunSpec, data: Data, epoch: int, data_workers: int = 
         corrupt(images, spec.p, spec.generator(Stream.NOISE, epoch, batch))
         return images, torch.from_numpy(data.train_labels[rows].astype(np.int64))
 
-    return _ahead(prepare, -(-len(order) // spec.batch_size), data_workers)
+    return ahead(prepare, -(-len(order) // spec.batch_size), data_workers)
 
 
-def _ahead(prepare: Callable[[int], Batch], n_batches: int, data_workers: int) -> Iterator[Batch]:
+def ahead(prepare: Callable[[int], Prepared], n_batches: int, data_workers: int) -> Iterator[Prepared]:
+    """prepare(0), prepare(1), ...: made where they are used, or ahead by `data_workers` threads."""
     if not data_workers:
         yield from map(prepare, range(n_batches))
         return

@@ -26,8 +26,16 @@ def corrupt(images: torch.Tensor, p: float, generator: np.random.Generator) -> N
 def uniform(n: int, generator: np.random.Generator) -> torch.Tensor:
     """float32 (n,), uniform on [0, 1) in steps of 2**-24: the numbers of `generator.random(n, dtype=np.float32)`, sooner.
 
-    Those are made of the upper 24 bits of each half of the generator's 64-bit numbers, lower half first. The generator ends
-    behind a whole 64-bit number, and must not have been left in the middle of one.
+    The generator ends behind a whole 64-bit number, and must not have been left in the middle of one.
     """
-    halves = generator.bit_generator.random_raw(-(-n // 2)).view(np.int32)[:n]
-    return torch.from_numpy(halves).bitwise_right_shift_(8).bitwise_and_(2**24 - 1).to(torch.float32).mul_(2.0**-24)
+    return to_uniform(draw(n, generator))
+
+
+def draw(n: int, generator: np.random.Generator) -> torch.Tensor:
+    """int32 (n,): the halves of the generator's 64-bit numbers, lower half first, of which `to_uniform` makes numbers."""
+    return torch.from_numpy(generator.bit_generator.random_raw(-(-n // 2)).view(np.int32)[:n])
+
+
+def to_uniform(drawn: torch.Tensor) -> torch.Tensor:
+    """int32, which is overwritten, to float32 of the same shape, on [0, 1): the upper 24 bits of each, on any device."""
+    return drawn.bitwise_right_shift_(8).bitwise_and_(2**24 - 1).to(torch.float32).mul_(2.0**-24)

@@ -6,7 +6,7 @@ import math
 import operator
 import re
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -146,6 +146,10 @@ class RunSpec:
         """The run's name: 16 hexadecimal digits of the SHA-256 of `canonical_json()`."""
         return run_id_of(self.canonical_json())
 
+    def shape(self) -> "RunSpec":
+        """What runs must share to be trained together: all but activation, p, repeat and seed."""
+        return replace(self, activation=ACTIVATION_NAMES[0], p=0.0, repeat=0, seed=0)
+
     def n_train_samples(self) -> int:
         """How many training images the run sees in an epoch."""
         n_train = DATASETS[self.dataset].n_train
@@ -199,3 +203,4 @@ class Execution:
     cpu_threads: int = 1
     data_workers: int = 0  # threads that prepare batches ahead; 0: batches are made where they are used
     use_cuda: bool = False
+    runs_together: int = 1  # at most so many runs of one shape are trained as one computation, on a GPU

@@ -126,6 +126,15 @@ def test_unlike_machines_may_disagree(campaign: Campaign, difference: dict) -> N
     assert merged_of(campaign).problems == []
 
 
+def test_runs_trained_together_may_differ_by_rounding(campaign: Campaign) -> None:
+    write(campaign, 1, [record(RUNS[0], 5)], runs_together=4)
+    write(campaign, 2, [record(RUNS[0], 6)], runs_together=4)
+    write(campaign, 3, [record(RUNS[1], 5)], runs_together=1)
+    write(campaign, 4, [record(RUNS[1], 6)])
+    (problem,) = merged_of(campaign).problems
+    assert RUNS[1].run_id in problem
+
+
 def test_what_is_no_longer_in_the_grid_is_left_out_and_counted(campaign: Campaign) -> None:
     write(campaign, 1, [record(RUNS[0]), record(spec(repeat=99))])
     merged = merged_of(campaign)

@@ -22,7 +22,7 @@ def test_defaults() -> None:
     assert grid.ps == (0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0)
     assert (grid.dataset, grid.seed, grid.repeats, grid.max_workers) == ("mnist", 1234, 5, None)
     assert (str(grid.output_dir), str(grid.data_dir)) == ("results", "data")
-    assert grid.execution == Execution(cpu_threads=1, data_workers=0, use_cuda=False)
+    assert grid.execution == Execution(cpu_threads=1, data_workers=0, use_cuda=False, runs_together=1)
     run = next(grid.cells())
     assert (run.model_type, run.epochs, run.batch_size, run.hidden_sizes) == ("mlp", 5, 128, (256, 128))
     assert (run.learning_rate, run.weight_decay, run.max_train_samples) == (0.001, 0.0, None)

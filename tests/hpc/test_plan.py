@@ -111,6 +111,19 @@ def test_tasks_of_an_array_are_asked_for_with_a_margin() -> None:
     assert array.resources.time_limit_min == pytest.approx(n_runs_a_task * 360 * 1.25 / 2 / 60 + 3, abs=1)
 
 
+@pytest.mark.parametrize("workers", [1, 4, 1000])
+def test_a_gpu_task_holds_as_many_runs_as_are_trained_together(workers: int) -> None:
+    execution = parse_grid("use_cuda: true").execution
+    planned = plan(RELIABLE, workers, execution)
+    sizes = [len(task.runs) for task in planned.tasks]
+    assert sum(sizes) == len(RELIABLE) and max(sizes) <= execution.runs_together
+    assert min(sizes) > execution.runs_together / 2  # few runs leave a GPU idle
+    assert {array.resources.gpus for array in arrays(planned, 101)} == {1}
+    assert max(len(task.runs) for task in plan(RELIABLE, workers, execution, runs_per_task=5).tasks) == 5
+    threads = plan(RELIABLE, workers, replace(execution, cpu_threads=2))
+    assert threads.wall_s == planned.wall_s  # the GPU does the work
+
+
 def test_a_run_that_was_killed_comes_alone_and_asks_for_more() -> None:
     runs = texts(*(spec(repeat=i) for i in range(6)))
     third, fifth = list(runs)[2], list(runs)[4]

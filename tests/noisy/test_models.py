@@ -13,9 +13,10 @@ from torch import nn
 from benchmarks import reference
 from noisy.batches import scale
 from noisy.data import Data
+from noisy.device import fast_arithmetic
 from noisy.models import ACTIVATIONS, IMAGES_AT_ONCE, MODELS, build_model
 from noisy.spec import ACTIVATION_NAMES, MODEL_TYPES, RunSpec
-from noisy.training import fast_arithmetic, train, train_one_epoch
+from noisy.training import train, train_one_epoch
 from tests.specs import spec
 
 MLP_256_128 = (784 * 256 + 256) + (256 * 128 + 128) + (128 * 10 + 10)
@@ -147,7 +148,7 @@ def test_outputs_and_gradients_are_those_of_the_plain_network_in_float64(run: Ru
     gradients, expected = _Gradients(model), oracle(images.double())
     with fast_arithmetic(torch.device("cpu")):
         logits = model(images)
-        loss = train_one_epoch(run, model, gradients, [(images, labels)], torch.device("cpu"))
+        loss = train_one_epoch(run, model, gradients, [(images, labels)])
     expected_loss = nn.functional.cross_entropy(expected, labels)
     expected_loss.backward()
     assert logits.shape == (len(images), 10) and logits.dtype == torch.float32

@@ -39,7 +39,7 @@ def test_where_nothing_is_known_nothing_special_is_done(text: str) -> None:
 @pytest.mark.skipif(this_processor().product_route != "onednn", reason="its products take torch's own route")
 def test_the_route_over_onednn_computes_in_float32() -> None:
     """Its switch, float32_matmul_precision "medium", permits less: a version of oneDNN that takes the liberty is found here."""
-    from noisy.training import fast_arithmetic
+    from noisy.device import fast_arithmetic
 
     generator = torch.Generator().manual_seed(0)
     x, weight = (torch.randn(512, 784, generator=generator) for _ in range(2))

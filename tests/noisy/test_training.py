@@ -14,11 +14,13 @@ from torch import nn
 from benchmarks import reference
 from noisy.batches import scale, training_batches
 from noisy.data import Data
+from noisy.device import fast_arithmetic
 from noisy.models import build_model
 from noisy.optimizer import Adam
 from noisy.processor import this_processor
+from noisy.result import RunResult
 from noisy.spec import ACTIVATION_NAMES, MODEL_TYPES, Execution, RunSpec
-from noisy.training import RunResult, fast_arithmetic, train
+from noisy.training import train
 from tests.commands import ROOT
 from tests.specs import spec
 

@@ -1,0 +1,71 @@
+"""Runs to records: trained one by one or together, and what fails is a record too."""
+
+import traceback
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jobs.image import Record
+from noisy.data import Data
+from noisy.spec import Execution, RunSpec
+
+if TYPE_CHECKING:
+    from noisy.result import RunResult
+
+_MESSAGE_LIMIT = 2000  # characters of a failure's message that are kept; the log has all of it
+
+
+def groups_of(runs: Sequence[RunSpec], most: int) -> list[list[RunSpec]]:
+    """Groups of one shape, of at most `most` runs; in the order of their first runs."""
+    by_shape: dict[RunSpec, list[int]] = {}
+    for place, run in enumerate(runs):
+        by_shape.setdefault(run.shape(), []).append(place)
+    groups = [places[i : i + most] for places in by_shape.values() for i in range(0, len(places), most)]
+    return [[runs[place] for place in group] for group in sorted(groups)]
+
+
+def execute(runs: Sequence[RunSpec], data: Data, execution: Execution) -> Iterator[Record]:
+    """Train runs of one shape, and yield their records in turn.
+
+    What one raises becomes a record of its failure, and the traceback goes to the log. Where several raise together, memory
+    may not suffice for all, or it is one of them: they are tried again in halves.
+    """
+    if not runs:
+        return
+    from noisy.together import train_together  # here, not above: who submits a task must not load torch
+    from noisy.training import train
+
+    message = ""
+    try:
+        results = [train(runs[0], data, execution)] if len(runs) == 1 else train_together(runs, data, execution)
+    except Exception as error:
+        traceback.print_exc()
+        message = f"{type(error).__name__}: {error}"[:_MESSAGE_LIMIT]
+    if not message:
+        yield from map(_record, runs, results)
+    elif len(runs) == 1:
+        yield Record(runs[0].run_id, runs[0].canonical_json(), status="failed", message=message)
+    else:
+        print(f"{len(runs)} runs failed together; tried again in halves", flush=True)
+        yield from execute(runs[: len(runs) // 2], data, execution)
+        yield from execute(runs[len(runs) // 2 :], data, execution)
+
+
+def _record(run: RunSpec, result: "RunResult") -> Record:
+    last = np.flatnonzero(~np.isnan(result.test_accuracy))[-1]  # of a diverged run: the epoch in which it did
+    return Record(
+        run.run_id,
+        run.canonical_json(),
+        result.status,
+        test_accuracy=result.n_correct / result.n_test,
+        test_loss=result.test_loss[last],
+        n_correct=result.n_correct,
+        n_test=result.n_test,
+        n_parameters=result.n_parameters,
+        wall_s=result.usage.wall_s,
+        cpu_s=result.usage.cpu_s,
+        peak_mem_mb=result.usage.peak_mem_mb,
+        history=np.stack([result.train_loss, result.test_loss, result.test_accuracy]),
+        correct=result.correct,
+    )

@@ -1,0 +1,95 @@
+"""The networks of several runs as one: what is a layer of each is one product of all."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import TypeGuard
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class Stacked:
+    """Networks of one shape, side by side. What becomes of one depends on no other.
+
+    Linear layers become batched matrix products, convolutions grouped ones; what lies between, such as the activation,
+    may differ from network to network.
+
+    Args:
+        networks: Linear, Conv2d (3x3, padding 1) and layers without parameters, those with parameters in the same places.
+            Best sorted by activation: neighbours with the same layers in between go through them at once.
+        device: to which the weights go.
+    """
+
+    def __init__(self, networks: Sequence[nn.Sequential], device: torch.device) -> None:
+        segments = [_segments(network) for network in networks]
+        self._steps = [_step(list(of_each), device) for of_each in zip(*segments, strict=True)]
+
+    def parameters(self) -> Iterator[nn.Parameter]:
+        """Every weight and bias, with a leading axis of networks."""
+        return itertools.chain.from_iterable(step.parameters() for step in self._steps)
+
+    def __call__(self, images: torch.Tensor) -> torch.Tensor:
+        """float32 (networks, n, 1, 28, 28) -> logits (networks, n, classes)."""
+        for step in self._steps:
+            images = step(images)
+        return images
+
+
+def _segments(network: nn.Sequential) -> list[nn.Module]:
+    """Layers with parameters, and as one what lies between two of them."""
+    groups = itertools.groupby(network, key=lambda layer: layer if _has_parameters(layer) else None)
+    return [key if key is not None else nn.Sequential(*layers) for key, layers in groups]
+
+
+def _has_parameters(layer: nn.Module) -> TypeGuard[nn.Linear | nn.Conv2d]:
+    return isinstance(layer, nn.Linear | nn.Conv2d)
+
+
+def _step(layers: list[nn.Module], device: torch.device) -> nn.Module:
+    if not _has_parameters(layers[0]):
+        return _Between(layers)
+    return (_Linear if isinstance(layers[0], nn.Linear) else _Convolution)(layers, device)
+
+
+class _WithParameters(nn.Module):
+    def __init__(self, layers: list[nn.Module], device: torch.device) -> None:
+        super().__init__()
+        self.weight, self.bias = (
+            nn.Parameter(torch.stack([getattr(layer, name).detach() for layer in layers]).to(device))
+            for name in ("weight", "bias")
+        )
+
+
+class _Linear(_WithParameters):
+    """(networks, n, features in) -> (networks, n, features out)."""
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        return torch.baddbmm(self.bias[:, None], values, self.weight.transpose(1, 2))
+
+
+class _Convolution(_WithParameters):
+    """(networks, n, channels in, height, width) -> (networks, n, channels out, height, width)."""
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        side_by_side = values.transpose(0, 1).flatten(1, 2)
+        weight, bias = self.weight.flatten(0, 1), self.bias.flatten()
+        found = functional.conv2d(side_by_side, weight, bias, padding=1, groups=len(self.weight))
+        return found.unflatten(1, (len(self.weight), -1)).transpose(0, 1)
+
+
+class _Between(nn.Module):
+    """Layers without parameters, for each network its own; neighbours with the same go through at once."""
+
+    def __init__(self, layers: list[nn.Module]) -> None:
+        super().__init__()
+        groups = [list(group) for _, group in itertools.groupby(layers, key=str)]  # str names a layer's kind and its settings
+        self._parts = nn.ModuleList(group[0] for group in groups)
+        self._sizes = [len(group) for group in groups]
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        parts = [
+            part(some.flatten(0, 1)).unflatten(0, some.shape[:2])
+            for part, some in zip(self._parts, values.split(self._sizes), strict=True)
+        ]
+        return torch.cat(parts) if len(parts) > 1 else parts[0]

@@ -1,0 +1,131 @@
+"""Several runs of one shape trained as one computation: what keeps a GPU busy, to which one such network is nothing."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from noisy.allocator import keep_freed_memory
+from noisy.batches import ahead, scale
+from noisy.corruption import draw, to_uniform
+from noisy.data import Data
+from noisy.device import check_precision, fast_arithmetic, select_device
+from noisy.models import build_model
+from noisy.optimizer import Adam
+from noisy.result import RunResult, Scores
+from noisy.spec import Execution, RunSpec, Stream
+from noisy.stacked import Stacked
+from noisy.usage import Meter, Usage
+
+_TEST_IMAGES_AT_ONCE = 1_000
+
+
+def train_together(specs: Sequence[RunSpec], data: Data, execution: Execution | None = None) -> list[RunResult]:
+    """Train and score runs of one shape (`RunSpec.shape`); each finds what it finds alone, but for rounding.
+
+    Each run has its own p, activation, weights, order and noise; those of one repeat share what a repeat shares, so that it
+    is drawn once. Sets, for the whole process, what noisy.training.train sets.
+
+    Raises:
+        ValueError: the runs are not of one shape.
+        RuntimeError: a GPU is asked for where there is none, bfloat16 where it does not pay, or memory does not suffice.
+    """
+    shapes = {spec.shape() for spec in specs}
+    if len(shapes) != 1:
+        raise ValueError(f"runs of {len(shapes)} shapes; allowed: of one, which differ in activation, p, repeat and seed only")
+    (shape,) = shapes
+    execution = execution or Execution()
+    keep_freed_memory()
+    torch.set_num_threads(execution.cpu_threads)
+    device = select_device(execution.use_cuda)
+    check_precision(shape.precision, device)
+    meter = Meter()
+    runs = sorted(specs, key=lambda run: run.activation)
+    network = Stacked([build_model(run, data.n_classes) for run in runs], device)
+    optimizer = Adam(network.parameters(), shape.learning_rate, shape.weight_decay)
+    batches = _Batches(runs, data, device, execution.data_workers)
+    scores = [Scores(run.epochs, data.test_labels) for run in runs]
+    with fast_arithmetic(device):
+        for epoch in range(shape.epochs):
+            train_losses = _train_one_epoch(shape, network, optimizer, batches.of_epoch(epoch))
+            for one, *found in zip(scores, train_losses, *_evaluate(network, data, device), strict=True):
+                one.add(*found)
+            if all(one.diverged for one in scores):
+                break
+    n_parameters = sum(parameter[0].numel() for parameter in network.parameters())
+    whole = meter.read()
+    share = Usage(whole.wall_s / len(runs), whole.cpu_s / len(runs), whole.peak_mem_mb)
+    results = {run: one.result(n_parameters, share) for run, one in zip(runs, scores, strict=True)}
+    return [results[spec] for spec in specs]
+
+
+class _Batches:
+    """The batches of `noisy.batches`, of all runs, made on the device.
+
+    The CPU draws orders and noise, as the contract of the streams asks, once for all runs of a (seed, repeat).
+    """
+
+    def __init__(self, runs: Sequence[RunSpec], data: Data, device: torch.device, data_workers: int) -> None:
+        self._shape, self._device, self._data_workers = runs[0].shape(), device, data_workers
+        streams = {(run.seed, run.repeat): run for run in runs}
+        self._sources = list(streams.values())  # a run of each (seed, repeat)
+        places = {key: place for place, key in enumerate(streams)}
+        self._source_of = torch.tensor([places[run.seed, run.repeat] for run in runs], device=device)
+        self._p = torch.tensor([run.p for run in runs], device=device)[:, None, None, None, None]
+        self._images = torch.from_numpy(np.array(data.train_images[: self._shape.n_train_samples()])).to(device)
+        self._labels = torch.from_numpy(data.train_labels[: len(self._images)].astype(np.int64)).to(device)
+
+    def of_epoch(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """images float32 (runs, n, 1, 28, 28), labels int64 (runs, n)."""
+        n_images, batch_size = len(self._images), self._shape.batch_size
+        orders = [run.generator(Stream.ORDER, epoch).permutation(n_images) for run in self._sources]
+        order = torch.from_numpy(np.stack(orders)).to(self._device)
+
+        def noise(batch: int) -> torch.Tensor:
+            n_pixels = min(batch_size, n_images - batch * batch_size) * self._images[0].numel()
+            return torch.stack([draw(n_pixels, run.generator(Stream.NOISE, epoch, batch)) for run in self._sources])
+
+        fields = ahead(noise, -(-n_images // batch_size), self._data_workers)
+        for rows, field in zip(order.split(batch_size, dim=1), fields, strict=True):
+            images = self._images[rows].to(torch.float32).div_(255)[:, :, None]
+            u = to_uniform(field.to(self._device)).view(images.shape)[self._source_of]
+            yield torch.where(u < self._p, u / self._p, images[self._source_of]), self._labels[rows][self._source_of]
+
+
+def _train_one_epoch(
+    shape: RunSpec, network: Stacked, optimizer: Adam, batches: Iterator[tuple[torch.Tensor, torch.Tensor]]
+) -> list[float]:
+    """Mean loss per image of each run in nats. The device is waited for once."""
+    totals: torch.Tensor | None = None
+    for images, labels in batches:
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=shape.precision == "bfloat16"):
+            logits = network(images)
+        losses = _losses(logits.float(), labels)
+        (losses.sum() / labels.shape[1]).backward()
+        optimizer.step()
+        so_far = torch.zeros_like(losses, dtype=torch.float64) if totals is None else totals
+        totals = torch.where(so_far.isfinite(), so_far + losses.detach(), so_far)  # a run's first loss that is not finite stays
+    assert totals is not None
+    return (totals / shape.n_train_samples()).tolist()
+
+
+@torch.inference_mode()
+def _evaluate(network: Stacked, data: Data, device: torch.device) -> tuple[list[float], np.ndarray]:
+    """Mean loss of each run in nats and predicted class int64 (runs, n_test) on the whole clean test set, in float32."""
+    losses, predictions = [], []
+    n_networks = len(next(network.parameters()))
+    for start in range(0, len(data.test_images), _TEST_IMAGES_AT_ONCE):
+        piece = slice(start, start + _TEST_IMAGES_AT_ONCE)
+        images = scale(data.test_images[piece]).to(device).expand(n_networks, -1, -1, -1, -1)
+        labels = torch.from_numpy(data.test_labels[piece].astype(np.int64)).to(device).expand(n_networks, -1)
+        logits = network(images)
+        losses.append(_losses(logits, labels).double())
+        predictions.append(logits.argmax(dim=2))
+    return (torch.stack(losses).sum(dim=0) / len(data.test_images)).tolist(), torch.cat(predictions, dim=1).cpu().numpy()
+
+
+def _losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Sum of the cross-entropies of each run in nats, (runs,)."""
+    each = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+    return each.view(labels.shape).sum(dim=1)
