@@ -18,7 +18,7 @@ from noisy.spec import Execution, RunSpec, Stream
 from noisy.stacked import Stacked
 from noisy.usage import Meter, Usage
 
-_TEST_IMAGES_AT_ONCE = 1_000
+_TEST_IMAGES_AT_ONCE = 256  # at least; otherwise as many as in training, which takes more memory for each
 
 
 def train_together(specs: Sequence[RunSpec], data: Data, execution: Execution | None = None) -> list[RunResult]:
@@ -49,7 +49,7 @@ def train_together(specs: Sequence[RunSpec], data: Data, execution: Execution | 
     with fast_arithmetic(device):
         for epoch in range(shape.epochs):
             train_losses = _train_one_epoch(shape, network, optimizer, batches.of_epoch(epoch))
-            for one, *found in zip(scores, train_losses, *_evaluate(network, data, device), strict=True):
+            for one, *found in zip(scores, train_losses, *_evaluate(shape, network, data, device), strict=True):
                 one.add(*found)
             if all(one.diverged for one in scores):
                 break
@@ -111,12 +111,12 @@ def _train_one_epoch(
 
 
 @torch.inference_mode()
-def _evaluate(network: Stacked, data: Data, device: torch.device) -> tuple[list[float], np.ndarray]:
+def _evaluate(shape: RunSpec, network: Stacked, data: Data, device: torch.device) -> tuple[list[float], np.ndarray]:
     """Mean loss of each run in nats and predicted class int64 (runs, n_test) on the whole clean test set, in float32."""
     losses, predictions = [], []
-    n_networks = len(next(network.parameters()))
-    for start in range(0, len(data.test_images), _TEST_IMAGES_AT_ONCE):
-        piece = slice(start, start + _TEST_IMAGES_AT_ONCE)
+    n_networks, n_at_once = len(next(network.parameters())), max(shape.batch_size, _TEST_IMAGES_AT_ONCE)
+    for start in range(0, len(data.test_images), n_at_once):
+        piece = slice(start, start + n_at_once)
         images = scale(data.test_images[piece]).to(device).expand(n_networks, -1, -1, -1, -1)
         labels = torch.from_numpy(data.test_labels[piece].astype(np.int64)).to(device).expand(n_networks, -1)
         logits = network(images)
