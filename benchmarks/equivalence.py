@@ -2,7 +2,8 @@
 
 Against the textbook reference, each trains with its own random numbers, so only the law of the final test accuracy can
 agree. Against bfloat16, production trains each run in both precisions with the same random numbers: pairs. Each finished
-pair is appended to the CSV at once: the same command, given again, goes on where it was stopped, or only draws the figure.
+pair is appended to the CSV at once: the same command, given again, goes on where it was stopped, or only draws the figure,
+which lies beside the CSV.
 """
 
 import argparse
@@ -46,31 +47,34 @@ def main() -> None:
     add("--data-dir", default=os.environ.get("NOISY_DATA_DIR", "data"), help="holds MNIST/raw (default: %(default)s)")
     add("--other", choices=OTHERS, default="reference", help="what is compared with (default: %(default)s)")
     add("--seeds", type=int, default=20, help="runs of each trainer at each p, at least 2 (default: %(default)s)")
-    add("--model-type", choices=MODEL_TYPES, default="mlp")
+    add("--model-types", nargs="+", choices=MODEL_TYPES, default=list(MODEL_TYPES), help="(default: all)")
     add("--activation", choices=ACTIVATION_NAMES, default="relu")
-    add("--out", type=Path, default=Path("results/equivalence.csv"), help="finished pairs (default: %(default)s)")
-    add("--figure", type=Path, help="also draw the differences into this file")
+    add("--out", type=Path, help="finished pairs (default: docs/equivalence_OTHER.csv)")
     options = parser.parse_args()
     if options.seeds < 2:
         parser.error(f"--seeds: {options.seeds}: allowed: an integer of at least 2")
     if options.other == "bfloat16" and this_processor().bfloat16_refusal:
         parser.error(f"--other: bfloat16: {this_processor().bfloat16_refusal}")
-    specs = {p: [_spec(options, p, repeat) for repeat in range(options.seeds)] for p in PS}
+    options.out = options.out or Path("docs") / f"equivalence_{options.other}.csv"
+    cells = {
+        (model, p): [_spec(model, options.activation, p, repeat) for repeat in range(options.seeds)]
+        for model in options.model_types
+        for p in PS
+    }
     try:
-        pairs = _train_missing([spec for cell in specs.values() for spec in cell], options)
+        pairs = _train_missing([spec for cell in cells.values() for spec in cell], options)
     except data.DataError as error:
         parser.error(str(error))
-    accuracies = {p: np.array([pairs[spec.run_id, options.other] for spec in cell]) for p, cell in specs.items()}
+    accuracies = {name: np.array([pairs[spec.run_id, options.other] for spec in cell]) for name, cell in cells.items()}
     _print_comparison(options, accuracies)
-    if options.figure:
-        _draw(options, accuracies)
+    _draw(options, accuracies)
 
 
-def _spec(options: argparse.Namespace, p: float, repeat: int) -> RunSpec:
+def _spec(model_type: str, activation: str, p: float, repeat: int) -> RunSpec:
     return RunSpec(
         dataset="mnist",
-        activation=options.activation,
-        model_type=options.model_type,
+        activation=activation,
+        model_type=model_type,
         p=p,
         repeat=repeat,
         seed=1,
@@ -125,36 +129,43 @@ def _difference(pairs: np.ndarray, other: str) -> Difference:
     return Difference(ours.mean() - theirs.mean(), interval.low, interval.high, stats.ks_2samp(ours, theirs).pvalue)
 
 
-def _print_comparison(options: argparse.Namespace, accuracies: dict[float, np.ndarray]) -> None:
-    """accuracies[p]: float64 (n, 2), production and other."""
+def _print_comparison(options: argparse.Namespace, accuracies: dict[tuple[str, float], np.ndarray]) -> None:
+    """accuracies[model type, p]: float64 (n, 2), production and other."""
     print(f"\n{machine()['cpu']}, 1 thread, torch {torch.__version__}")
-    print(f"{_title(options)}; final test accuracy")
-    print(f"{'p':>4}{'n':>4}{'production':>12}{options.other:>11}{'difference':>12}   95 % interval        KS p-value")
-    for p, pairs in accuracies.items():
+    print(f"{_what(options)}; final test accuracy")
+    print(f"{'':5}{'p':>4}{'n':>4}{'production':>12}{options.other:>11}{'difference':>12}   95 % interval        KS p-value")
+    for (model, p), pairs in accuracies.items():
         found, (ours, theirs) = _difference(pairs, options.other), pairs.mean(axis=0)
-        print(f"{p:4}{len(pairs):4}{ours:12.4f}{theirs:11.4f}{found.mean:+12.4f}", end="")
+        print(f"{model:5}{p:4}{len(pairs):4}{ours:12.4f}{theirs:11.4f}{found.mean:+12.4f}", end="")
         print(f"   {found.low:+.4f} to {found.high:+.4f}{found.p_value:12.2f}")
 
 
-def _draw(options: argparse.Namespace, accuracies: dict[float, np.ndarray]) -> None:
-    """The mean difference at each p with its 95 % interval."""
+def _draw(options: argparse.Namespace, accuracies: dict[tuple[str, float], np.ndarray]) -> None:
+    """Every final accuracy, and below the mean difference at each p with its 95 % interval; a column for each model."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(5, 3), layout="constrained")
-    axes = figure.subplots()
-    found = [_difference(pairs, options.other) for pairs in accuracies.values()]
-    means = 100 * np.array([one.mean for one in found])
-    reach = 100 * np.array([(one.mean - one.low, one.high - one.mean) for one in found]).T
-    axes.errorbar([f"{p:g}" for p in accuracies], means, reach, fmt="o", capsize=4)
-    axes.axhline(0, color="0.7", zorder=0)
-    axes.set(xlabel="p", ylabel=f"production less {options.other},\npercentage points", title=f"n = {options.seeds} each")
-    figure.suptitle(_title(options), fontsize="small")
-    options.figure.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(options.figure)
+    figure = Figure(figsize=(3.6 * len(options.model_types), 5), layout="constrained")
+    grid = figure.subplots(2, len(options.model_types), sharex=True, squeeze=False)
+    for model, (above, below) in zip(options.model_types, grid.T, strict=True):
+        for place, p in enumerate(PS):
+            for side, (values, colour) in enumerate(zip(accuracies[model, p].T, ("C0", "C1"), strict=True)):
+                label = ("production", options.other)[side] if place == 0 else None
+                above.plot(np.full(len(values), place - 0.1 + 0.2 * side), values, ".", color=colour, alpha=0.6, label=label)
+            found = _difference(accuracies[model, p], options.other)
+            reach = 100 * np.array([[found.mean - found.low], [found.high - found.mean]])
+            below.errorbar(place, 100 * found.mean, reach, fmt="o", capsize=4, color="0.2")
+        above.set(title=model.upper(), xticks=range(len(PS)), xticklabels=[f"{p:g}" for p in PS])
+        below.axhline(0, color="0.7", zorder=0)
+        below.set(xlabel="p", xlim=(-0.5, len(PS) - 0.5))
+    grid[0, 0].set_ylabel("final test accuracy")
+    grid[0, 0].legend(frameon=False)
+    grid[1, 0].set_ylabel(f"production less {options.other},\nmean, percentage points")
+    figure.suptitle(f"{_what(options)}\nn = {options.seeds} runs of each; 95 % intervals", fontsize="small")
+    figure.savefig(options.out.with_suffix(".png"), dpi=110)
 
 
-def _title(options: argparse.Namespace) -> str:
-    return f"{options.model_type}, {options.activation}, batch 128, first 10,000 images of MNIST, 3 epochs"
+def _what(options: argparse.Namespace) -> str:
+    return f"{options.activation}, batch 128, first 10,000 images of MNIST, 3 epochs"
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from noisy.optimizer import Adam
 from noisy.spec import DATASETS, RunSpec
 from noisy.training import evaluate, train, train_one_epoch
 
-N_TEST = 2_000  # images of the test set that are timed
+N_TEST = 1_000  # images of the test set that are timed
 PARTS = ("prepare", "forward", "backward", "optimizer", "test")  # backward: with the loss and what else a step does
 CPU = torch.device("cpu")
 Seconds = dict[str, float]  # CPU seconds an epoch, by part
