@@ -6,7 +6,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from jobs.campaign import Campaign
@@ -54,23 +53,6 @@ def test_a_run_that_raises_does_not_stop_the_others(
     message = read_shard(path).runs["message"][1].decode()
     assert "RuntimeError" in message
     assert "Traceback" in capfd.readouterr().err
-
-
-@pytest.mark.parametrize("model_type", ["mlp", "cnn"])
-def test_a_run_is_bit_equal_alone_and_among_others(tmp_path: Path, digits_dir: Path, model_type: str) -> None:
-    run = spec(model_type=model_type, epochs=1, activation="tanh")
-    others = spec(activation="gelu", p=0.9), spec(model_type="cnn", repeat=5, epochs=1)
-    shards = []
-    for name, runs in (("alone", (run,)), ("among", (others[0], run, others[1]))):
-        campaign, task = make(tmp_path / name, digits_dir, runs)
-        task()
-        shards.append(read_shard(campaign.shard_paths()[0]))
-    alone, among = shards
-    place = list(among.runs["run_id"]).index(run.run_id.encode())
-    decided = ["run_id", "spec", "status", "test_accuracy", "test_loss", "n_correct", "n_test", "n_parameters"]
-    assert all(alone.runs[name][0] == among.runs[name][place] for name in decided)
-    np.testing.assert_array_equal(alone.history[0, :, 0], among.history[place, :, 0])
-    np.testing.assert_array_equal(alone.correct[0], among.correct[place])
 
 
 def test_another_attempt_does_only_what_is_missing(tmp_path: Path, digits_dir: Path) -> None:

@@ -1,0 +1,69 @@
+"""Every model, activation and precision finds the same bits alone, packed with others in a task, and resumed after a kill."""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from jobs.campaign import Campaign
+from jobs.files import publish
+from jobs.shard import read_shard
+from jobs.task import ArrayTask
+from jobs.taskfile import Task
+from noisy.data import Data
+from noisy.processor import this_processor
+from noisy.result import RunResult
+from noisy.spec import ACTIVATION_NAMES, MODEL_TYPES, PRECISIONS, Execution
+from noisy.training import train
+from tests.commands import ROOT
+from tests.specs import spec, texts
+
+Bits = tuple[bytes, bytes, bytes]
+RUNS = [
+    spec(model_type=model_type, activation=activation, precision=precision, max_train_samples=150)
+    for activation in ACTIVATION_NAMES
+    for model_type in MODEL_TYPES
+    for precision in PRECISIONS
+    if precision == "float32" or not this_processor().bfloat16_refusal
+]
+
+
+def bits_of(result: RunResult) -> Bits:
+    history = np.stack([result.train_loss, result.test_loss, result.test_accuracy])
+    return result.status.encode(), history.tobytes(), result.correct.tobytes()
+
+
+def recorded(campaign: Campaign) -> dict[str, Bits]:
+    """run_id -> what was found, of every record; no run has two."""
+    shards = [read_shard(path) for path in campaign.shard_paths()]
+    found = [
+        (row["run_id"].decode(), (row["status"], history.tobytes(), correct.tobytes()))
+        for shard in shards
+        for row, history, correct in zip(shard.runs, shard.history, shard.correct, strict=True)
+    ]
+    assert len(dict(found)) == len(found)
+    return dict(found)
+
+
+def test_alone_packed_and_resumed_agree_in_every_bit(tmp_path: Path, digits_dir: Path, digits: Data) -> None:
+    alone = {run.run_id: bits_of(train(run, digits)) for run in reversed(RUNS)}
+    found = {}
+    for name in ("packed", "resumed"):
+        campaign = found[name] = Campaign(tmp_path / name)
+        campaign.submission(1).mkdir(parents=True)
+        campaign.shards.mkdir()
+        publish(campaign.tasks(1), Task(0, "c0ffee", "abc", str(digits_dir), Execution(), texts(*RUNS)).line())
+    ArrayTask(str(found["packed"].folder), 1, 0, 0)()
+    program = f"from jobs.task import ArrayTask; ArrayTask({str(found['resumed'].folder)!r}, 1, 0, 0)()"
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.DEVNULL) as attempt:
+        deadline_s = time.monotonic() + 60
+        while len(recorded(found["resumed"])) < 3 and time.monotonic() < deadline_s:
+            time.sleep(0.01)
+        attempt.kill()
+    n_before = len(recorded(found["resumed"]))
+    assert 3 <= n_before < len(RUNS)
+    ArrayTask(str(found["resumed"].folder), 1, 0, 0, attempt=1)()
+    assert recorded(found["packed"]) == alone
+    assert recorded(found["resumed"]) == alone
