@@ -84,12 +84,13 @@ class _Batches:
 
         def noise(batch: int) -> torch.Tensor:
             n_pixels = min(batch_size, n_images - batch * batch_size) * self._images[0].numel()
-            return torch.stack([draw(n_pixels, run.generator(Stream.NOISE, epoch, batch)) for run in self._sources])
+            drawn = torch.stack([draw(n_pixels, run.generator(Stream.NOISE, epoch, batch)) for run in self._sources])
+            return drawn.pin_memory() if self._device.type == "cuda" else drawn  # else the copy would wait for the GPU's work
 
         fields = ahead(noise, -(-n_images // batch_size), self._data_workers)
         for rows, field in zip(order.split(batch_size, dim=1), fields, strict=True):
             images = self._images[rows].to(torch.float32).div_(255)[:, :, None]
-            u = to_uniform(field.to(self._device)).view(images.shape)[self._source_of]
+            u = to_uniform(field.to(self._device, non_blocking=True)).view(images.shape)[self._source_of]
             yield torch.where(u < self._p, u / self._p, images[self._source_of]), self._labels[rows][self._source_of]
 
 
