@@ -1,14 +1,13 @@
-"""Running a plan on this machine: a bounded pool of fresh worker processes."""
+"""Running a plan on this machine: its tasks, progress and problems (the workers: jobs/pool.py)."""
 
 import contextlib
 import math
 import os
+import select
 import subprocess
 import sys
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from hpc import display, submissions
@@ -19,14 +18,12 @@ from hpc.plan import Plan, plan
 from hpc.progress import Progress
 from hpc.request import Refused, Request, consented, end_of_dry_run, nothing_to_submit, state_of, tasks_of
 from jobs.campaign import Campaign
+from jobs.pool import STOP_S, last_line
 from jobs.provenance import PROJECT_ROOT
-from jobs.task import NOT_KEPT_STATUS, ArrayTask
 from noisy.processor import this_processor
 from noisy.spec import Execution
 
-MAX_ATTEMPTS = 3  # of a task whose worker is killed
 _POLL_S = 0.25
-_STOP_S = 5  # between asking a worker to end and killing it
 
 
 def submit_locally(request: Request) -> int:
@@ -47,10 +44,10 @@ def submit_locally(request: Request) -> int:
         header = consented(request, planned)
         submission = submissions.local(number, header.campaign, len(planned.tasks), planned.n_runs, planned.workers)
         try:
-            payloads = submissions.claim(request.campaign, submission, tasks_of(request, header, planned))
+            submissions.claim(request.campaign, submission, tasks_of(request, header, planned))
         except submissions.SubmissionTaken:
             continue
-        return _run_locally(request.campaign, submission, payloads, planned)
+        return _run_locally(request.campaign, submission, planned)
 
 
 def _check_precision(grid: Grid) -> None:
@@ -73,11 +70,11 @@ def _local_workers(grid: Grid, runs: dict[str, str]) -> int:
     return capacity.workers
 
 
-def _run_locally(campaign: Campaign, submission: submissions.Submission, payloads: list[ArrayTask], planned: Plan) -> int:
+def _run_locally(campaign: Campaign, submission: submissions.Submission, planned: Plan) -> int:
     costs_s = {run_id: task.per_run.cpu_s.middle for task in planned.tasks for run_id in task.runs}
     progress = Progress(campaign, submission.number, costs_s)
     try:
-        problems = run_locally(payloads, planned.workers, planned.execution, progress.update)
+        problems = run_locally(campaign, submission.number, planned.workers, planned.execution, progress.update)
     finally:
         progress.close()
         with contextlib.suppress(OSError):  # no room: that this process has ended tells the same
@@ -122,73 +119,58 @@ def local_capacity(wanted: int | None, execution: Execution, mem_mb: float) -> C
     )
 
 
-def run_locally(tasks: Sequence[ArrayTask], workers: int, execution: Execution, observe: Callable[[], None]) -> list[str]:
-    """Execute all tasks, at most `workers` at a time, and return what went wrong, a line a task.
+def run_locally(
+    campaign: Campaign, submission: int, workers: int, execution: Execution, observe: Callable[[], None]
+) -> list[str]:
+    """Execute all tasks of a submission, at most `workers` at a time, and return what went wrong, a line a task.
 
-    A worker that is killed (by the kernel for its memory, say) is followed by another attempt of its task, which does what
-    is missing. Workers end with this process, also when it is killed. `observe` is called several times a second.
+    That is done by a process of its own (jobs/pool.py), which ends with this one, also when this is killed. `observe` is
+    called several times a second.
     """
-    waiting, problems = deque(tasks), list[str]()
-    running: dict[subprocess.Popen, ArrayTask] = {}
+    log = campaign.submission(submission) / "logs" / "pool.log"
+    pool = _start(campaign, submission, workers, execution, log)
+    assert pool.stdout
+    printed, said = pool.stdout.fileno(), b""
     try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                task = waiting.popleft()
-                running[_start(task, execution)] = task
-            time.sleep(_POLL_S)
-            for worker in [worker for worker in running if worker.poll() is not None]:
-                task = running.pop(worker)
-                killed = worker.returncode < 0
-                if killed and task.attempt + 1 < MAX_ATTEMPTS:
-                    waiting.appendleft(replace(task, attempt=task.attempt + 1))
-                elif worker.returncode:
-                    how = f"ended with status {worker.returncode}"
-                    if killed:
-                        how = f"was killed by signal {-worker.returncode} in {MAX_ATTEMPTS} attempts"
-                    elif worker.returncode == NOT_KEPT_STATUS:
-                        how = "could not keep its results (disk full or quota? make room)"
-                    problems.append(f"task {task.index} {how}: {_last_line(task)} (log: {_log_path(task)})")
+        while True:
+            if select.select([printed], [], [], _POLL_S)[0]:
+                if not (more := os.read(printed, 2**16)):
+                    break
+                said += more
             observe()
     finally:
-        _stop(list(running))
+        _stop(pool)
+    problems = said.decode(errors="replace").splitlines()
+    if pool.returncode:
+        how = f"was killed by signal {-pool.returncode}" if pool.returncode < 0 else f"ended with status {pool.returncode}"
+        problems.append(f"the process that starts the workers {how}: {last_line(log)} (log: {log})")
     return problems
 
 
-def _start(task: ArrayTask, execution: Execution) -> subprocess.Popen:
-    place = [task.campaign_dir, str(task.submission), str(task.index), str(task.offset_bytes)]
-    command = [sys.executable, "-m", "jobs.task", *place, "--attempt", str(task.attempt), "--lifeline"]
-    threads = {name: str(execution.cpu_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
-    with open(_log_path(task), "ab") as log:
+def _start(campaign: Campaign, submission: int, workers: int, execution: Execution, log: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "jobs.pool", str(campaign.folder.resolve()), str(submission), str(workers)]
+    threads = {name: str(execution.cpu_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    alone = {"OPENBLAS_NUM_THREADS": "1"}  # numpy's, unused: it would start threads in the process that forks
+    with log.open("ab") as errors:
         return subprocess.Popen(
             command,
             cwd=PROJECT_ROOT,
-            env={**os.environ, **threads, "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.PIPE,  # held open as long as this process lives: see jobs.task --lifeline
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which then ends its workers in order
+            env={**os.environ, **threads, **alone, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.PIPE,  # held open as long as this process lives
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the others in order
         )
 
 
-def _last_line(task: ArrayTask) -> str:
-    lines = Path(_log_path(task)).read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it printed nothing"
-
-
-def _log_path(task: ArrayTask) -> str:
-    return str(Campaign(Path(task.campaign_dir)).log(task.submission, task.index))
-
-
-def _stop(workers: list[subprocess.Popen]) -> None:
-    for worker in workers:
-        worker.terminate()
-    deadline_s = time.monotonic() + _STOP_S
-    for worker in workers:
+def _stop(pool: subprocess.Popen) -> None:
+    with pool:  # closes what is left of its pipes, and waits
+        assert pool.stdin
+        pool.stdin.close()
         try:
-            worker.wait(max(0.1, deadline_s - time.monotonic()))
+            pool.wait(2 * STOP_S)  # it stops its workers in half of that
         except subprocess.TimeoutExpired:
-            worker.kill()
-            worker.wait()
+            pool.kill()  # its workers notice
 
 
 def _available_memory_mb() -> float:

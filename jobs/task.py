@@ -1,13 +1,8 @@
-"""What a worker does: for each run of its task that is not yet done, train it and append the result.
+"""What a worker does: for each run of its task that is not yet done, train it and append the result."""
 
-python -m jobs.task CAMPAIGN_DIR SUBMISSION TASK OFFSET_BYTES [--attempt N] [--lifeline]
-"""
-
-import argparse
 import contextlib
 import os
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,11 +12,10 @@ from typing import TYPE_CHECKING
 from jobs.campaign import Campaign, shard_prefix
 from jobs.execute import execute, groups_of
 from jobs.image import Record
-from jobs.manifest import ManifestError
 from jobs.provenance import code_commit, machine
 from jobs.shard import Shard, ShardWriter, read_shards
 from jobs.taskfile import Task, read_cancelled, read_task
-from noisy.data import Data, DataError, load
+from noisy.data import Data, load
 from noisy.spec import RunSpec, spec_of
 
 if TYPE_CHECKING:
@@ -159,31 +153,3 @@ def _slurm_job() -> str:
     """`JOB_INDEX` as Slurm's commands know this process; empty where there is no Slurm."""
     array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{index}" if array else os.environ.get("SLURM_JOB_ID", "")
-
-
-def _die_with_parent() -> None:
-    """Standard input is a pipe whose other end only the parent holds: it ends when the parent does, however that dies."""
-    while os.read(0, 1):  # not sys.stdin.read(): its lock would hold up the interpreter's end
-        pass
-    os._exit(1)
-
-
-def main() -> None:
-    """The command line above."""
-    parser = argparse.ArgumentParser(prog="python -m jobs.task", description="Execute one task of a submission.")
-    parser.add_argument("campaign_dir")
-    for name in ("submission", "index", "offset_bytes"):
-        parser.add_argument(name, type=int)
-    parser.add_argument("--attempt", type=int, default=0)
-    parser.add_argument("--lifeline", action="store_true", help="end when standard input ends")
-    arguments = vars(parser.parse_args())
-    if arguments.pop("lifeline"):
-        threading.Thread(target=_die_with_parent, daemon=True).start()
-    try:
-        ArrayTask(**arguments)()
-    except (ManifestError, DataError, RuntimeError) as error:
-        sys.exit(f"error: {type(error).__name__}: {error}")
-
-
-if __name__ == "__main__":
-    main()

@@ -62,7 +62,7 @@ def test_yaml_is_read_in_one_file() -> None:
     assert readers == ["checks.py"]
 
 
-@pytest.mark.parametrize("module", ["hpc.submit", "analysis.report", "jobs.task"])
+@pytest.mark.parametrize("module", ["hpc.submit", "analysis.report", "jobs.task", "jobs.pool"])
 def test_commands_start_without_torch(module: str) -> None:
     """In fact, not only by their own imports: a login node and a laptop must not pay for torch."""
     program = f"import sys, {module}; print(sorted({{'torch', 'torchvision', 'sklearn'}} & set(sys.modules)))"

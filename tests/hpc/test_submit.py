@@ -20,6 +20,7 @@ from noisy.spec import Execution
 from tests import commands
 from tests.campaigns import GRID
 from tests.commands import submit
+from tests.processes import pools, processes, wait_for, workers
 
 CORES = len(os.sched_getaffinity(0))
 ENDLESS = GRID.replace("repeats: 2", "repeats: 1000")  # its first runs are soon done, and it does not end within a test
@@ -35,20 +36,6 @@ def grid(tmp_path: Path) -> Path:
 def run_ids(output_dir: Path, status: str = "ok") -> list[str]:
     shards = [read_shard(path) for path in Campaign(output_dir).shard_paths()]
     return [row["run_id"].decode() for shard in shards for row in shard.runs if row["status"].decode() == status]
-
-
-def workers(output_dir: Path) -> set[int]:
-    """Process ids of the workers of a campaign."""
-    found = set()
-    for pid in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            continue
-        if "jobs.task" in command and str(output_dir) in command and state != "Z":
-            found.add(int(pid))
-    return found
 
 
 def test_a_campaign_from_nothing_to_nothing_missing(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
@@ -211,6 +198,58 @@ def test_a_killed_worker_is_followed_by_another_attempt(grid: Path, tmp_path: Pa
     assert any(path.name.split("-")[2] == "1" for path in Campaign(out).shard_paths())  # attempt 1
 
 
+def test_an_interrupt_while_torch_is_loaded_leaves_nobody_behind(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+    out = tmp_path / "campaign"
+    process = commands.start(*commands.submit_command(grid, out, digits_dir))
+    wait_for(lambda: processes(out))
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert processes(out) == {}
+
+
+def test_nobody_outlives_a_submit_that_is_killed(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+    out = tmp_path / "campaign"
+    grid.write_text(ENDLESS)
+    process = commands.start(*commands.submit_command(grid, out, digits_dir))
+    wait_for(lambda: out.exists() and run_ids(out))
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not processes(out), 5)
+
+
+def test_a_killed_parent_of_the_workers_is_said(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+    out = tmp_path / "campaign"
+    grid.write_text(ENDLESS)
+    process = commands.start(*commands.submit_command(grid, out, digits_dir))
+    wait_for(lambda: workers(out))
+    os.kill(pools(out).pop(), signal.SIGKILL)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert "error: the process that starts the workers was killed by signal 9: it printed nothing (log: " in stderr
+    wait_for(lambda: not processes(out), 5)
+
+
+@pytest.mark.parametrize(
+    ("torch", "how"),
+    [
+        ("raise ImportError('libtorch.so: no such file')", "ended with status 1: ImportError: libtorch.so: no such file"),
+        ("import os; os.abort()", "was killed by signal 6: it printed nothing"),
+    ],
+)
+def test_a_torch_that_does_not_load_is_said(
+    grid: Path, tmp_path: Path, digits_dir: Path, monkeypatch: pytest.MonkeyPatch, torch: str, how: str
+) -> None:
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/torch.py").write_text(torch)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "broken"), prepend=os.pathsep)
+    out = tmp_path / "campaign"
+    done = submit(grid, out, digits_dir)
+    assert done.returncode == 1
+    assert done.stderr == f"error: the process that starts the workers {how} (log: {out}/submissions/0001/logs/pool.log)\n"
+    assert "0 of 8 runs done, 0 failed." in done.stdout
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_keeps_what_is_done_and_leaves_nobody_behind(
     grid: Path, tmp_path: Path, digits_dir: Path, how: signal.Signals
@@ -224,7 +263,7 @@ def test_an_interrupt_keeps_what_is_done_and_leaves_nobody_behind(
     assert process.returncode == 130
     assert stderr.splitlines()[-1].startswith("Interrupted. What is done is kept")
     assert "Traceback" not in stderr
-    assert workers(out) == set()
+    assert processes(out) == {}
     assert json.loads((out / "submissions/0001/submission.json").read_text())["ended"]
     dry = submit(grid, out, digits_dir, "--dry-run")
     assert f"of the grid's 4000, {len(run_ids(out))} are done" in dry.stdout
@@ -296,13 +335,3 @@ def test_an_edited_manifest_is_noticed_and_written_anew(grid: Path, tmp_path: Pa
     assert again.returncode == 0
     assert re.search(r"warning: .*manifest.jsonl: line \d+: the record was changed", again.stderr)
     assert manifest.read_text().splitlines()[1:] == whole.splitlines()[1:]
-
-
-def wait_for(condition):
-    """The value of `condition()` once it is true."""
-    deadline_s = time.monotonic() + 60
-    while time.monotonic() < deadline_s:
-        if found := condition():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not happen within a minute")

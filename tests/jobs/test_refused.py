@@ -16,11 +16,12 @@ import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 os.execv(sys.argv[2], sys.argv[2:])
 """
+ATTEMPT_7 = "import sys; from jobs.task import ArrayTask; ArrayTask(sys.argv[1], 1, 0, 0, attempt=7)()"
 
 
 def limited(most_bytes: int, *command: object) -> subprocess.CompletedProcess:
-    """Run `python -m command` where no file may grow beyond a size."""
-    whole = [sys.executable, "-c", LIMITED, str(most_bytes), sys.executable, "-m", *map(str, command)]
+    """Run `python command` where no file may grow beyond a size."""
+    whole = [sys.executable, "-c", LIMITED, str(most_bytes), sys.executable, *map(str, command)]
     return subprocess.run(whole, cwd=commands.ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 
@@ -31,7 +32,7 @@ def test_a_refused_campaign_keeps_what_it_has_blames_no_run_and_carries_on(tmp_p
     out = tmp_path / "campaign"
     submit = commands.submit_command(tmp_path / "grid.yaml", out, digits_dir)
 
-    refused = limited(11_000, *submit)  # room for a few records of a shard
+    refused = limited(11_000, "-m", *submit)  # room for a few records of a shard
     assert refused.returncode == 1
     assert "error: task 0 could not keep its results (disk full or quota? make room): " in refused.stderr
     assert "error: results cannot be kept: [Errno 27] File too large; make room, and submit again" in refused.stderr
@@ -39,7 +40,7 @@ def test_a_refused_campaign_keeps_what_it_has_blames_no_run_and_carries_on(tmp_p
     kept = done(out)
     assert 0 < len(kept) < 8
 
-    task = limited(5_000, "jobs.task", out, 1, 0, 0, "--attempt", 7)
+    task = limited(5_000, "-c", ATTEMPT_7, out)
     assert task.returncode == NOT_KEPT_STATUS
     assert done(out) == kept
 

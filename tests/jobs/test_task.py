@@ -1,9 +1,5 @@
-"""A task does what is missing of it, keeps going when a run fails, and dies with its parent."""
+"""A task does what is missing of it, and keeps going when a run fails."""
 
-import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -100,17 +96,6 @@ def test_another_code_is_warned_of(tmp_path: Path, digits_dir: Path, capfd: pyte
     assert "the campaign's is abc" in capfd.readouterr().out
 
 
-def test_a_gpu_that_is_not_there_is_one_error_not_one_a_run(tmp_path: Path, digits_dir: Path) -> None:
-    campaign, _ = make(tmp_path, digits_dir, RUNS)
-    publish(campaign.tasks(1), Task(0, "c0ffee", "abc", str(digits_dir), Execution(use_cuda=True), texts(*RUNS)).line())
-    command = [sys.executable, "-m", "jobs.task", str(tmp_path), "1", "0", "0"]
-    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(command, cwd=Path(__file__).resolve().parents[2], env=hidden, capture_output=True, text=True)
-    assert done.returncode == 1
-    assert done.stderr.startswith("error: RuntimeError: use_cuda: true, but torch")
-    assert campaign.shard_paths() == []
-
-
 def test_missing_data_is_an_error_before_anything_is_written(tmp_path: Path) -> None:
     campaign, task = make(tmp_path, tmp_path / "nowhere", RUNS)
     with pytest.raises(DataError, match="Digits"):
@@ -122,18 +107,3 @@ def test_a_task_that_does_not_exist_is_an_error(tmp_path: Path, digits_dir: Path
     _, task = make(tmp_path, digits_dir, RUNS)
     with pytest.raises(ManifestError, match=r"no task 1|where 1 should be"):
         ArrayTask(task.campaign_dir, 1, 1, 0)()
-
-
-def test_a_worker_dies_with_its_parent(tmp_path: Path, digits_dir: Path) -> None:
-    """Its standard input ends, as it does when the parent is killed: it must not train on for hours."""
-    campaign, _ = make(tmp_path, digits_dir, (spec(epochs=100_000),))
-    command = [sys.executable, "-m", "jobs.task", str(tmp_path), "1", "0", "0", "--lifeline"]
-    root = Path(__file__).resolve().parents[2]
-    worker = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=root)
-    deadline_s = time.monotonic() + 30
-    while not campaign.shard_paths() and time.monotonic() < deadline_s:
-        time.sleep(0.05)
-    assert campaign.shard_paths(), "the worker did not begin"
-    assert worker.poll() is None
-    worker.stdin.close()
-    assert worker.wait(5) == 1
