@@ -8,6 +8,7 @@ which lies beside the CSV.
 
 import argparse
 import csv
+import itertools
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +27,7 @@ from noisy.spec import ACTIVATION_NAMES, MODEL_TYPES, RunSpec
 from noisy.training import train
 
 PS = (0.0, 0.5, 0.8)
-OTHERS = ("reference", "bfloat16")
+OTHERS = {"reference": "production", "bfloat16": "float32"}  # what is compared with -> what production is called beside it
 COLUMNS = ("run_id", "model_type", "activation", "p", "repeat", "other", "production_accuracy", "other_accuracy")
 Pairs = dict[tuple[str, str], tuple[float, float]]  # (run_id, other): final test accuracies in [0, 1]
 
@@ -46,7 +47,7 @@ def main() -> None:
     add = parser.add_argument
     add("--data-dir", default=os.environ.get("NOISY_DATA_DIR", "data"), help="holds MNIST/raw (default: %(default)s)")
     add("--other", choices=OTHERS, default="reference", help="what is compared with (default: %(default)s)")
-    add("--seeds", type=int, default=20, help="runs of each trainer at each p, at least 2 (default: %(default)s)")
+    add("--seeds", type=int, default=20, help="runs of each at each p, 2 or more; the CSV may hold more (default: %(default)s)")
     add("--model-types", nargs="+", choices=MODEL_TYPES, default=list(MODEL_TYPES), help="(default: all)")
     add("--activation", choices=ACTIVATION_NAMES, default="relu")
     add("--out", type=Path, help="finished pairs (default: docs/equivalence_OTHER.csv)")
@@ -56,16 +57,12 @@ def main() -> None:
     if options.other == "bfloat16" and this_processor().bfloat16_refusal:
         parser.error(f"--other: bfloat16: {this_processor().bfloat16_refusal}")
     options.out = options.out or Path("docs") / f"equivalence_{options.other}.csv"
-    cells = {
-        (model, p): [_spec(model, options.activation, p, repeat) for repeat in range(options.seeds)]
-        for model in options.model_types
-        for p in PS
-    }
+    names = [(model, options.activation, p) for model in options.model_types for p in PS]
     try:
-        pairs = _train_missing([spec for cell in cells.values() for spec in cell], options)
+        pairs = _train_missing([_spec(*name, repeat) for name in names for repeat in range(options.seeds)], options)
     except data.DataError as error:
         parser.error(str(error))
-    accuracies = {name: np.array([pairs[spec.run_id, options.other] for spec in cell]) for name, cell in cells.items()}
+    accuracies = {(model, p): _accuracies((model, activation, p), options.other, pairs) for model, activation, p in names}
     _print_comparison(options, accuracies)
     _draw(options, accuracies)
 
@@ -84,6 +81,12 @@ def _spec(model_type: str, activation: str, p: float, repeat: int) -> RunSpec:
         weight_decay=0.0,
         max_train_samples=10_000,
     )
+
+
+def _accuracies(name: tuple[str, str, float], other: str, pairs: Pairs) -> np.ndarray:
+    """float64 (n, 2), production and other: of repeats 0, 1, ..., as far as there are pairs."""
+    run_ids = (_spec(*name, repeat).run_id for repeat in itertools.count())
+    return np.array([pairs[run_id, other] for run_id in itertools.takewhile(lambda run_id: (run_id, other) in pairs, run_ids)])
 
 
 def _train_missing(specs: list[RunSpec], options: argparse.Namespace) -> Pairs:
@@ -133,7 +136,9 @@ def _print_comparison(options: argparse.Namespace, accuracies: dict[tuple[str, f
     """accuracies[model type, p]: float64 (n, 2), production and other."""
     print(f"\n{machine()['cpu']}, 1 thread, torch {torch.__version__}")
     print(f"{_what(options)}; final test accuracy")
-    print(f"{'':5}{'p':>4}{'n':>4}{'production':>12}{options.other:>11}{'difference':>12}   95 % interval        KS p-value")
+    print(
+        f"{'':5}{'p':>4}{'n':>4}{OTHERS[options.other]:>12}{options.other:>11}{'difference':>12}   95 % interval        KS p-value"
+    )
     for (model, p), pairs in accuracies.items():
         found, (ours, theirs) = _difference(pairs, options.other), pairs.mean(axis=0)
         print(f"{model:5}{p:4}{len(pairs):4}{ours:12.4f}{theirs:11.4f}{found.mean:+12.4f}", end="")
@@ -149,18 +154,22 @@ def _draw(options: argparse.Namespace, accuracies: dict[tuple[str, float], np.nd
     for model, (above, below) in zip(options.model_types, grid.T, strict=True):
         for place, p in enumerate(PS):
             for side, (values, colour) in enumerate(zip(accuracies[model, p].T, ("C0", "C1"), strict=True)):
-                label = ("production", options.other)[side] if place == 0 else None
+                label = (OTHERS[options.other], options.other)[side] if place == 0 else None
                 above.plot(np.full(len(values), place - 0.1 + 0.2 * side), values, ".", color=colour, alpha=0.6, label=label)
             found = _difference(accuracies[model, p], options.other)
             reach = 100 * np.array([[found.mean - found.low], [found.high - found.mean]])
             below.errorbar(place, 100 * found.mean, reach, fmt="o", capsize=4, color="0.2")
-        above.set(title=model.upper(), xticks=range(len(PS)), xticklabels=[f"{p:g}" for p in PS])
+        above.set(
+            title=f"{model.upper()}, n = {len(accuracies[model, PS[-1]])} of each",
+            xticks=range(len(PS)),
+            xticklabels=[f"{p:g}" for p in PS],
+        )
         below.axhline(0, color="0.7", zorder=0)
         below.set(xlabel="p", xlim=(-0.5, len(PS) - 0.5))
     grid[0, 0].set_ylabel("final test accuracy")
     grid[0, 0].legend(frameon=False)
-    grid[1, 0].set_ylabel(f"production less {options.other},\nmean, percentage points")
-    figure.suptitle(f"{_what(options)}\nn = {options.seeds} runs of each; 95 % intervals", fontsize="small")
+    grid[1, 0].set_ylabel(f"{OTHERS[options.other]} less {options.other},\nmean, percentage points")
+    figure.suptitle(f"{_what(options)}; 95 % intervals", fontsize="small")
     figure.savefig(options.out.with_suffix(".png"), dpi=110)
 
 
