@@ -136,9 +136,8 @@ def _print_comparison(options: argparse.Namespace, accuracies: dict[tuple[str, f
     """accuracies[model type, p]: float64 (n, 2), production and other."""
     print(f"\n{machine()['cpu']}, 1 thread, torch {torch.__version__}")
     print(f"{_what(options)}; final test accuracy")
-    print(
-        f"{'':5}{'p':>4}{'n':>4}{OTHERS[options.other]:>12}{options.other:>11}{'difference':>12}   95 % interval        KS p-value"
-    )
+    print(f"{'':5}{'p':>4}{'n':>4}{OTHERS[options.other]:>12}{options.other:>11}", end="")
+    print(f"{'difference':>12}   95 % interval        KS p-value")
     for (model, p), pairs in accuracies.items():
         found, (ours, theirs) = _difference(pairs, options.other), pairs.mean(axis=0)
         print(f"{model:5}{p:4}{len(pairs):4}{ours:12.4f}{theirs:11.4f}{found.mean:+12.4f}", end="")
@@ -159,11 +158,8 @@ def _draw(options: argparse.Namespace, accuracies: dict[tuple[str, float], np.nd
             found = _difference(accuracies[model, p], options.other)
             reach = 100 * np.array([[found.mean - found.low], [found.high - found.mean]])
             below.errorbar(place, 100 * found.mean, reach, fmt="o", capsize=4, color="0.2")
-        above.set(
-            title=f"{model.upper()}, n = {len(accuracies[model, PS[-1]])} of each",
-            xticks=range(len(PS)),
-            xticklabels=[f"{p:g}" for p in PS],
-        )
+        above.set_title(f"{model.upper()}, n = {len(accuracies[model, PS[-1]])} of each")
+        above.set(xticks=range(len(PS)), xticklabels=[f"{p:g}" for p in PS])
         below.axhline(0, color="0.7", zorder=0)
         below.set(xlabel="p", xlim=(-0.5, len(PS) - 0.5))
     grid[0, 0].set_ylabel("final test accuracy")
