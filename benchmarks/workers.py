@@ -47,8 +47,8 @@ def main() -> None:
     add("--data-dir", default=os.environ.get("NOISY_DATA_DIR", "data"), help="holds MNIST/raw (default: %(default)s)")
     for name, default, of in (
         ("workers", 8, "at one time"),
-        ("samples", 4096, "training images an epoch"),
-        ("epochs", 3, "of each run"),
+        ("samples", 60_000, "training images an epoch"),
+        ("epochs", 1, "of each run"),
         ("repeats", 5, "measurements of the start-up"),
     ):
         add(f"--{name}", type=int, default=default, help=f"{of}, at least 1 (default: %(default)s)")
@@ -72,7 +72,8 @@ def _print_memory(name: str, arguments: argparse.Namespace, fields: dict[str, An
         for pool in _children(os.getpid()):
             workers = _children(pool)
             memories = [memory for pid in [pool, *workers] if (memory := _memory(pid))]
-            if len(memories) == 1 + arguments.workers:  # fewer, and each one's share of what is common is larger
+            still_there = [pid for pid in workers if os.path.exists(f"/proc/{pid}/exe")]
+            if len(memories) == 1 + len(still_there) == 1 + arguments.workers:  # fewer have larger shares of what is common
                 parent.append(memories[0])
                 for pid, memory in zip(workers, memories[1:], strict=True):
                     seen[pid].append(memory)
