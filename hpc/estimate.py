@@ -1,10 +1,14 @@
 """What a run costs before anything was measured: published figures, scaled."""
 
 import itertools
-from collections.abc import Iterable, Iterator
+import math
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
-from noisy.spec import IMAGE_SIZE_PX, RunSpec, spec_of, split_repeat
+from noisy.spec import IMAGE_SIZE_PX, Execution, RunSpec, spec_of, split_repeat
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ _PUBLISHED_SPECS = {
 }
 _FIXED_SHARE = 0.3  # of a published run's time that does not depend on the size of the model: making the batches
 _GPU_CORES = Range(20, 200)  # cores whose work a GPU does when it trains many runs together: assumed, not yet measured
+_GPU_STEP_S = 0.003  # of a training step, to launch it: assumed, not yet measured
 _GPU_HOST_MB = Range(1500, 4000)  # host memory that CUDA takes beside: assumed, not yet measured
 _BYTES_PER_PARAMETER = 16  # weight, gradient and Adam's two moments, float32
 
@@ -57,22 +62,37 @@ def estimate(run: RunSpec) -> Cost:
     return Cost(published.cpu_s.scaled(factor), published.mem_mb + Range(more_mb, more_mb))
 
 
-def estimate_on_gpu(run: RunSpec) -> Cost:
-    """As `estimate`, of a run that is trained together with others: `cpu_s` is its share of the GPU's seconds."""
+def estimate_on_gpu(run: RunSpec, execution: Execution) -> Cost:
+    """As `estimate`, of a run that is trained together with others.
+
+    `cpu_s` is its share of the GPU's seconds; `mem_mb` the host's memory for all: their initial weights, and their noise, of
+    which the batches prepared ahead are held some three times over.
+    """
     on_cpu = estimate(run)
     cpu_s = Range(on_cpu.cpu_s.low / _GPU_CORES.high, on_cpu.cpu_s.high / _GPU_CORES.low)
-    return Cost(cpu_s, on_cpu.mem_mb + _GPU_HOST_MB)
+    noise = 3 * (2 * execution.data_workers + 1) * min(run.batch_size, run.n_train_samples()) * IMAGE_SIZE_PX**2
+    all_mb = execution.runs_together * (n_weights(run) + noise) * 4 / 1e6
+    return Cost(cpu_s, on_cpu.mem_mb + _GPU_HOST_MB + Range(all_mb, all_mb))
 
 
-def estimates(texts: Iterable[str], use_cuda: bool) -> Iterator[Cost]:
-    """The cost of the run behind each canonical JSON text, estimated once a cell: repeats cost the same."""
-    estimate_one = estimate_on_gpu if use_cuda else estimate
-    costs: dict[tuple[str, str], Cost] = {}
+def least_gpu_s(run: RunSpec) -> float:
+    """Seconds that a GPU takes for runs of this shape at least, however few: of launching the work of every step."""
+    return run.epochs * math.ceil(run.n_train_samples() / run.batch_size) * _GPU_STEP_S
+
+
+def estimates(texts: Iterable[str], execution: Execution) -> Iterator[Cost]:
+    """The cost of the run behind each canonical JSON text."""
+    return by_cell(texts, lambda run: estimate_on_gpu(run, execution) if execution.use_cuda else estimate(run))
+
+
+def by_cell(texts: Iterable[str], find: Callable[[RunSpec], Found]) -> Iterator[Found]:
+    """What `find` makes of the run behind each canonical JSON text, found once a cell: it is to be the same for all repeats."""
+    found: dict[tuple[str, str], Found] = {}
     for text in texts:
         before, _, behind = split_repeat(text)
-        if (before, behind) not in costs:
-            costs[before, behind] = estimate_one(spec_of(text))
-        yield costs[before, behind]
+        if (before, behind) not in found:
+            found[before, behind] = find(spec_of(text))
+        yield found[before, behind]
 
 
 def multiply_adds(run: RunSpec) -> int:

@@ -61,7 +61,7 @@ def _local_workers(grid: Grid, runs: dict[str, str]) -> int:
         raise Refused(f"max_workers: {grid.max_workers} with use_cuda: true; allowed: 1, since local workers share one GPU")
     wanted = 1 if grid.execution.use_cuda else grid.max_workers
     capacity = local_capacity(
-        wanted, grid.execution, max(cost.mem_mb.high for cost in estimates(runs.values(), grid.execution.use_cuda))
+        wanted, grid.execution, max(cost.mem_mb.high for cost in estimates(runs.values(), grid.execution))
     )
     if not capacity.workers:
         raise Refused(f"cpu_threads_per_worker + data_workers: {capacity.reason}; allowed: no more than that")

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import groupby, pairwise
+from itertools import groupby, pairwise, repeat
 
-from hpc.estimate import Cost, Range, estimates
-from noisy.spec import Execution
+from hpc.estimate import Cost, Range, by_cell, estimates, least_gpu_s
+from noisy.spec import Execution, RunSpec
 
 TASK_MIN_S = 20  # a task should outweigh its start (importing torch, loading data: some 3 s) ...
 TASK_MAX_S = 1800  # ... and be short enough to fit into gaps of a schedule and to lose little
@@ -25,15 +25,17 @@ class Retry:
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """Runs (run_id -> canonical JSON) of one resource class, executed one after the other."""
+    """Runs (run_id -> canonical JSON) of one resource class. least_s: what a GPU takes for them at least, however few."""
 
     runs: dict[str, str]
     per_run: Cost
+    least_s: float = 0.0
 
     @property
     def cpu_s(self) -> Range:
         """CPU seconds (on a GPU: its seconds) of all its runs."""
-        return self.per_run.cpu_s.scaled(len(self.runs))
+        all_s = self.per_run.cpu_s.scaled(len(self.runs))
+        return Range(max(all_s.low, self.least_s), max(all_s.high, self.least_s))
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ def plan(
 ) -> Plan:
     """Group runs into tasks of one resource class each, the longest runs first so that the end is not held up.
 
-    On GPUs, a task holds as many runs as are trained together.
+    On GPUs, a task is runs of one shape, as many as are trained together.
 
     Args:
         runs: what is missing, run_id -> canonical JSON, in the order in which results are wanted; at least one.
@@ -90,24 +92,29 @@ def plan(
         retries: run_id -> what its earlier tries taught; such a run gets a task of its own, where it harms no other.
         runs_per_task: at most so many, instead of what the estimates suggest.
     """
-    by_cost: dict[Cost, list[tuple[str, str]]] = {}
+    by_class: dict[tuple[Cost, RunSpec | None], list[tuple[str, str]]] = {}
     alone = []
-    for run, cost in zip(runs.items(), estimates(runs.values(), execution.use_cuda), strict=True):
+    shapes = by_cell(runs.values(), RunSpec.shape) if execution.use_cuda else repeat(None, len(runs))
+    for run, cost, shape in zip(runs.items(), estimates(runs.values(), execution), shapes, strict=True):
         if retries and (retry := retries.get(run[0])):
-            alone.append(PlannedTask(dict([run]), _at_least(cost, retry)))
+            alone.append(PlannedTask(dict([run]), _at_least(cost, retry), _least_s(shape)))
         else:
-            by_cost.setdefault(cost, []).append(run)
-    total_s = sum(cost.cpu_s.middle * len(members) for cost, members in by_cost.items())
+            by_class.setdefault((cost, shape), []).append(run)
+    total_s = sum(cost.cpu_s.middle * len(members) for (cost, _), members in by_class.items())
     task_s = min(max(total_s / (workers * TASKS_PER_WORKER), TASK_MIN_S), TASK_MAX_S)
     most = min(runs_per_task or len(runs), execution.runs_together) if execution.use_cuda else runs_per_task
     tasks = []
-    for cost, members in by_cost.items():
+    for (cost, shape), members in by_class.items():
         suggested = max(1, round(len(members) * cost.cpu_s.middle / task_s))
         n_tasks = min(len(members), math.ceil(len(members) / most) if most else suggested)
         bounds = [len(members) * i // n_tasks for i in range(n_tasks + 1)]
-        tasks += [PlannedTask(dict(members[start:end]), cost) for start, end in pairwise(bounds)]
+        tasks += [PlannedTask(dict(members[start:end]), cost, _least_s(shape)) for start, end in pairwise(bounds)]
     tasks = sorted(tasks + alone, key=lambda task: -task.per_run.cpu_s.middle)
     return Plan(tuple(tasks), min(workers, len(tasks)), execution)
+
+
+def _least_s(shape: RunSpec | None) -> float:
+    return least_gpu_s(shape) if shape else 0.0
 
 
 def _at_least(cost: Cost, retry: Retry) -> Cost:

@@ -30,10 +30,15 @@ def execute(runs: Sequence[RunSpec], data: Data, execution: Execution) -> Iterat
 
     What one raises becomes a record of its failure, and the traceback goes to the log. Where several raise together, memory
     may not suffice for all, or it is one of them: they are tried again in halves.
+
+    Raises:
+        RuntimeError: the GPU does not work any more.
     """
     if not runs:
         return
-    from noisy.together import train_together  # here, not above: who submits a task must not load torch
+    import torch  # here, not above: who submits a task must not load it
+
+    from noisy.together import train_together
     from noisy.training import train
 
     message = ""
@@ -41,6 +46,8 @@ def execute(runs: Sequence[RunSpec], data: Data, execution: Execution) -> Iterat
         results = [train(runs[0], data, execution)] if len(runs) == 1 else train_together(runs, data, execution)
     except Exception as error:
         traceback.print_exc()
+        if execution.use_cuda:
+            torch.cuda.synchronize()  # raises where the GPU is lost: that is no run's failure
         message = f"{type(error).__name__}: {error}"[:_MESSAGE_LIMIT]
     if not message:
         yield from map(_record, runs, results)

@@ -65,11 +65,12 @@ class ArrayTask:
         print(f"task {self.index} attempt {attempt}: {len(order)} of {len(task.runs)} runs to do", flush=True)
         if not order:
             return
-        from noisy.device import select_device  # here, not above: who submits a task must not load torch
+        from noisy.device import device_name, select_device  # here, not above: who submits a task must not load torch
 
         select_device(task.execution.use_cuda)
         data = load(groups[0][0].dataset, task.data_dir)
-        writer = ShardWriter(self._campaign.shards, self.submission, self.index, attempt, _attributes(task, data))
+        attributes = _attributes(task, data, device_name(task.execution.use_cuda))
+        writer = ShardWriter(self._campaign.shards, self.submission, self.index, attempt, attributes)
         writer.start(order[0])
         for number, (run, record) in enumerate(self._records(groups, data, task), start=1):
             if record:
@@ -122,7 +123,16 @@ class ArrayTask:
         missing = {run_id: spec_of(text) for run_id, text in task.runs.items() if run_id not in recorded}
         unsuspected = [run for run_id, run in missing.items() if run_id not in suspects]
         alone = [[run] for run_id, run in missing.items() if run_id in suspects]
-        return groups_of(unsuspected, task.execution.runs_together) + alone
+        most = task.execution.runs_together
+        return groups_of(unsuspected, max(1, most >> self._in_vain(task)) if most > 1 else 1) + alone
+
+    def _in_vain(self, task: Task) -> int:
+        """Attempts of any submission that began with a run of this task, and ended before one was recorded.
+
+        Their groups were too large for the memory or the time that they had: the next ones are half as large.
+        """
+        shards = read_shards(self._campaign.shard_paths(), task.campaign)
+        return sum(isinstance(s, Shard) and not len(s.runs) and s.attributes["current_run"] in task.runs for s in shards)
 
 
 def _summary(run: RunSpec, record: Record) -> str:
@@ -130,13 +140,13 @@ def _summary(run: RunSpec, record: Record) -> str:
     return f"{run.run_id} {run.model_type} {run.activation} p={run.p:g} repeat {run.repeat}: {record.status}, {found}"
 
 
-def _attributes(task: Task, data: Data) -> dict[str, str | int]:
+def _attributes(task: Task, data: Data, device: str) -> dict[str, str | int]:
     commit = code_commit()
     if commit != task.code_commit:
         print(f"warning: this code is commit {commit}, the campaign's is {task.code_commit}", flush=True)
     execution = task.execution
     how = {
-        "device": "cuda" if execution.use_cuda else "cpu",
+        "device": device,
         **{name: getattr(execution, name) for name in ("cpu_threads", "runs_together")},
     }
     return {

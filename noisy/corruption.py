@@ -3,6 +3,8 @@
 import numpy as np
 import torch
 
+RESOLUTION = 2.0**-24  # of the uniform numbers: below it, u < p is u = 0
+
 
 def corrupt(images: torch.Tensor, p: float, generator: np.random.Generator) -> None:
     """Replace each pixel, independently and with probability `p`, by a uniform value in [0, 1]; in place.
@@ -13,14 +15,15 @@ def corrupt(images: torch.Tensor, p: float, generator: np.random.Generator) -> N
     Args:
         images: float32, contiguous, any shape, in [0, 1].
         p: probability in [0, 1]; at 0 (or below) nothing changes and nothing is drawn, at 1 every pixel is replaced.
-            The resolution of u, 2**-24, bounds the error of the rate.
+            The RESOLUTION of u bounds the error of the rate.
         generator: its state is advanced as by `uniform`.
     """
     if p <= 0:
         return
     u = uniform(images.numel(), generator).view(images.shape)
     replaced = np.less(u.numpy(), np.float32(p)).astype(np.float32)  # 1 or 0: between images and noise nothing is rounded
-    images.lerp_(u.div_(p), torch.from_numpy(replaced))  # a twentieth of the time of a masked division or torch.where
+    noise = u.div_(max(p, RESOLUTION))
+    images.lerp_(noise, torch.from_numpy(replaced))  # a twentieth of the time of a masked division or torch.where
 
 
 def uniform(n: int, generator: np.random.Generator) -> torch.Tensor:
@@ -38,4 +41,4 @@ def draw(n: int, generator: np.random.Generator) -> torch.Tensor:
 
 def to_uniform(drawn: torch.Tensor) -> torch.Tensor:
     """int32, which is overwritten, to float32 of the same shape, on [0, 1): the upper 24 bits of each, on any device."""
-    return drawn.bitwise_right_shift_(8).bitwise_and_(2**24 - 1).to(torch.float32).mul_(2.0**-24)
+    return drawn.bitwise_right_shift_(8).bitwise_and_(2**24 - 1).to(torch.float32).mul_(RESOLUTION)

@@ -37,20 +37,29 @@ def check_precision(precision: str, device: torch.device) -> None:
             raise RuntimeError(f"precision: bfloat16 on {platform.node()!r}: {why}; set precision: float32")
 
 
+def device_name(use_cuda: bool) -> str:
+    """`cpu`, or `cuda` with the GPU's name."""
+    return f"cuda {torch.cuda.get_device_name()}" if use_cuda else "cpu"
+
+
 @contextlib.contextmanager
 def fast_arithmetic(device: torch.device) -> Iterator[None]:
-    """Within it, float32 products take the route of the rule, and denormal numbers count as 0; what was set before comes back.
+    """Within it, float32 products take the route of the rule, and denormal numbers count as 0; behind it they count again.
 
     On the CPU, "medium" is how torch is told to use oneDNN. It permits rounding to bfloat16, but oneDNN does that only with
-    AMX, where the rule takes another route. On a GPU, float32 is float32: cuDNN's own default would round factors to TF32.
+    AMX, where the rule takes another route. On a GPU, float32 is float32, also as the sum of bfloat16 products: torch's own
+    defaults would round factors of convolutions to TF32, and some sums to bfloat16.
     """
-    before = torch.get_float32_matmul_precision()
+    before, products = torch.get_float32_matmul_precision(), torch.backends.cuda.matmul
+    low_sums = products.allow_bf16_reduced_precision_reduction
     by_onednn = device.type == "cpu" and this_processor().product_route == "onednn"
     torch.set_float32_matmul_precision("medium" if by_onednn else "highest")
+    products.allow_bf16_reduced_precision_reduction = False
     torch.set_flush_denormal(True)
     try:
         with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
             yield
     finally:
         torch.set_float32_matmul_precision(before)
+        products.allow_bf16_reduced_precision_reduction = low_sums
         torch.set_flush_denormal(False)

@@ -203,4 +203,4 @@ class Execution:
     cpu_threads: int = 1
     data_workers: int = 0  # threads that prepare batches ahead; 0: batches are made where they are used
     use_cuda: bool = False
-    runs_together: int = 1  # at most so many runs of one shape are trained as one computation, on a GPU
+    runs_together: int = 1  # at most so many runs of one shape are trained as one computation: more only pays on a GPU

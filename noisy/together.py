@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from noisy.allocator import keep_freed_memory
 from noisy.batches import ahead, scale
-from noisy.corruption import draw, to_uniform
+from noisy.corruption import RESOLUTION, draw, to_uniform
 from noisy.data import Data
 from noisy.device import check_precision, fast_arithmetic, select_device
 from noisy.models import build_model
@@ -23,6 +23,8 @@ _TEST_IMAGES_AT_ONCE = 256  # at least; otherwise as many as in training, which 
 
 def train_together(specs: Sequence[RunSpec], data: Data, execution: Execution | None = None) -> list[RunResult]:
     """Train and score runs of one shape (`RunSpec.shape`); each finds what it finds alone, but for rounding.
+
+    (One that diverges goes on to the end of that epoch, where alone it would stop at once.)
 
     Each run has its own p, activation, weights, order and noise; those of one repeat share what a repeat shares, so that it
     is drawn once. Sets, for the whole process, what noisy.training.train sets.
@@ -91,7 +93,8 @@ class _Batches:
         for rows, field in zip(order.split(batch_size, dim=1), fields, strict=True):
             images = self._images[rows].to(torch.float32).div_(255)[:, :, None]
             u = to_uniform(field.to(self._device, non_blocking=True)).view(images.shape)[self._source_of]
-            yield torch.where(u < self._p, u / self._p, images[self._source_of]), self._labels[rows][self._source_of]
+            noisy = torch.where(u < self._p, u / self._p.clamp(min=RESOLUTION), images[self._source_of])
+            yield noisy, self._labels[rows][self._source_of]
 
 
 def _train_one_epoch(

@@ -120,8 +120,22 @@ def test_a_gpu_task_holds_as_many_runs_as_are_trained_together(workers: int) -> 
     assert min(sizes) > execution.runs_together / 2  # few runs leave a GPU idle
     assert {array.resources.gpus for array in arrays(planned, 101)} == {1}
     assert max(len(task.runs) for task in plan(RELIABLE, workers, execution, runs_per_task=5).tasks) == 5
+    rates = texts(*(replace(spec_of(text), learning_rate=rate) for text in list(RELIABLE.values())[:60] for rate in (0.1, 0.2)))
+    for task in plan(rates, workers, execution).tasks:
+        assert len({spec_of(text).shape() for text in task.runs.values()}) == 1
     threads = plan(RELIABLE, workers, replace(execution, cpu_threads=2))
     assert threads.wall_s == planned.wall_s  # the GPU does the work
+
+
+def test_few_runs_on_a_gpu_have_time_to_launch_their_steps_and_memory_for_all_weights() -> None:
+    execution = parse_grid("use_cuda: true").execution
+    small = replace(MLP, batch_size=16, epochs=100, hidden_sizes=(32,))
+    (array,) = arrays(plan(texts(small), 1, execution), 101)
+    n_steps = 100 * 60_000 / 16
+    assert array.resources.time_limit_min * 60 > n_steps * 0.003
+    large = replace(MLP, hidden_sizes=(4096, 4096))
+    (array,) = arrays(plan(texts(large), 1, execution), 101)
+    assert array.resources.mem_mb > 128 * 4 * (784 * 4096 + 4096 * 4096) / 1e6
 
 
 def test_a_run_that_was_killed_comes_alone_and_asks_for_more() -> None:

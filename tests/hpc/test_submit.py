@@ -190,7 +190,7 @@ def test_capacity_is_what_cores_and_memory_bear(wanted: int | None, execution: E
 def test_a_killed_worker_is_followed_by_another_attempt(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     out = tmp_path / "campaign"
     process = commands.start(*commands.submit_command(grid, out, digits_dir))
-    os.kill(wait_for(lambda: workers(out)).pop(), signal.SIGKILL)
+    os.kill(wait_for(lambda: Campaign(out).shard_paths() and workers(out)).pop(), signal.SIGKILL)
     stdout, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     assert "8 of 8 runs done" in stdout

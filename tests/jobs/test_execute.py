@@ -1,6 +1,6 @@
 """Groups of runs that are trained together, and what becomes of a group that fails."""
 
-import resource
+import itertools
 import subprocess
 import sys
 from pathlib import Path
@@ -53,7 +53,6 @@ def test_what_does_not_fit_into_memory_together_is_trained_in_smaller_groups(dig
     printed = done.stdout.splitlines()
     assert "24 runs failed together; tried again in halves" in printed
     assert [line for line in printed if "tried" not in line] == [f"{run.run_id} ok" for run in runs]
-    assert resource.getrlimit(resource.RLIMIT_AS)[0] == resource.RLIM_INFINITY
 
 
 def make(tmp_path: Path, data_dir: Path, runs: list[RunSpec], runs_together: int) -> tuple[Campaign, ArrayTask]:
@@ -89,3 +88,19 @@ def test_another_attempt_trains_what_is_missing_and_the_suspect_by_itself(tmp_pa
     earlier.append(record(RUNS[2]), current_run=RUNS[0].run_id)
     ArrayTask(task.campaign_dir, 1, 0, 0, attempt=1)()
     assert recorded(campaign.shard_paths()[1]) == [RUNS[4].run_id, RUNS[6].run_id, RUNS[0].run_id]
+
+
+@pytest.mark.parametrize(("n_in_vain", "size"), [(0, 8), (1, 4), (2, 2), (5, 1)])
+def test_groups_are_halved_for_each_attempt_that_recorded_nothing(
+    tmp_path: Path, digits_dir: Path, n_in_vain: int, size: int
+) -> None:
+    """Also where it was another submission's: the runs are then submitted again, as many as before."""
+    runs = [spec(repeat=repeat, epochs=1, max_train_samples=100) for repeat in range(9)]
+    campaign, task = make(tmp_path, digits_dir, runs[:8], runs_together=8)
+    for submission in range(2, 2 + n_in_vain):
+        ShardWriter(campaign.shards, submission, 3, 0, ATTRIBUTES).start(runs[submission % 8].run_id)
+    ShardWriter(campaign.shards, 2, 4, 0, ATTRIBUTES).start(runs[8].run_id)  # of no concern
+    task()
+    (own,) = campaign.shard_paths("0001-")
+    shares_s = read_shard(own).runs["wall_s"]  # those of a group have equal shares
+    assert [len(list(group)) for _, group in itertools.groupby(shares_s)] == [size] * (8 // size)

@@ -150,9 +150,10 @@ def test_a_task_that_cannot_begin_is_one_error_not_one_a_run(tmp_path: Path, dig
     assert campaign.shard_paths() == []
 
 
-def test_a_log_that_cannot_be_written_is_said(tmp_path: Path, digits_dir: Path) -> None:
-    campaign = make(tmp_path, digits_dir, (spec(),))
-    campaign.log(1, 0).parent.rmdir()
-    with pool(campaign) as process:
+def test_a_log_that_cannot_be_written_is_said_and_stops_no_other(tmp_path: Path, digits_dir: Path) -> None:
+    campaign = make(tmp_path, digits_dir, (spec(),), (spec(repeat=1),))
+    campaign.log(1, 0).mkdir()
+    with pool(campaign, 1) as process:
         printed = process.stdout.read()
+    assert len(campaign.shard_paths("0001-00001-")) == 1
     assert printed.startswith("task 0 could not keep its results (disk full or quota? make room): it printed nothing (log: ")
