@@ -30,6 +30,11 @@ class Campaign:
         """The folder of the shards."""
         return self.folder / "shards"
 
+    @property
+    def remembered(self) -> Path:
+        """What was read of the shards (jobs/recorded.py): saves time, and may be removed."""
+        return self.folder / ".recorded"
+
     def submission(self, number: int) -> Path:
         """The folder of one submission, counted from 1."""
         return self.submissions / f"{number:04d}"

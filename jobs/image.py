@@ -90,11 +90,16 @@ def image(records: list[Record], attributes: dict[str, Any]) -> bytes:
         file.create_dataset("correct", data=correct).attrs.update(
             dimensions="run byte", packing="numpy.packbits, most significant bit first"
         )
-    return memory.getvalue() + _seal(memory.getvalue())
+    return sealed(memory.getvalue())
 
 
-def _seal(image: bytes) -> bytes:
-    return b"crc32=%08x\n" % zlib.crc32(image)
+def sealed(content: bytes) -> bytes:
+    """The content with its seal."""
+    return content + _seal(content)
+
+
+def _seal(content: bytes) -> bytes:
+    return b"crc32=%08x\n" % zlib.crc32(content)
 
 
 def is_sealed(content: bytes) -> bool:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.files import publish
+from noisy.runs import Runs
 from noisy.spec import run_id_of
 
 SCHEMA_VERSION = 1
@@ -42,16 +43,16 @@ class Header:
 
 @dataclass(frozen=True)
 class Manifest:
-    """runs: run_id -> canonical JSON of its spec, in the grid's order (`noisy.spec.spec_of` makes it a RunSpec)."""
+    """All runs of a campaign, in the grid's order."""
 
     header: Header
-    runs: dict[str, str]
+    runs: Runs
 
 
 def write_manifest(
-    path: Path, runs: dict[str, str], code_commit: str, previous: Header | None = None, campaign: str = ""
+    path: Path, runs: Runs, code_commit: str, previous: Header | None = None, campaign: str = ""
 ) -> Header:
-    """Write the manifest of `runs` (run_id -> canonical JSON).
+    """Write the manifest of `runs`.
 
     A rewritten one keeps the id and time of `previous`; a new one gets the id `campaign`, or a random one.
 
@@ -104,46 +105,43 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         ManifestError: a record does not fit its name, lines are missing, or the file cannot be read.
     """
-    return Manifest(read_header(path), dict(read_runs(path)))
+    header, digest = read_header(path), hashlib.sha256()
 
+    def records() -> Iterator[tuple[bytes, str]]:
+        with path.open("rb") as file:
+            file.readline()
+            for number, line in enumerate(file, start=2):
+                digest.update(line)
+                yield _parse_run_line(path, number, line)
 
-def read_runs(path: Path) -> Iterator[tuple[str, str]]:
-    """The (run_id, canonical JSON) of every run of a manifest, one at a time; verified, the whole when it ends.
-
-    Raises:
-        ManifestError: as `read_manifest`.
-    """
-    header, digest, n_runs = read_header(path), hashlib.sha256(), 0
-    with path.open("rb") as file:
-        file.readline()
-        for n_runs, line in enumerate(file, start=1):
-            digest.update(line)
-            yield _parse_run_line(path, n_runs + 1, line)
-    if n_runs != header.n_runs or digest.hexdigest() != header.digest:
-        raise ManifestError(
-            f"{path}: {n_runs} runs, where its first line promises {header.n_runs} and another digest; {_REWRITE}"
-        )
+    runs = Runs.of_records(records())
+    if len(runs) != header.n_runs or digest.hexdigest() != header.digest:
+        promised = f"where its first line promises {header.n_runs} and another digest"
+        raise ManifestError(f"{path}: {len(runs)} runs, {promised}; {_REWRITE}")
+    return Manifest(header, runs)
 
 
 _REWRITE = "submit the grid again to have it written anew (results are kept)"
 
 
-def run_record(run: tuple[str, str]) -> bytes:
-    """The JSON of one (run_id, canonical JSON)."""
-    return b'{"run_id":"%b","spec":%b}' % (run[0].encode(), run[1].encode())
+def run_records(runs: Runs) -> Iterator[bytes]:
+    """The JSON of each run."""
+    pairs = zip(runs.run_id.tolist(), runs.texts(), strict=True)
+    return (b'{"run_id":"%b","spec":%b}' % (run_id, text.encode()) for run_id, text in pairs)
 
 
-def _run_lines(runs: dict[str, str]) -> Iterator[bytes]:
-    return (run_record(run) + b"\n" for run in runs.items())
+def _run_lines(runs: Runs) -> Iterator[bytes]:
+    return (record + b"\n" for record in run_records(runs))
 
 
-def _parse_run_line(path: Path, number: int, line: bytes) -> tuple[str, str]:
+def _parse_run_line(path: Path, number: int, line: bytes) -> tuple[bytes, str]:
     match = _RUN_LINE.fullmatch(line)
     if not match:
         raise ManifestError(f"{path}: line {number}: not the record of a run: {line[:60]!r}; {_REWRITE}")
-    run_id, canonical = match[1].decode(), match[2].decode(errors="replace")
-    if run_id_of(canonical) != run_id:
-        raise ManifestError(f"{path}: line {number}: the record was changed: run {run_id} now reads {canonical}; {_REWRITE}")
+    run_id, canonical = match[1], match[2].decode(errors="replace")
+    if run_id_of(canonical).encode() != run_id:
+        where = f"{path}: line {number}: the record was changed: run {run_id.decode()}"
+        raise ManifestError(f"{where} now reads {canonical}; {_REWRITE}")
     return run_id, canonical
 
 

@@ -1,5 +1,6 @@
 """Where a result comes from: code, machine and versions, recorded with it."""
 
+import hashlib
 import os
 import platform
 import subprocess
@@ -12,10 +13,13 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
 def code_commit() -> str:
-    """The git commit of the code, with `-dirty` if tracked files differ from it; `unknown` without git."""
+    """The git commit of the code; where tracked files differ from it, with `-dirty-` and a digest of the difference.
+
+    `unknown` without git.
+    """
     try:
-        commit = _git("rev-parse", "HEAD")
-        return commit + ("-dirty" if _git("status", "--porcelain", "--untracked-files=no") else "")
+        commit, changes = _git("rev-parse", "HEAD"), _git("diff", "HEAD")
+        return commit + (f"-dirty-{hashlib.sha256(changes.encode()).hexdigest()[:8]}" if changes else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
 
@@ -40,5 +44,5 @@ def _cpu_model() -> str:
 
 
 def _git(*arguments: str) -> str:
-    command = ["git", "-C", str(PROJECT_ROOT), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    command = ["git", "--no-optional-locks", "-C", str(PROJECT_ROOT), *arguments]  # many tasks may ask at once
+    return subprocess.run(command, check=True, capture_output=True, text=True, errors="replace").stdout.strip()

@@ -6,63 +6,77 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from jobs.campaign import Campaign
-from jobs.manifest import ManifestError, json_line, run_record
-from noisy.spec import Execution, RunSpec, run_id_of
+import numpy as np
 
+from jobs.campaign import Campaign
+from jobs.manifest import ManifestError, json_line, run_records
+from noisy.runs import ID, Runs
+from noisy.spec import Execution, RunSpec
+
+SCHEMA_VERSION = 2  # 1 had no number, and the campaign's code_commit in place of the submission's
 _RUN_ID = re.compile(rb'\{"run_id":"([0-9a-f]{16})",')
+_SCHEMA = re.compile(rb'\{"task":\d+,"schema":(\d+),')
 
 
 @dataclass(frozen=True)
 class Task:
-    """What one worker executes: its runs in full (run_id -> canonical JSON), and how. data_dir is absolute."""
+    """What one worker executes: its runs, and how. data_dir is absolute; code_commit: of the code that submitted it."""
 
     index: int
     campaign: str
     code_commit: str
     data_dir: str
     execution: Execution
-    runs: dict[str, str]
+    runs: Runs
 
     def line(self) -> bytes:
         """The task's line in the task file."""
         fields = {
             "task": self.index,
+            "schema": SCHEMA_VERSION,
             "campaign": self.campaign,
             "code_commit": self.code_commit,
             "data_dir": self.data_dir,
             "execution": asdict(self.execution),
         }
-        runs = b",".join(map(run_record, self.runs.items()))
-        return json_line(fields)[:-2] + b',"runs":[' + runs + b"]}\n"
+        return json_line(fields)[:-2] + b',"runs":[' + b",".join(run_records(self.runs)) + b"]}\n"
+
+
+@dataclass(frozen=True, eq=False)
+class TaskRuns:
+    """Which runs are in which task. run_id: S16 (n,); task: int32 (n,), ascending; n_tasks: tasks in all."""
+
+    run_id: np.ndarray
+    task: np.ndarray
+    n_tasks: int
 
 
 def read_task(path: Path, index: int, offset_bytes: int) -> Task:
     """Read one task, whose line begins at `offset_bytes`, and no more of the file.
 
     Raises:
-        ManifestError: there is another task, or a record does not fit its name.
+        ManifestError: there is another task, a record does not fit its name, or a newer version wrote it.
     """
+    where = f"{path}: task {index} at byte {offset_bytes}"
     try:
         with path.open("rb") as file:
             file.seek(offset_bytes)
-            record = json.loads(file.readline())
-        task = _task(record)
+            line = file.readline()
+        _check_schema(path, line)
+        fields = json.loads(line)
+        task, changed = _task(fields)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ManifestError(f"{path}: no task {index} at byte {offset_bytes} ({error}); submit again") from error
-    changed = [run_id for run_id, canonical in task.runs.items() if run_id_of(canonical) != run_id]
+        raise ManifestError(f"{where}: cannot be read ({error}); submit again") from error
     if task.index != index or changed:
-        raise ManifestError(
-            f"{path}: task {task.index} at byte {offset_bytes}, where {index} should be; changed runs: {changed}; submit again"
-        )
+        raise ManifestError(f"{where}: found task {task.index}, with changed runs {changed}; submit again")
     return task
 
 
-def read_task_run_ids(path: Path) -> list[list[str]]:
+def read_task_runs(path: Path) -> TaskRuns:
     """The run_ids of every task of a task file.
 
     Raises:
-        ManifestError: the file cannot be read.
+        ManifestError: the file cannot be read, or a newer version wrote it.
     """
     try:
         with path.open("rb") as file:
@@ -71,22 +85,32 @@ def read_task_run_ids(path: Path) -> list[list[str]]:
         raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
     if not all(line.startswith(b'{"task":') and line.endswith(b"]}\n") for line in lines):
         raise ManifestError(f"{path}: not a task file")
-    return [[run_id.decode() for run_id in _RUN_ID.findall(line)] for line in lines]
+    _check_schema(path, lines[0] if lines else b"")
+    ids = [_RUN_ID.findall(line) for line in lines]
+    task = np.repeat(np.arange(len(ids), dtype=np.int32), [len(one) for one in ids])
+    return TaskRuns(np.array([run_id for one in ids for run_id in one], ID), task, len(ids))
 
 
 def read_cancelled(campaign: Campaign, submission: int) -> set[str]:
-    """The run_ids that its user has cancelled of a submission: its tasks pass over them."""
-    path = campaign.cancelled(submission)
-    return set(path.read_text().split()) if path.exists() else set()
+    """The run_ids that its user has cancelled of a submission: its tasks pass over them.
+
+    Each cancel writes a file of its own, so that two at once do not lose one.
+    """
+    paths = campaign.submission(submission).glob("cancelled*.txt")
+    return {run_id for path in paths for run_id in path.read_text().split()}
 
 
-def _task(record: dict[str, Any]) -> Task:
-    runs = {run["run_id"]: RunSpec(**run["spec"]).canonical_json() for run in record["runs"]}
-    return Task(
-        record["task"],
-        record["campaign"],
-        record["code_commit"],
-        record["data_dir"],
-        Execution(**record["execution"]),
-        runs,
-    )
+def _check_schema(path: Path, line: bytes) -> None:
+    match = _SCHEMA.match(line)
+    if match and int(match[1]) > SCHEMA_VERSION:
+        known = f"this version of the code reads up to {SCHEMA_VERSION}"
+        raise ManifestError(f"{path}: schema {match[1].decode()}, and {known}; update the code")
+
+
+def _task(fields: dict[str, Any]) -> tuple[Task, list[str]]:
+    """The task, and the run_ids of records that do not fit their names."""
+    runs = Runs.of(RunSpec(**record["spec"]) for record in fields["runs"])
+    changed = [r["run_id"] for r, run_id in zip(fields["runs"], runs.ids(), strict=True) if r["run_id"] != run_id]
+    execution = Execution(**fields["execution"])
+    task = Task(fields["task"], fields["campaign"], fields["code_commit"], fields["data_dir"], execution, runs)
+    return task, changed

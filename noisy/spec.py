@@ -4,10 +4,10 @@ import hashlib
 import json
 import math
 import operator
-import re
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, replace
 from enum import IntEnum
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -141,7 +141,7 @@ class RunSpec:
         }
         return json.dumps(identity, sort_keys=True, separators=(",", ":"))
 
-    @property
+    @cached_property
     def run_id(self) -> str:
         """The run's name: 16 hexadecimal digits of the SHA-256 of `canonical_json()`."""
         return run_id_of(self.canonical_json())
@@ -180,20 +180,6 @@ def run_id_of(canonical_json: str) -> str:
 def spec_of(canonical_json: str) -> RunSpec:
     """The RunSpec behind a canonical JSON text."""
     return RunSpec(**json.loads(canonical_json))
-
-
-_REPEAT = re.compile(r'"repeat":(\d+)')
-
-
-def split_repeat(canonical_json: str) -> tuple[str, int, str]:
-    """A canonical JSON text as (what stands before the repeat's number, the repeat, what stands behind it).
-
-    The runs of a cell share both ends: what is true of a cell is found once, not for each of its runs.
-    """
-    match = _REPEAT.search(canonical_json)
-    if match is None:
-        raise ValueError(f"not the canonical JSON of a run: {canonical_json!r}")
-    return canonical_json[: match.start(1)], int(match[1]), canonical_json[match.end(1) :]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,183 @@
+"""What a campaign's shards say: the one reading of them that workers, commands and the report share.
+
+A file is read again only when it has changed. `read_recorded` remembers between commands what it has read, in
+`.recorded` of the campaign's folder; that file may be removed at any time.
+"""
+
+import contextlib
+import io
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jobs.campaign import Campaign
+from jobs.files import publish
+from jobs.image import FINISHED, is_sealed, no_runs, sealed
+from jobs.shard import Shard, Version, read_shards, version_of
+from noisy.runs import ID
+
+STATUS = np.dtype("S8")  # as wide as the longest, diverged
+_KINDS = no_runs().dtype
+NUMBERS = [name for name in _KINDS.names or () if _KINDS[name].kind != "S" and name != "crc32"]
+RECORD = np.dtype([("run_id", ID), ("status", STATUS), *((name, _KINDS[name]) for name in NUMBERS)])
+_SCHEMA = 1  # of what is remembered; that of another version is not read
+_REMEMBER_FROM = 50  # files read: fewer are read again faster than all that is known is written
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A file of the folder of shards as it was read.
+
+    records: RECORD (n,); messages: place of a failed record -> why; attributes: of the shard; problem: what is wrong with the
+    file, in lines (empty: nothing). A file that cannot be used has no records and no attributes.
+    """
+
+    name: str
+    version: Version
+    records: np.ndarray = field(default_factory=lambda: np.empty(0, RECORD))
+    messages: Mapping[int, str] = field(default_factory=dict)
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    problem: str = ""
+
+    @classmethod
+    def of(cls, path: Path, version: Version, shard: Shard | str) -> "Source":
+        """A file, from what `read_shards` gives of it."""
+        if isinstance(shard, str):
+            return cls(path.name, version, problem=shard)
+        records = np.empty(len(shard.runs), RECORD)
+        for name in RECORD.names or ():
+            records[name] = shard.runs[name]
+        messages = shard.runs["message"]
+        found = {int(i): messages[i].decode(errors="replace") for i in np.flatnonzero(shard.runs["status"] == b"failed")}
+        damaged = (f"{path}: the record of run {run_id} is damaged (crc32); left out" for run_id in shard.damaged)
+        plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in shard.attributes.items()}
+        return cls(path.name, version, records, found, plain, "\n".join(damaged))
+
+    @property
+    def task(self) -> tuple[int, int]:
+        """(submission, task) that wrote it; (-1, -1) if it cannot be used."""
+        return self.attributes.get("submission", -1), self.attributes.get("task", -1)
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """All sources, in name order. Records are numbered through all of them.
+
+    campaign: the id of the campaign; shards of others cannot be used (empty: any will do).
+    """
+
+    campaign: str
+    sources: tuple[Source, ...] = ()
+
+    def updated(self, paths: Iterable[Path], seen: Callable[[Shard], None] | None = None) -> "Recorded":
+        """The state of these files now: only new and changed ones are read.
+
+        Args:
+            paths: in name order.
+            seen: is called with each shard that is read.
+        """
+        known = {source.name: source for source in self.sources}
+        sources = []
+        for path in paths:
+            version = version_of(path)  # before it is read: what is written meanwhile is read again next time
+            source = known.get(path.name)
+            if source is None or source.version != version:
+                shard = next(iter(read_shards([path], self.campaign)))
+                source = Source.of(path, version, shard)
+                if seen and isinstance(shard, Shard):
+                    seen(shard)
+            sources.append(source)
+        return replace(self, sources=tuple(sources))
+
+    @cached_property
+    def records(self) -> np.ndarray:
+        """RECORD (n,): the records of all sources."""
+        return np.concatenate([np.empty(0, RECORD), *(source.records for source in self.sources)])
+
+    @cached_property
+    def source(self) -> np.ndarray:
+        """int64 (n,): the place in `sources` of each record."""
+        return np.repeat(np.arange(len(self.sources)), [len(source.records) for source in self.sources])
+
+    @cached_property
+    def is_finished(self) -> np.ndarray:
+        """bool (n,): whether a record says that its run is done."""
+        return np.isin(self.records["status"], np.array(FINISHED, STATUS))
+
+    @cached_property
+    def task(self) -> np.ndarray:
+        """int64 (n, 2): submission and task that wrote each record."""
+        return np.array([source.task for source in self.sources], np.int64).reshape(-1, 2)[self.source]
+
+    @cached_property
+    def counting(self) -> np.ndarray:
+        """int64 (k,), ascending: the record that counts of each run. Finished beats failed; among equals the first counts."""
+        order = np.lexsort((~self.is_finished, self.records["run_id"]))  # stable
+        run_ids = self.records["run_id"][order]
+        is_first = np.ones(len(order), bool)
+        is_first[1:] = run_ids[1:] != run_ids[:-1]
+        return np.sort(order[is_first])
+
+    @cached_property
+    def at_hand(self) -> dict[tuple[int, int], str]:
+        """(submission, task) -> the run that its last attempt began and has not recorded; empty if there is none."""
+        last: dict[tuple[int, int], tuple[int, int, str]] = {}
+        for source in self.sources:
+            if source.attributes:
+                place = tuple(source.attributes[name] for name in ("attempt", "part", "current_run"))
+                last[source.task] = max(last.get(source.task, place), place, key=lambda one: one[:2])
+        return {task: run_id for task, (_, _, run_id) in last.items()}
+
+    @property
+    def problems(self) -> list[str]:
+        """What is wrong with files, a line each."""
+        return [line for source in self.sources for line in source.problem.splitlines()]
+
+    def message(self, record: int) -> str:
+        """Why a record says that its run failed; empty if it does not."""
+        place = int(self.source[record])
+        return self.sources[place].messages.get(record - int(np.searchsorted(self.source, place)), "")
+
+    def to_bytes(self) -> bytes:
+        """The same as bytes, with a checksum."""
+        described = [
+            [s.name, s.version, len(s.records), list(s.messages.items()), dict(s.attributes), s.problem] for s in self.sources
+        ]
+        memory = io.BytesIO()
+        np.savez(memory, schema=_SCHEMA, campaign=np.bytes_(self.campaign.encode()), sources=np.bytes_(json.dumps(described).encode()), records=self.records)
+        return sealed(memory.getvalue())
+
+    @classmethod
+    def from_bytes(cls, campaign: str, content: bytes) -> "Recorded":
+        """What `to_bytes` gave; without sources if these bytes are damaged, of another campaign or of another version."""
+        if not is_sealed(content):
+            return cls(campaign)
+        with np.load(io.BytesIO(content), allow_pickle=False) as saved:
+            if saved["schema"] != _SCHEMA or saved["campaign"].item() != campaign.encode():
+                return cls(campaign)
+            described, records = json.loads(saved["sources"].item()), saved["records"]
+        ends = np.cumsum([n for _, _, n, *_ in described])
+        sources = (
+            Source(name, tuple(version), records[end - n : end], dict(messages), attributes, problem)
+            for end, (name, version, n, messages, attributes, problem) in zip(ends, described, strict=True)
+        )
+        return cls(campaign, tuple(sources))
+
+
+def read_recorded(campaign: Campaign, campaign_id: str) -> Recorded:
+    """What the shards of the campaign with this id say; what was remembered is used, and renewed where that pays."""
+    content = b""
+    with contextlib.suppress(OSError):
+        content = campaign.remembered.read_bytes()
+    before = Recorded.from_bytes(campaign_id, content)
+    found = before.updated(campaign.shard_paths())
+    n_read = len({source.version for source in found.sources} - {source.version for source in before.sources})
+    if n_read >= _REMEMBER_FROM:
+        with contextlib.suppress(OSError):  # a campaign that cannot be written can be looked at
+            publish(campaign.remembered, found.to_bytes())
+    return found
