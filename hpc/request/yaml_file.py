@@ -10,6 +10,9 @@ import yaml
 from noisy.spec import Allowed
 
 
+PRINTABLE = "printable characters only"
+
+
 class GridError(ValueError):
     """What is wrong with a grid: `problems`, one line each: where, what, the value, what is allowed."""
 
@@ -18,24 +21,8 @@ class GridError(ValueError):
         self.problems = problems
 
 
-# Options of sbatch that are this suite's own: with others, tasks would not be found, or not be executed.
-_OURS = ("array", "chdir", "error", "input", "job-name", "open-mode", "output", "parsable", "test-only", "wrap")
-PRINTABLE = "printable characters only"
-
-
-def sbatch_problem(key: Any, value: Any) -> tuple[str, Any, str] | None:
-    """What is wrong with an option of sbatch: what, the value, what is allowed. Options become lines of a shell script."""
-    if not (isinstance(key, str) and re.fullmatch(r"[a-z][a-z0-9_-]*", key)):
-        return "not an option's name", key, "lower-case letters, digits, - and _, as in sbatch --help"
-    if any(name.startswith(key.replace("_", "-")) for name in _OURS):  # sbatch takes abbreviations
-        return "an option that is set by this suite", key, f"any option of sbatch but {', '.join(_OURS)}"
-    if not (isinstance(value, str | int | float) and str(value).isprintable()):
-        return "not possible", value, f"text ({PRINTABLE}), a number, true or false"
-    return None
-
-
 class Check:
-    """Collects problems; every method gives back something to go on with."""
+    """Collects problems. Each method returns a usable value even after a problem, so that checking can continue."""
 
     def __init__(self, problems: list[str]) -> None:
         self.problems = problems

@@ -3,20 +3,21 @@
 import sys
 from pathlib import Path
 
-from hpc.grid import Grid
+from hpc.request.grid import Grid
 from jobs.campaign import Campaign
 from jobs.files import publish
 from jobs.manifest import Header, ManifestError, read_header, read_manifest, write_manifest
 from jobs.provenance import code_commit
-from jobs.shard import Shard, read_shards
+from jobs.recorded import read_recorded
 from noisy.data import stage
+from noisy.runs import Runs
 
 
-def prepare(campaign: Campaign, grid: Grid, runs: dict[str, str], data_dir: Path) -> Header:
+def prepare(campaign: Campaign, grid: Grid, runs: Runs, data_dir: Path) -> Header:
     """Stage the data set and write what is new; a campaign that exists is extended, and keeps its id.
 
     Args:
-        runs: run_id -> canonical JSON of every run of the grid.
+        runs: all runs of the grid.
 
     Raises:
         DataError: the data set is missing and cannot be had.
@@ -38,20 +39,21 @@ def campaign_id(campaign: Campaign) -> str:
     try:
         return read_header(campaign.manifest).campaign
     except ManifestError:
-        shards = (shard for shard in read_shards(campaign.shard_paths(), "") if isinstance(shard, Shard))
-        return next((str(shard.attributes["campaign"]) for shard in shards), "")
+        sources = read_recorded(campaign, "").sources
+        return next((source.attributes["campaign"] for source in sources if source.attributes), "")
 
 
-def _extend(campaign: Campaign, runs: dict[str, str]) -> Header:
+def _extend(campaign: Campaign, runs: Runs) -> Header:
     try:
         manifest = read_manifest(campaign.manifest)
     except ManifestError as error:
         print(f"warning: {error}; it is written anew", file=sys.stderr)
         return write_manifest(campaign.manifest, runs, code_commit(), _readable_header(campaign), campaign_id(campaign))
-    if manifest.runs.keys() == runs.keys():
+    n_new = int((manifest.runs.places_of(runs.run_id) < 0).sum())
+    n_gone = int((runs.places_of(manifest.runs.run_id) < 0).sum())
+    if not (n_new or n_gone):
         return manifest.header
-    n_new, n_gone = len(runs.keys() - manifest.runs.keys()), len(manifest.runs.keys() - runs.keys())
-    print(f"The grid changed: {n_new} runs more, {n_gone} no longer in it (their results are kept, and left out of reports).")
+    print(f"The grid changed: {n_new} runs added, {n_gone} removed (their results are kept, and left out of reports).")
     return write_manifest(campaign.manifest, runs, code_commit(), manifest.header)
 
 

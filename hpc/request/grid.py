@@ -2,12 +2,13 @@
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hpc.checks import Check, GridError, parse_yaml, sbatch_problem
+from hpc.request.yaml_file import Check, GridError, parse_yaml
+from noisy.runs import Runs
 from noisy.spec import (
     ALLOWED,
     DATASETS,
@@ -17,12 +18,13 @@ from noisy.spec import (
     Allowed,
     Execution,
     RunSpec,
-    run_id_of,
-    split_repeat,
 )
 
+Problem = tuple[str, Any, str]  # what is wrong, the value, what is allowed
+Sections = Mapping[str, Callable[[Any, Any], Problem | None]]  # section of an executor's options -> the check of an option
+
 MAX_RUNS = 10_000_000
-_RUNS_ON_GPU = 128  # trained together: more than enough to fill a GPU's arithmetic; a worker halves them if memory does not do
+_RUNS_ON_GPU = 128  # trained together: enough to fill a GPU's arithmetic; a worker halves them if memory is too small
 _MAX_BYTES = 200_000  # of a grid file; PyYAML takes seconds for as many
 
 _TRAINING_DEFAULTS: dict[str, Any] = {
@@ -61,19 +63,23 @@ _SCALARS: dict[str, tuple[Allowed, Any]] = {  # key -> what is allowed, default
     "seed": (ALLOWED["seed"], 1234),
     "repeats": (POSITIVE_INT, 5),
     "max_workers": (
-        Allowed(f"null (the cores at hand) or {POSITIVE_INT.text}", lambda v: v is None or POSITIVE_INT.holds(v)),
+        Allowed(f"null (all cores) or {POSITIVE_INT.text}", lambda v: v is None or POSITIVE_INT.holds(v)),
         None,
     ),
     "cpu_threads_per_worker": (POSITIVE_INT, 1),
     "data_workers": (ALLOWED["repeat"], 0),
     "use_cuda": (Allowed("true or false", lambda v: isinstance(v, bool)), False),
 }
-_KEYS = (*_SCALARS, *_AXES, *_TRAINING_DEFAULTS, "models", "slurm")
+_KEYS = (*_SCALARS, *_AXES, *_TRAINING_DEFAULTS, "models")
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A validated grid. training: model type -> field of RunSpec -> the values of that axis (one, where it does not sweep)."""
+    """A validated grid.
+
+    training: model type -> field of RunSpec -> the values of that axis (one, where it does not sweep); options: section of an
+    executor -> its options.
+    """
 
     output_dir: Path
     dataset: str
@@ -83,9 +89,9 @@ class Grid:
     ps: tuple[float, ...]
     repeats: int
     training: dict[str, dict[str, tuple]]
-    max_workers: int | None  # None: the cores at hand
+    max_workers: int | None  # None: as many as the executor suggests
     execution: Execution
-    slurm: dict[str, str | int | float | bool]
+    options: dict[str, dict[str, str | int | float | bool]]
     text: str  # the file as it was written
 
     @property
@@ -102,15 +108,13 @@ class Grid:
                 for activation, p in itertools.product(self.activations, self.ps):
                     yield RunSpec(self.dataset, activation, model_type, p, 0, self.seed, **training)
 
-    def runs(self) -> dict[str, str]:
-        """run_id -> canonical JSON of all runs; repeat by repeat, so that every cell has its first repeats early."""
-        around = [split_repeat(cell.canonical_json()) for cell in self.cells()]
-        texts = (f"{before}{repeat}{behind}" for repeat in range(self.repeats) for before, _, behind in around)
-        return {run_id_of(text): text for text in texts}
+    def runs(self) -> Runs:
+        """All runs; repeat by repeat, so that every cell has its first repeats early."""
+        return Runs.of_grid(self.cells(), self.repeats)
 
 
-def load_grid(path: Path) -> Grid:
-    """Read and validate a grid file.
+def load_grid(path: Path, sections: Sections) -> Grid:
+    """Read and validate a grid file. sections: of executors' options that it may have.
 
     Raises:
         GridError: with every problem of the file.
@@ -120,7 +124,7 @@ def load_grid(path: Path) -> Grid:
             content = file.read(_MAX_BYTES + 1)  # not all of it: it may be any file, and without end
         if len(content) > _MAX_BYTES:
             raise GridError([f"more than {_MAX_BYTES:,} bytes; allowed: the path of a grid file"])
-        return parse_grid(content.decode())
+        return parse_grid(content.decode(), sections)
     except OSError as error:
         raise GridError(
             [f"cannot be read: {error.strerror}; allowed: the path of a grid file, such as grids/quickstart.yaml"]
@@ -129,15 +133,16 @@ def load_grid(path: Path) -> Grid:
         raise GridError([f"byte {error.start}: not UTF-8 text; allowed: a YAML file"]) from error
 
 
-def parse_grid(text: str) -> Grid:
+def parse_grid(text: str, sections: Sections | None = None) -> Grid:
     """Validate the text of a grid file; see `load_grid`."""
     values, problems = parse_yaml(text)
     check = Check(problems)
-    check.keys("", values, _KEYS)
+    sections = sections or {}
+    check.keys("", values, (*_KEYS, *sections))
     scalars = {key: check.value(key, values.get(key, default), allowed) for key, (allowed, default) in _SCALARS.items()}
     axes = {key: check.axis(key, values.get(key, _AXIS_DEFAULTS[key]), ALLOWED[field]) for key, field in _AXES.items()}
     training = _training(values, axes["model_types"], scalars["dataset"], check)
-    slurm = _slurm(values.get("slurm", {}), check)
+    options = {name: _section(name, values.get(name, {}), problem_of, check) for name, problem_of in sections.items()}
     if check.problems:
         raise GridError(check.problems)
     grid = Grid(
@@ -153,7 +158,7 @@ def parse_grid(text: str) -> Grid:
             scalars["use_cuda"],
             _RUNS_ON_GPU if scalars["use_cuda"] else 1,
         ),
-        slurm=slurm,
+        options=options,
         text=text,
     )
     if grid.n_runs > MAX_RUNS:
@@ -197,9 +202,9 @@ def _fields_of(model_type: str) -> tuple[str, ...]:
     return tuple(name for name in _TRAINING_DEFAULTS if name != "hidden_sizes" or model_type == "mlp")
 
 
-def _slurm(value: Any, check: Check) -> dict:
-    options = check.mapping("slurm", value, None)
+def _section(name: str, value: Any, problem_of: Callable[[Any, Any], Problem | None], check: Check) -> dict:
+    options = check.mapping(name, value, None)
     for key, option in options.items():
-        if problem := sbatch_problem(key, option):
-            check.problem("slurm" if problem[1] is key else f"slurm.{key}", *problem)
+        if problem := problem_of(key, option):
+            check.problem(name if problem[1] is key else f"{name}.{key}", *problem)
     return options
