@@ -149,7 +149,13 @@ class Recorded:
             [s.name, s.version, len(s.records), list(s.messages.items()), dict(s.attributes), s.problem] for s in self.sources
         ]
         memory = io.BytesIO()
-        np.savez(memory, schema=_SCHEMA, campaign=np.bytes_(self.campaign.encode()), sources=np.bytes_(json.dumps(described).encode()), records=self.records)
+        np.savez(
+            memory,
+            schema=_SCHEMA,
+            campaign=np.bytes_(self.campaign.encode()),
+            sources=np.bytes_(json.dumps(described).encode()),
+            records=self.records,
+        )
         return sealed(memory.getvalue())
 
     @classmethod

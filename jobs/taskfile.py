@@ -1,5 +1,6 @@
 """The task file of a submission: one task a line, with its runs in full, so that a node reads its own line and no more."""
 
+import itertools
 import json
 import re
 from dataclasses import asdict, dataclass
@@ -16,6 +17,21 @@ from noisy.spec import Execution, RunSpec
 SCHEMA_VERSION = 2  # 1 had no number, and the campaign's code_commit in place of the submission's
 _RUN_ID = re.compile(rb'\{"run_id":"([0-9a-f]{16})",')
 _SCHEMA = re.compile(rb'\{"task":\d+,"schema":(\d+),')
+
+
+@dataclass(frozen=True)
+class TaskPlace:
+    """Where a task's line is on disk, small enough to be sent anywhere. offset_bytes: of the line in the task file."""
+
+    campaign_dir: str
+    submission: int
+    index: int
+    offset_bytes: int
+
+    @property
+    def campaign(self) -> Campaign:
+        """The campaign of the task."""
+        return Campaign(Path(self.campaign_dir))
 
 
 @dataclass(frozen=True)
@@ -49,6 +65,14 @@ class TaskRuns:
     run_id: np.ndarray
     task: np.ndarray
     n_tasks: int
+
+
+def task_places(campaign: Campaign, submission: int) -> list[TaskPlace]:
+    """The places of a submission's tasks, in order."""
+    with campaign.tasks(submission).open("rb") as lines:
+        offsets = [0, *itertools.accumulate(map(len, lines))]
+    folder = str(campaign.folder.resolve())
+    return [TaskPlace(folder, submission, index, offset) for index, offset in enumerate(offsets[:-1])]
 
 
 def read_task(path: Path, index: int, offset_bytes: int) -> Task:
