@@ -17,6 +17,7 @@ from jobs.shard import ShardWriter
 from jobs.taskfile import Task, TaskPlace, read_cancelled, read_task
 from jobs.tasklog import end_of_run, say
 from noisy.data import Data, load
+from noisy.runs import ID
 from noisy.spec import RunSpec
 
 
@@ -74,14 +75,13 @@ def _groups(task: Task, recorded: Recorded) -> list[list[RunSpec]]:
     Runs that were being trained when an attempt ended come last, one at a time: they may have killed it. An attempt that
     recorded nothing had groups too large for its memory or time: each such attempt halves them.
     """
-    attempts = {
-        (s.attributes["attempt"], len(s.records) > 0, s.attributes["current_run"]) for s in recorded.sources if s.attributes
-    }
-    suspects = np.array([run_id.encode() for _, _, run_id in attempts], "S16")
-    n_without_record = len({one for one, _, _ in attempts} - {one for one, has_records, _ in attempts if has_records})
+    sources = [source for source in recorded.sources if source.attributes.get("current_run") or len(source.records)]
+    suspects = np.array([source.attributes["current_run"].encode() for source in sources], ID)
+    with_record = {source.attributes["attempt"] for source in sources if len(source.records)}
+    without_record = {source.attributes["attempt"] for source in sources} - with_record
     missing = task.runs.take(~np.isin(task.runs.run_id, recorded.records["run_id"]))
     is_suspect = np.isin(missing.run_id, suspects)
-    size = max(1, task.execution.runs_together >> n_without_record)
+    size = max(1, task.execution.runs_together >> len(without_record))
     return groups_of(list(missing.take(~is_suspect)), size) + [[run] for run in missing.take(is_suspect)]
 
 
@@ -95,7 +95,7 @@ def _attributes(task: Task, data: Data) -> dict[str, str | int]:
     from noisy.device import device_name
 
     commit = code_commit()
-    if commit != task.code_commit:
+    if task.code_commit not in ("", commit):
         say(f"warning: this code is commit {commit}; the task was submitted by commit {task.code_commit}")
     return {
         "campaign": task.campaign,

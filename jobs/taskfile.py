@@ -14,7 +14,7 @@ from jobs.manifest import ManifestError, json_line, run_records
 from noisy.runs import ID, Runs
 from noisy.spec import Execution, RunSpec
 
-SCHEMA_VERSION = 2  # 1 had no number, and the campaign's code_commit in place of the submission's
+SCHEMA_VERSION = 2  # files of schema 1 have no number, and the code_commit of the campaign, not of the submission
 _RUN_ID = re.compile(rb'\{"run_id":"([0-9a-f]{16})",')
 _SCHEMA = re.compile(rb'\{"task":\d+,"schema":(\d+),')
 
@@ -36,7 +36,10 @@ class TaskPlace:
 
 @dataclass(frozen=True)
 class Task:
-    """What one worker executes: its runs, and how. data_dir is absolute; code_commit: of the code that submitted it."""
+    """What one worker executes: its runs, and how.
+
+    code_commit: of the code that submitted it, empty in a file of schema 1; data_dir: absolute.
+    """
 
     index: int
     campaign: str
@@ -135,6 +138,6 @@ def _task(fields: dict[str, Any]) -> tuple[Task, list[str]]:
     """The task, and the run_ids of records that do not fit their names."""
     runs = Runs.of(RunSpec(**record["spec"]) for record in fields["runs"])
     changed = [r["run_id"] for r, run_id in zip(fields["runs"], runs.ids(), strict=True) if r["run_id"] != run_id]
-    execution = Execution(**fields["execution"])
-    task = Task(fields["task"], fields["campaign"], fields["code_commit"], fields["data_dir"], execution, runs)
+    commit, execution = fields["code_commit"] if "schema" in fields else "", Execution(**fields["execution"])
+    task = Task(fields["task"], fields["campaign"], commit, fields["data_dir"], execution, runs)
     return task, changed
