@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 NO_PROGRESS_STATUS = 75  # exit status: the time limit was reached before a run was recorded (sysexits.h: EX_TEMPFAIL)
 NOT_KEPT_STATUS = 74  # exit status: results cannot be written, disk full or quota, say (sysexits.h: EX_IOERR)
-# Slurm gives one signal for both a preemption and the time limit. That of the limit comes a minute before it, and no limit is
-# below 3 min (hpc.plan): so always in the second half, where a preemption seldom comes before the first record.
+# One signal tells of preemptions and of the time limit. That of the limit comes 1 to 2 min before it: from 4 min on, always in
+# the second half. A preemption there, before the first record, is taken for the limit: seldom, and the next submit goes on.
 _NEAR_LIMIT = 0.5
 
 
@@ -80,7 +80,7 @@ class ArrayTask(SlurmWorker):
 
     def __setstate__(self, fields: dict[str, Any]) -> None:
         place = (fields[name] for name in ("campaign_dir", "submission", "index", "offset_bytes"))
-        self.__init__(TaskPlace(*place), fields["time_limit_min"])  # type: ignore[misc]
+        self.task, self.time_limit_min = TaskPlace(*place), fields["time_limit_min"]
 
 
 def _attempt() -> int:
