@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jobs.image import Record
+from jobs.tasklog import say
 from noisy.data import Data
 from noisy.spec import Execution, RunSpec
 
@@ -45,7 +46,7 @@ def execute(runs: Sequence[RunSpec], data: Data, execution: Execution) -> Iterat
     try:
         results = [train(runs[0], data, execution)] if len(runs) == 1 else train_together(runs, data, execution)
     except Exception as error:
-        traceback.print_exc()
+        say(traceback.format_exc())
         if execution.use_cuda:
             torch.cuda.synchronize()  # raises where the GPU is lost: that is no run's failure
         message = f"{type(error).__name__}: {error}"[:_MESSAGE_LIMIT]
@@ -54,7 +55,7 @@ def execute(runs: Sequence[RunSpec], data: Data, execution: Execution) -> Iterat
     elif len(runs) == 1:
         yield Record(runs[0].run_id, runs[0].canonical_json(), status="failed", message=message)
     else:
-        print(f"{len(runs)} runs failed together; tried again in halves", flush=True)
+        say(f"{len(runs)} runs failed together; tried again in halves")
         yield from execute(runs[: len(runs) // 2], data, execution)
         yield from execute(runs[len(runs) // 2 :], data, execution)
 

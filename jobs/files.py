@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and stay."""
+"""Atomic and durable writing of files."""
 
 import errno
 import os
@@ -18,7 +18,7 @@ def publish(path: Path, content: bytes | Iterable[bytes], *, exclusive: bool = F
 
 @contextmanager
 def replacing(path: Path, *, exclusive: bool = False) -> Iterator[BinaryIO]:
-    """A new file that comes to `path` when the block has written it, durably.
+    """A new file that is put at `path`, durably, when the block has written it.
 
     A reader sees the old file or the new one, never a part, also after a power loss: it is written beside under a name of
     its own, fsync'ed, renamed into place, and the directory fsync'ed. After any error the old file is untouched and
@@ -48,7 +48,7 @@ def replacing(path: Path, *, exclusive: bool = False) -> Iterator[BinaryIO]:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable. File systems that cannot (EINVAL, ENOTSUP) are taken at their word."""
+    """Make the names in `folder` durable; ignored where the file system does not support it (EINVAL, ENOTSUP)."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -49,9 +49,7 @@ class Manifest:
     runs: Runs
 
 
-def write_manifest(
-    path: Path, runs: Runs, code_commit: str, previous: Header | None = None, campaign: str = ""
-) -> Header:
+def write_manifest(path: Path, runs: Runs, code_commit: str, previous: Header | None = None, campaign: str = "") -> Header:
     """Write the manifest of `runs`.
 
     A rewritten one keeps the id and time of `previous`; a new one gets the id `campaign`, or a random one.

@@ -7,23 +7,21 @@ with it, when its standard input ends: a pipe whose other end only the submittin
 """
 
 import argparse
-import itertools
 import os
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import replace
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from jobs.campaign import Campaign
-from jobs.manifest import ManifestError
-from jobs.task import NOT_KEPT_STATUS, ArrayTask
-from noisy.data import DataError
+from jobs.taskfile import TaskPlace, task_places
+from jobs.tasklog import without_time
+from jobs.worker import NOT_KEPT_STATUS, attempt_task
 
 MAX_ATTEMPTS = 3  # of a task whose worker is killed
 STOP_S = 5  # between asking a worker to end and killing it
@@ -31,25 +29,25 @@ _LIFELINE = 0  # standard input
 _CAN_FORK = sys.platform == "linux"  # macOS has libraries that do not survive a fork: there each worker starts afresh
 
 
-def execute_all(tasks: Iterable[ArrayTask], workers: int) -> bool:
+def execute_all(tasks: Iterable[TaskPlace], workers: int) -> bool:
     """Execute all tasks, at most `workers` at a time, printing what went wrong; whether it came to its end.
 
     A worker that is killed (by the kernel for its memory, say) is followed by another attempt of its task, which does what
     is missing. This process has one thread and computes nothing: a fork copies neither threads nor what they hold.
     """
-    waiting = deque(tasks)
-    running: dict[BaseProcess, ArrayTask] = {}
+    waiting = deque((task, 0) for task in tasks)
+    running: dict[BaseProcess, tuple[TaskPlace, int]] = {}
     try:
         while waiting or running:
             while waiting and len(running) < workers:
-                task = waiting.popleft()
-                running[_start(task)] = task
+                task, attempt = waiting.popleft()
+                running[_start(task, attempt)] = task, attempt
             if _LIFELINE in wait([_LIFELINE, *(worker.sentinel for worker in running)]) and not os.read(_LIFELINE, 1):
                 return False
             for worker in [worker for worker in running if worker.exitcode is not None]:
-                task, status = running.pop(worker), worker.exitcode or 0
-                if status < 0 and task.attempt + 1 < MAX_ATTEMPTS:
-                    waiting.appendleft(replace(task, attempt=task.attempt + 1))
+                (task, attempt), status = running.pop(worker), worker.exitcode or 0
+                if status < 0 and attempt + 1 < MAX_ATTEMPTS:
+                    waiting.appendleft((task, attempt + 1))
                 elif status:
                     print(f"task {task.index} {_how(status)}: {last_line(_log(task))} (log: {_log(task)})", flush=True)
     finally:
@@ -58,35 +56,35 @@ def execute_all(tasks: Iterable[ArrayTask], workers: int) -> bool:
 
 
 def last_line(log: Path) -> str:
-    """What a process said last."""
+    """What a process said last, without the time."""
     try:
         lines = log.read_text(errors="replace").strip().splitlines()
-    except OSError:  # that it cannot be read must not end who asks
-        lines = []
-    return lines[-1] if lines else "it printed nothing"
+    except OSError as error:
+        return f"its log cannot be read ({error.strerror})"
+    return without_time(lines[-1]) if lines else "it printed nothing"
 
 
 def _how(status: int) -> str:
     if status < 0:
         return f"was killed by signal {-status} in {MAX_ATTEMPTS} attempts"
     if status == NOT_KEPT_STATUS:
-        return "could not keep its results (disk full or quota? make room)"
+        return "could not keep its results"
     return f"ended with status {status}"
 
 
-def _log(task: ArrayTask) -> Path:
-    return Campaign(Path(task.campaign_dir)).log(task.submission, task.index)
+def _log(task: TaskPlace) -> Path:
+    return task.campaign.log(task.submission, task.index)
 
 
-def _start(task: ArrayTask) -> BaseProcess:
+def _start(task: TaskPlace, attempt: int) -> BaseProcess:
     worker = get_context("fork").Process if _CAN_FORK else get_context("spawn").Process
-    process = worker(target=_work, args=(task,))
+    process = worker(target=_work, args=(task, attempt))
     process.start()
     return process
 
 
-def _work(task: ArrayTask) -> None:
-    """What a worker does. Its exit status: that of the task; 1 if the task raises."""
+def _work(task: TaskPlace, attempt: int) -> None:
+    """What a worker does. Its exit status: as in jobs/worker.py; 1 if the task raises."""
     threading.Thread(target=_end_with_pool, daemon=True).start()
     try:
         log = os.open(_log(task), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -94,14 +92,11 @@ def _work(task: ArrayTask) -> None:
         sys.exit(NOT_KEPT_STATUS)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    try:
-        task()
-    except (ManifestError, DataError, RuntimeError) as error:
-        sys.exit(f"error: {type(error).__name__}: {error}")
+    attempt_task(task, attempt)
 
 
 def _end_with_pool() -> None:
-    """However the pool dies: its end of a pipe closes. Of several workers the last one notices first: it holds the others'."""
+    """Exit when the pool ends for any reason. A worker holds the pipes of earlier ones too: the last one exits first."""
     if pool := parent_process():
         pool.join()
     os._exit(1)
@@ -118,13 +113,6 @@ def _stop(workers: list[BaseProcess]) -> None:
             worker.join()
 
 
-def _tasks(campaign: Campaign, submission: int) -> list[ArrayTask]:
-    with campaign.tasks(submission).open("rb") as lines:
-        ends_bytes = list(itertools.accumulate(map(len, lines)))
-    begins_bytes = [0, *ends_bytes[:-1]]
-    return [ArrayTask(str(campaign.folder), submission, index, begin) for index, begin in enumerate(begins_bytes)]
-
-
 def main() -> None:
     """The command line above."""
     parser = argparse.ArgumentParser(prog="python -m jobs.pool", description="Execute the tasks of a submission here.")
@@ -132,7 +120,7 @@ def main() -> None:
     for name in ("submission", "workers"):
         parser.add_argument(name, type=int)
     arguments = parser.parse_args()
-    tasks = _tasks(Campaign(arguments.campaign_dir.resolve()), arguments.submission)
+    tasks = task_places(Campaign(arguments.campaign_dir), arguments.submission)
     if _CAN_FORK:
         import noisy.training  # noqa: F401  # what all workers share
     sys.exit(0 if execute_all(tasks, arguments.workers) else 1)

@@ -18,7 +18,7 @@ def code_commit() -> str:
     `unknown` without git.
     """
     try:
-        commit, changes = _git("rev-parse", "HEAD"), _git("diff", "HEAD")
+        commit, changes = _git("rev-parse", "HEAD"), _git("diff", "--full-index", "--no-ext-diff", "HEAD")
         return commit + (f"-dirty-{hashlib.sha256(changes.encode()).hexdigest()[:8]}" if changes else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
@@ -33,6 +33,12 @@ def machine() -> dict[str, str]:
         "product_route": this_processor().product_route,
         "versions": f"python {platform.python_version()} {packages}",
     }
+
+
+def job() -> str:
+    """`JOB_INDEX` as Slurm's commands know this process; empty where there is no Slurm."""
+    array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
+    return f"{array}_{index}" if array else os.environ.get("SLURM_JOB_ID", "")
 
 
 def _cpu_model() -> str:

@@ -75,7 +75,7 @@ class Recorded:
     sources: tuple[Source, ...] = ()
 
     def updated(self, paths: Iterable[Path], seen: Callable[[Shard], None] | None = None) -> "Recorded":
-        """The state of these files now: only new and changed ones are read.
+        """The state of these files now: only new and changed ones are read, and again those that could not be used.
 
         Args:
             paths: in name order.
@@ -86,7 +86,7 @@ class Recorded:
         for path in paths:
             version = version_of(path)  # before it is read: what is written meanwhile is read again next time
             source = known.get(path.name)
-            if source is None or source.version != version:
+            if source is None or source.version != version or not source.attributes:
                 shard = next(iter(read_shards([path], self.campaign)))
                 source = Source.of(path, version, shard)
                 if seen and isinstance(shard, Shard):
@@ -149,7 +149,13 @@ class Recorded:
             [s.name, s.version, len(s.records), list(s.messages.items()), dict(s.attributes), s.problem] for s in self.sources
         ]
         memory = io.BytesIO()
-        np.savez(memory, schema=_SCHEMA, campaign=np.bytes_(self.campaign.encode()), sources=np.bytes_(json.dumps(described).encode()), records=self.records)
+        np.savez(
+            memory,
+            schema=_SCHEMA,
+            campaign=np.bytes_(self.campaign.encode()),
+            sources=np.bytes_(json.dumps(described).encode()),
+            records=self.records,
+        )
         return sealed(memory.getvalue())
 
     @classmethod
@@ -161,6 +167,8 @@ class Recorded:
             if saved["schema"] != _SCHEMA or saved["campaign"].item() != campaign.encode():
                 return cls(campaign)
             described, records = json.loads(saved["sources"].item()), saved["records"]
+        if records.dtype != RECORD:
+            return cls(campaign)
         ends = np.cumsum([n for _, _, n, *_ in described])
         sources = (
             Source(name, tuple(version), records[end - n : end], dict(messages), attributes, problem)

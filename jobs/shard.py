@@ -31,7 +31,15 @@ from jobs.provenance import PROJECT_ROOT
 RECORDS_PER_PART = 256
 Version = tuple[int, int, int]
 _MOST_BYTES = 10**9  # of a shard; 256 records with thousands of epochs are far below
+_ADVICE = {  # errno -> what to do
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room, then "),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "see that you may write there, then "),
+}
 _SALVAGE_S = 60  # a process that reads a damaged shard has 5 s of CPU time, which a busy machine may stretch
+
+
+class NotKept(Exception):
+    """Results cannot be written; the message says where, why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -62,20 +70,24 @@ class ShardWriter:
         self._attributes = {**attributes, **own}
         self._part = 0
         self._records: list[Record] = []
+        self._named: str | None = None  # current_run of the file on disk
 
-    def start(self, current_run: str) -> None:
-        """Publish an empty shard before the first training: it proves rights, quota and rename, and names the run at work.
+    def begin(self, run_id: str) -> None:
+        """Name the run that is trained from now on (empty: none); nothing is written where the shard names it already.
+
+        The first call publishes a shard without records. It proves rights, quota and rename before the first training.
 
         Raises:
-            OSError: results could not be kept here.
+            NotKept: results could not be kept here.
         """
-        self._publish([], current_run)
+        if run_id != self._named:
+            self._publish(self._records, run_id)
 
     def append(self, record: Record, current_run: str = "") -> None:
         """Add a record; when this returns, it is kept whatever happens. `current_run`: the run that is begun next.
 
         Raises:
-            OSError: the record is not kept (disk full, quota, ...); the earlier ones are untouched.
+            NotKept: the record is not kept (disk full, quota, ...); the earlier ones are untouched.
         """
         records = [*self._records, record]
         self._publish(records, current_run)
@@ -85,7 +97,12 @@ class ShardWriter:
 
     def _publish(self, records: list[Record], current_run: str) -> None:
         attributes = {**self._attributes, "part": self._part, "current_run": current_run}
-        publish(Path(f"{self._stem}-p{self._part:02d}.h5"), image(records, attributes))
+        path, content = Path(f"{self._stem}-p{self._part:02d}.h5"), image(records, attributes)
+        try:
+            publish(path, content)
+        except OSError as error:
+            raise NotKept(f"{path}: {error.strerror or error}; {_ADVICE.get(error.errno or 0, '')}submit again") from error
+        self._named = current_run
 
 
 def read_shard(path: Path) -> Shard:

@@ -1,5 +1,6 @@
 """The task file of a submission: one task a line, with its runs in full, so that a node reads its own line and no more."""
 
+import itertools
 import json
 import re
 from dataclasses import asdict, dataclass
@@ -13,14 +14,32 @@ from jobs.manifest import ManifestError, json_line, run_records
 from noisy.runs import ID, Runs
 from noisy.spec import Execution, RunSpec
 
-SCHEMA_VERSION = 2  # 1 had no number, and the campaign's code_commit in place of the submission's
+SCHEMA_VERSION = 2  # files of schema 1 have no number, and the code_commit of the campaign, not of the submission
 _RUN_ID = re.compile(rb'\{"run_id":"([0-9a-f]{16})",')
 _SCHEMA = re.compile(rb'\{"task":\d+,"schema":(\d+),')
 
 
 @dataclass(frozen=True)
+class TaskPlace:
+    """Where a task's line is on disk, small enough to be sent anywhere. offset_bytes: of the line in the task file."""
+
+    campaign_dir: str
+    submission: int
+    index: int
+    offset_bytes: int
+
+    @property
+    def campaign(self) -> Campaign:
+        """The campaign of the task."""
+        return Campaign(Path(self.campaign_dir))
+
+
+@dataclass(frozen=True)
 class Task:
-    """What one worker executes: its runs, and how. data_dir is absolute; code_commit: of the code that submitted it."""
+    """What one worker executes: its runs, and how.
+
+    code_commit: of the code that submitted it, empty in a file of schema 1; data_dir: absolute.
+    """
 
     index: int
     campaign: str
@@ -49,6 +68,14 @@ class TaskRuns:
     run_id: np.ndarray
     task: np.ndarray
     n_tasks: int
+
+
+def task_places(campaign: Campaign, submission: int) -> list[TaskPlace]:
+    """The places of a submission's tasks, in order."""
+    with campaign.tasks(submission).open("rb") as lines:
+        offsets = [0, *itertools.accumulate(map(len, lines))]
+    folder = str(campaign.folder.resolve())
+    return [TaskPlace(folder, submission, index, offset) for index, offset in enumerate(offsets[:-1])]
 
 
 def read_task(path: Path, index: int, offset_bytes: int) -> Task:
@@ -110,6 +137,6 @@ def _task(fields: dict[str, Any]) -> tuple[Task, list[str]]:
     """The task, and the run_ids of records that do not fit their names."""
     runs = Runs.of(RunSpec(**record["spec"]) for record in fields["runs"])
     changed = [r["run_id"] for r, run_id in zip(fields["runs"], runs.ids(), strict=True) if r["run_id"] != run_id]
-    execution = Execution(**fields["execution"])
-    task = Task(fields["task"], fields["campaign"], fields["code_commit"], fields["data_dir"], execution, runs)
+    commit, execution = fields["code_commit"] if "schema" in fields else "", Execution(**fields["execution"])
+    task = Task(fields["task"], fields["campaign"], commit, fields["data_dir"], execution, runs)
     return task, changed

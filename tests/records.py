@@ -1,13 +1,18 @@
 """Records and shards for the tests that need many and no training: real files, invented numbers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jobs.campaign import Campaign
+from jobs.files import publish
 from jobs.image import Record
-from jobs.shard import ShardWriter
-from noisy.spec import RunSpec
+from jobs.shard import ShardWriter, read_shard
+from jobs.taskfile import Task
+from noisy.runs import Runs
+from noisy.spec import Execution, RunSpec
 
 ATTRIBUTES = {
     "campaign": "c0ffee",
@@ -53,6 +58,23 @@ def write_shard(folder: Path, task: int, records: list[Record], attempt: int = 0
     """A shard of submission 1 with these records."""
     folder.mkdir(parents=True, exist_ok=True)
     writer = ShardWriter(folder, 1, task, attempt, ATTRIBUTES | attributes)
-    writer.start("")
+    writer.begin("")
     for item in records:
         writer.append(item)
+
+
+def submitted(folder: Path, data_dir: Path, *tasks: Sequence[RunSpec], **execution: Any) -> Campaign:
+    """A campaign whose submission 1 has these tasks; none is begun."""
+    campaign = Campaign(folder)
+    campaign.log(1, 0).parent.mkdir(parents=True)
+    campaign.shards.mkdir()
+    how = Execution(**execution)
+    lines = (Task(i, "c0ffee", "abc", str(data_dir), how, Runs.of(task)).line() for i, task in enumerate(tasks))
+    publish(campaign.tasks(1), lines)
+    return campaign
+
+
+def recorded(campaign: Campaign, prefix: str = "") -> list[tuple[str, str]]:
+    """(run_id, status) of every record, in the order of the shards' names."""
+    shards = [read_shard(path) for path in campaign.shard_paths(prefix)]
+    return [(row["run_id"].decode(), row["status"].decode()) for shard in shards for row in shard.runs]

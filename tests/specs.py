@@ -2,12 +2,13 @@
 
 from typing import Any
 
+from noisy.runs import Runs
 from noisy.spec import RunSpec
 
 
-def texts(*runs: RunSpec) -> dict[str, str]:
-    """run_id -> canonical JSON, as manifests and tasks hold runs."""
-    return {run.run_id: run.canonical_json() for run in runs}
+def runs(*specs: RunSpec) -> Runs:
+    """These runs, as manifests and tasks hold them."""
+    return Runs.of(specs)
 
 
 def spec(**changes: Any) -> RunSpec:

@@ -26,7 +26,7 @@ RECORDS = [record(run) for run in RUNS]
 writer = ShardWriter(Path(sys.argv[1]), 1, 0, 0, ATTRIBUTES)
 os.writev(1, [b"ready\\n"])  # not write: faults are injected into that
 sys.stdin.readline()
-for run_id, step in [("start", lambda: writer.start(""))] + [(r.run_id, lambda r=r: writer.append(r)) for r in RECORDS]:
+for run_id, step in [("start", lambda: writer.begin(""))] + [(r.run_id, lambda r=r: writer.append(r)) for r in RECORDS]:
     try:
         step()
         os.writev(1, [f"kept {run_id}\\n".encode()])

@@ -33,7 +33,7 @@ def project(folder: Path, to_write: list[Record], records_per_part: int) -> None
     jobs.shard.RECORDS_PER_PART = records_per_part
     writer = ShardWriter(folder, 1, 0, 0, ATTRIBUTES)
     following = [*(item.run_id for item in to_write[1:]), ""]
-    writer.start(to_write[0].run_id)
+    writer.begin(to_write[0].run_id)
     for item, next_run in zip(to_write, following, strict=True):
         writer.append(item, current_run=next_run)
         _acknowledge(item)

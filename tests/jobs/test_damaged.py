@@ -21,7 +21,7 @@ from jobs.manifest import read_header, write_manifest
 from jobs.shard import Shard, read_shard, read_shards
 from tests import commands
 from tests.records import ATTRIBUTES, record, write_shard
-from tests.specs import spec
+from tests.specs import runs, spec
 
 FLIPS = int(os.environ.get("FLIPS", "150"))
 RUNS = [spec(repeat=repeat) for repeat in range(5)]
@@ -236,7 +236,7 @@ def campaign(tmp_path: Path) -> Campaign:
     """A run done, among shards of which nothing can be used."""
     made = Campaign(tmp_path / "campaign")
     made.folder.mkdir()
-    header = write_manifest(made.manifest, {run.run_id: run.canonical_json() for run in RUNS}, "abc")
+    header = write_manifest(made.manifest, runs(*RUNS), "abc")
     write_shard(made.shards, 0, [record(RUNS[0])], campaign=header.campaign)
     write_shard(made.shards, 99, [record(RUNS[1])], campaign="another")
     made.submissions.mkdir()

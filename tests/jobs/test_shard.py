@@ -21,7 +21,7 @@ from tests.specs import spec
 
 def writer(folder: Path, attempt: int = 0) -> ShardWriter:
     made = ShardWriter(folder, 3, 7, attempt, ATTRIBUTES)
-    made.start("first")
+    made.begin("first")
     return made
 
 
@@ -155,7 +155,7 @@ from jobs.shard import ShardWriter
 from tests.records import ATTRIBUTES, record
 from tests.specs import spec
 writer = ShardWriter(Path(sys.argv[1]), 1, 0, 0, ATTRIBUTES)
-writer.start("")
+writer.begin("")
 for repeat in range(10_000):
     run = spec(repeat=repeat)
     writer.append(record(run))
@@ -188,7 +188,7 @@ from tests.records import ATTRIBUTES, record
 from tests.specs import spec
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 writer = ShardWriter(Path(sys.argv[1]), 1, 0, 0, ATTRIBUTES)
-writer.start("")
+writer.begin("")
 unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
 for repeat in range(3):
     writer.append(record(spec(repeat=repeat)))

@@ -14,6 +14,7 @@ from analysis.merge import merge
 from jobs.campaign import Campaign
 from jobs.manifest import write_manifest
 from jobs.shard import read_shards
+from noisy.runs import Runs
 from tests import commands
 from tests.specs import spec
 
@@ -30,7 +31,7 @@ writer = ShardWriter(folder, 1, 0, 0, {{**ATTRIBUTES, "campaign": campaign, "hos
 print("ready", flush=True)
 sys.stdin.readline()
 end_s = time.monotonic() + {HAMMER_S}
-writer.start("")
+writer.begin("")
 n = 0
 while time.monotonic() < end_s or n <= {N_SAME}:
     run = spec(repeat=n if n < {N_SAME} else 2 * n + own)
@@ -59,7 +60,7 @@ def test_a_zombie_and_its_successor_hammer(tmp_path: Path) -> None:
     assert all(repeats[:N_SAME] == list(range(N_SAME)) and len(repeats) > N_SAME for repeats in acknowledged)
 
     runs = {repeat: spec(repeat=repeat) for repeat in sorted({*acknowledged[0], *acknowledged[1]})}
-    write_manifest(campaign.manifest, {run.run_id: run.canonical_json() for run in runs.values()}, "abc", campaign="c0ffee")
+    write_manifest(campaign.manifest, Runs.of(runs.values()), "abc", campaign="c0ffee")
     merged = merge(campaign, campaign.folder / "results.h5")
     assert merged.problems == []
     assert list(merged.runs["repeat"]) == list(runs)  # all that was acknowledged, each once
