@@ -201,7 +201,9 @@ def matching(runs: Runs, filters: Sequence[tuple[str, object]]) -> np.ndarray:
         Refused: no run does.
     """
     of_cells = [(name, value) for name, value in filters if name != "repeat"]
-    fits = np.array(runs.by_cell(lambda run: all(_fits(getattr(run, name), value) for name, value in of_cells)), bool)[runs.cell]
+    fits = np.array(runs.by_cell(lambda run: all(_fits(getattr(run, name), value) for name, value in of_cells)), bool)[
+        runs.cell
+    ]
     for name, value in filters:
         if name == "repeat":
             fits &= runs.repeat == value

@@ -7,7 +7,6 @@ scheduler cannot be reached or refuses; 130 interrupted.
 import argparse
 import os
 import signal
-import sys
 from pathlib import Path
 
 from hpc.console import Refused, count, exit_with, positive
@@ -85,7 +84,7 @@ def _add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Act
     add("--abandon", type=positive, action="append", default=[], metavar="NUMBER", help="take this submission as ended")
     add("--yes", action="store_true", help="do not ask")
     return {
-        name: executor.add_options(parser.add_argument_group(f"only with --executor {name}"))
+        name: executor.add_options(parser.add_argument_group(f"only with --executor {name}").add_argument)
         for name, executor in EXECUTORS.items()
         if name != "local"
     }

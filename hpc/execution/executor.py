@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -16,7 +16,6 @@ from hpc.planning.decision import Decision
 from hpc.request.grid import Grid
 from hpc.request.prepare import campaign_id, prepare
 from hpc.state import submissions
-from hpc.state.owner import Process
 from hpc.state.runs import State, state
 from hpc.state.scheduler import Scheduler, SchedulerError
 from hpc.state.submissions import Submission, SubmissionTaken
@@ -58,8 +57,8 @@ class Executor(Scheduler, Protocol):
     where: str
     is_asked: bool
 
-    def add_options(self, parser: argparse.ArgumentParser) -> list[argparse.Action]:
-        """Add the command line options that only this executor knows, and name them."""
+    def add_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
+        """Add the command line options that only this executor knows, with a parser's `add_argument`, and name them."""
 
     def check(self, request: Request) -> None:
         """Refuse what cannot be executed here, and care for what an earlier submit left unfinished.
@@ -156,28 +155,13 @@ def _hand_over(request: Request, executor: Executor, number: int, header: Header
     now, commit = decision.now, code_commit()
     if not now.tasks:
         return ALL_WELL
-    submission = Submission(
-        number,
-        header.campaign,
-        submissions.now(),
-        executor.name,
-        len(now.tasks),
-        now.n_runs,
-        now.workers,
-        Process.current(),
-        submissions.arrays_of(header.campaign, number, decision.arrays, decision.waits_for),
-        code_commit=commit,
-    )
+    arrays = submissions.arrays_of(header.campaign, number, decision.arrays, decision.waits_for)
+    others = {"arrays": arrays, "code_commit": commit}
+    submission = Submission.by_this_process(number, header.campaign, executor.name, now, **others)
+    together = (replace(now.execution, runs_together=task.runs_together) for task in now.tasks)
     tasks = (
-        Task(
-            index,
-            header.campaign,
-            commit,
-            str(request.data_dir),
-            replace(now.execution, runs_together=task.runs_together),
-            task.runs,
-        )
-        for index, task in enumerate(now.tasks)
+        Task(index, header.campaign, commit, str(request.data_dir), execution, task.runs)
+        for index, (task, execution) in enumerate(zip(now.tasks, together, strict=True))
     )
     return executor.execute(request, submission, decision, submissions.claim(request.campaign, submission, tasks))
 

@@ -43,7 +43,7 @@ class Local:
     where = "on this machine"
     is_asked = False
 
-    def add_options(self, parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    def add_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
         """See `Executor`: there are none."""
         return []
 

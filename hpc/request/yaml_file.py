@@ -9,7 +9,6 @@ import yaml
 
 from noisy.spec import Allowed
 
-
 PRINTABLE = "printable characters only"
 
 

@@ -78,8 +78,8 @@ class State:
     @property
     def empty_attempts(self) -> Counter[str]:
         """run_id -> attempts of tasks that began with it and recorded nothing."""
-        empty = (source for source in self.recorded.sources if source.attributes and not len(source.records))
-        return Counter(source.attributes["current_run"] for source in empty)
+        first_parts = (source for source in self.recorded.sources if source.attributes.get("part") == 0)
+        return Counter(source.attributes["current_run"] for source in first_parts if not len(source.records))
 
     def of(self, place: int) -> str:
         """The state of one run."""

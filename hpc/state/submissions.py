@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 
+from hpc.planning.tasks import Plan
 from hpc.planning.workers import PlannedArray, Resources
 from hpc.state.owner import Process
 from jobs.campaign import Campaign
@@ -85,6 +86,12 @@ class Submission:
     ended: str | None = None
     code_commit: str = ""
     schema: int = field(default=SCHEMA_VERSION, compare=False)
+
+    @classmethod
+    def by_this_process(cls, number: int, campaign: str, executor: str, planned: Plan, **others: Any) -> "Submission":
+        """The record of a plan that this process is about to execute or to hand over."""
+        sizes = len(planned.tasks), planned.n_runs, planned.workers
+        return cls(number, campaign, now(), executor, *sizes, Process.current(), **others)
 
     def array_of(self, task: int) -> Array | None:
         """The array that executes a task; None if it is executed here."""

@@ -2,7 +2,7 @@
 
 import argparse
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hpc import console
@@ -13,7 +13,6 @@ from hpc.planning.decision import Decision, Room, decide
 from hpc.planning.retrying import Outcome, Reason
 from hpc.planning.workers import BusyArray, FirstRequest, Limits, PlannedArray
 from hpc.state import submissions
-from hpc.state.owner import Process
 from hpc.state.runs import State
 from hpc.state.scheduler import SchedulerError
 from hpc.state.submissions import Activity, Array, Submission, TaskActivity
@@ -52,9 +51,8 @@ class Slurm:
         """Whether this machine can submit to Slurm."""
         return shutil.which("sbatch") is not None
 
-    def add_options(self, parser: argparse.ArgumentParser) -> list[argparse.Action]:
+    def add_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
         """See `Executor`."""
-        add = parser.add_argument
         return [
             add(
                 "--sbatch",

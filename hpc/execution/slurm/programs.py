@@ -54,7 +54,8 @@ def queue() -> list[Queued]:
     """
     rows = _rows(5, "squeue", "--me", "--array", "--noheader", "--format=%F|%K|%T|%r|%j")
     return [
-        Queued(name, job_id, int(index) if index.isdigit() else None, state, reason) for job_id, index, state, reason, name in rows
+        Queued(name, job_id, int(index) if index.isdigit() else None, state, reason)
+        for job_id, index, state, reason, name in rows
     ]
 
 

@@ -9,11 +9,12 @@ import pytest
 import yaml
 
 from hpc import submit
-from hpc.checks import GridError
-from hpc.grid import load_grid, parse_grid
-from noisy.spec import Execution, spec_of
+from hpc.execution.choice import SECTIONS
+from hpc.request.grid import load_grid, parse_grid
+from hpc.request.yaml_file import GridError
+from noisy.spec import Execution
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_defaults() -> None:
@@ -29,8 +30,8 @@ def test_defaults() -> None:
 
 
 def test_the_reliable_campaign_has_2400_runs() -> None:
-    grid = load_grid(ROOT / "grid.yaml")
-    runs = list(map(spec_of, grid.runs().values()))
+    grid = load_grid(ROOT / "grid.yaml", SECTIONS)
+    runs = list(grid.runs())
     assert grid.n_runs == len(runs) == len({run.run_id for run in runs}) == 2400
     assert {(r.model_type, r.hidden_sizes, r.epochs, r.batch_size) for r in runs} == {
         ("mlp", (1024, 512, 256), 15, 512),
@@ -40,11 +41,11 @@ def test_the_reliable_campaign_has_2400_runs() -> None:
 
 @pytest.mark.parametrize("name", ["quickstart", "mnist_small", "mnist_check"])
 def test_the_shipped_grids_are_valid(name: str) -> None:
-    assert load_grid(ROOT / "grids" / f"{name}.yaml").n_runs > 0
+    assert load_grid(ROOT / "grids" / f"{name}.yaml", SECTIONS).n_runs > 0
 
 
 def test_every_cell_has_its_first_repeat_before_any_second() -> None:
-    runs = list(map(spec_of, load_grid(ROOT / "grid.yaml").runs().values()))
+    runs = list(load_grid(ROOT / "grid.yaml", SECTIONS).runs())
     assert [run.repeat for run in runs] == sorted(run.repeat for run in runs)
 
 
@@ -52,7 +53,9 @@ def test_runs_are_the_repeats_of_every_cell_each_under_its_own_name() -> None:
     """The texts are put together by cell; the slow way is to build every RunSpec."""
     grid = parse_grid("{model_types: [mlp, cnn], ps: [0, 0.25, 1], repeats: 11, seed: 0, learning_rate: [0.001, 1.0e-7]}")
     slow = [replace(cell, repeat=repeat) for repeat in range(grid.repeats) for cell in grid.cells()]
-    assert list(grid.runs().items()) == [(run.run_id, run.canonical_json()) for run in slow]
+    assert list(grid.runs()) == slow
+    assert grid.runs().ids() == [run.run_id for run in slow]
+    assert list(grid.runs().texts()) == [run.canonical_json() for run in slow]
     assert len(slow) == grid.n_runs
 
 
@@ -71,7 +74,7 @@ def test_any_training_parameter_may_be_an_axis() -> None:
           cnn: {max_train_samples: [null, 100], precision: [float32, bfloat16]}
         """
     )
-    runs = list(map(spec_of, grid.runs().values()))
+    runs = list(grid.runs())
     assert grid.n_runs == len(set(runs)) == 2 * 2 * (3 * 2 + 2 * 3 * 2 * 2)
     assert {run.precision for run in runs if run.model_type == "mlp"} == {"float32"}
     assert {run.precision for run in runs if run.model_type == "cnn"} == {"float32", "bfloat16"}
@@ -84,13 +87,13 @@ def test_any_training_parameter_may_be_an_axis() -> None:
 
 def test_ids_do_not_depend_on_the_order_of_keys_and_axes_nor_on_other_values() -> None:
     values = yaml.safe_load((ROOT / "grid.yaml").read_text())
-    ids = parse_grid(yaml.safe_dump(values)).runs().keys()
+    ids = set(parse_grid(yaml.safe_dump(values)).runs().ids())
     shuffled = list(values.items())
     random.Random(1).shuffle(shuffled)
     reordered = {key: value[::-1] if isinstance(value, list) else value for key, value in shuffled}
-    assert parse_grid(yaml.safe_dump(reordered, sort_keys=False)).runs().keys() == ids
+    assert set(parse_grid(yaml.safe_dump(reordered, sort_keys=False)).runs().ids()) == ids
     extended = {**values, "ps": [*values["ps"], 1.0], "max_workers": 3, "cpu_threads_per_worker": 2, "output_dir": "x"}
-    assert parse_grid(yaml.safe_dump(extended)).runs().keys() > ids
+    assert set(parse_grid(yaml.safe_dump(extended)).runs().ids()) > ids
 
 
 BROKEN = {
@@ -192,4 +195,4 @@ def test_a_file_that_cannot_be_read_is_answered(tmp_path: Path, content: bytes |
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(GridError, match=r"cannot be read: No such file|byte 0: not UTF-8 text"):
-        load_grid(path)
+        load_grid(path, SECTIONS)

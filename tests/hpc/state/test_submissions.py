@@ -9,21 +9,25 @@ from pathlib import Path
 
 import pytest
 
-from hpc import submissions
-from hpc.cluster import Queued
-from hpc.process import Process, start_ticks
-from hpc.submissions import SubmissionTaken
+from hpc.execution.local import Local
+from hpc.planning.tasks import Plan, plan
+from hpc.state import submissions
+from hpc.state.owner import Process, start_ticks
+from hpc.state.submissions import Submission, SubmissionTaken
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError
 from jobs.taskfile import Task, read_task
 from noisy.spec import Execution
-from tests.specs import spec, texts
+from tests.specs import runs, spec
 
-TASKS = [Task(i, "c0ffee", "abc", "/data", Execution(), texts(spec(repeat=i), spec(repeat=i + 10))) for i in range(3)]
+TASKS = [Task(i, "c0ffee", "abc", "/data", Execution(), runs(spec(repeat=i), spec(repeat=i + 10))) for i in range(3)]
 
 
-def unasked() -> list[Queued]:
-    raise AssertionError("a local submission is nothing to ask Slurm about")
+PLAN = Plan(plan(runs(*(spec(repeat=i) for i in range(6))), 2, Execution()).tasks * 3, 2, Execution())
+
+
+def local() -> Submission:
+    return Submission.by_this_process(1, "c0ffee", "local", PLAN)
 
 
 @pytest.fixture
@@ -34,11 +38,11 @@ def campaign(tmp_path: Path) -> Campaign:
 
 
 def test_a_claim_publishes_everything_that_a_task_needs(campaign: Campaign) -> None:
-    payloads = submissions.claim(campaign, submissions.local(1, "c0ffee", 3, 6, 2), TASKS)
+    payloads = submissions.claim(campaign, local(), TASKS)
     for payload, task in zip(payloads, TASKS, strict=True):
         assert read_task(campaign.tasks(payload.submission), payload.index, payload.offset_bytes) == task
     assert submissions.numbers(campaign) == [1]
-    assert submissions.read(campaign, 1).n_runs == 6
+    assert submissions.read(campaign, 1).n_runs == 18
 
 
 def test_of_many_claims_at_once_one_wins(campaign: Campaign) -> None:
@@ -46,7 +50,7 @@ def test_of_many_claims_at_once_one_wins(campaign: Campaign) -> None:
 
     def claim() -> None:
         try:
-            submissions.claim(campaign, submissions.local(1, "c0ffee", 3, 6, 2), TASKS)
+            submissions.claim(campaign, local(), TASKS)
             outcomes.append("won")
         except SubmissionTaken:
             outcomes.append("lost")
@@ -61,11 +65,11 @@ def test_of_many_claims_at_once_one_wins(campaign: Campaign) -> None:
 
 
 def test_a_submission_is_at_work_until_it_ends(campaign: Campaign) -> None:
-    submission = submissions.local(1, "c0ffee", 3, 6, 2)
+    submission = local()
     submissions.claim(campaign, submission, TASKS)
-    assert list(submissions.activity(submission, unasked).tasks) == [0, 1, 2]
+    assert list(Local().at_work([submission])[submission].tasks) == [0, 1, 2]
     submissions.end(campaign, submission)
-    assert submissions.activity(submissions.read(campaign, 1), unasked).tasks == {}
+    assert submissions.read(campaign, 1).ended
 
 
 def test_a_process_is_alive_dead_or_unknown() -> None:
@@ -83,7 +87,7 @@ def test_a_process_is_alive_dead_or_unknown() -> None:
 
 
 def test_an_unreadable_record_is_named(campaign: Campaign) -> None:
-    submissions.claim(campaign, submissions.local(1, "c0ffee", 3, 6, 2), TASKS)
+    submissions.claim(campaign, local(), TASKS)
     (campaign.submission(1) / "submission.json").write_text("{}")
     with pytest.raises(ManifestError, match=r"submission.json: not the record of a submission"):
         submissions.read_all(campaign)
