@@ -3,22 +3,23 @@
 import argparse
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 
 from hpc import console
 from hpc.console import ALL_WELL, NO_SCHEDULER, SOME_FAILED, Refused, count
 from hpc.planning.decision import Decision
+from hpc.planning.retrying import Outcome, Reason
 from hpc.request.grid import Grid
 from hpc.request.prepare import campaign_id, prepare
 from hpc.state import submissions
 from hpc.state.runs import State, state
 from hpc.state.scheduler import Scheduler, SchedulerError
-from hpc.state.submissions import Submission, SubmissionTaken
+from hpc.state.submissions import Activity, Submission, SubmissionTaken
 from jobs.campaign import Campaign
 from jobs.manifest import Header
 from jobs.provenance import code_commit
@@ -47,8 +48,8 @@ class Request:
     yes: bool = False
 
 
-class Executor(Scheduler, Protocol):
-    """Who executes tasks: this machine, or a scheduler.
+class Executor(ABC):
+    """Who executes tasks: this machine, or a scheduler. It also is a `Scheduler`: what the state of runs asks it is there.
 
     name: in submission.json; where: in words, behind a plan; is_asked: whether nothing can be submitted while it is silent.
     """
@@ -59,7 +60,9 @@ class Executor(Scheduler, Protocol):
 
     def add_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
         """Add the command line options that only this executor knows, with a parser's `add_argument`, and name them."""
+        return []
 
+    @abstractmethod
     def check(self, request: Request) -> None:
         """Refuse what cannot be executed here, and care for what an earlier submit left unfinished.
 
@@ -67,24 +70,43 @@ class Executor(Scheduler, Protocol):
             Refused, SchedulerError: it cannot be executed.
         """
 
+    @abstractmethod
     def decide(self, request: Request, runs: Runs, found: State) -> Decision:
         """What to submit of these runs now."""
 
     def is_rehearsal(self, options: argparse.Namespace) -> bool:
         """Whether only `rehearse` is asked for, and no submission."""
+        return False
 
     def rehearse(self, request: Request, decision: Decision) -> int:
         """Say what would happen; returns the exit status."""
+        return ALL_WELL
 
+    @abstractmethod
     def execute(self, request: Request, submission: Submission, decision: Decision, places: Sequence[TaskPlace]) -> int:
         """Execute a submission or hand it over; returns the exit status."""
 
     def pause_s(self, request: Request, decision: Decision) -> float | None:
         """Say what is held back; returns the seconds after which to look again, or None to leave it to a later command."""
+        return None
+
+    @abstractmethod
+    def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
+        """See `Scheduler`."""
+
+    def explain(self, ended: Mapping[Submission, Mapping[int, str]]) -> dict[Submission, list[Outcome]]:
+        """See `Scheduler`; by default, nobody knows how a task ended."""
+        return {}
+
+    def reason_of(self, said: str) -> Reason:
+        """See `Scheduler`."""
+        return Reason.UNKNOWN
 
     def cancel(self, jobs: Sequence[str]) -> None:
-        """Cancel tasks by the scheduler's names."""
+        """Cancel tasks by the scheduler's names; by default, tasks have none."""
+        assert not jobs, jobs
 
+    @abstractmethod
     def log_of(self, campaign: Campaign, submission: Submission, task: int) -> Path:
         """Where a task's output is."""
 

@@ -1,13 +1,12 @@
 """This machine as an executor: how many workers it allows, and their progress (the workers: jobs/pool.py)."""
 
-import argparse
 import contextlib
 import math
 import os
 import select
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,11 +14,10 @@ import numpy as np
 
 from hpc import console
 from hpc.console import ALL_WELL, SOME_FAILED, Refused, count
-from hpc.execution.executor import Request
+from hpc.execution.executor import Executor, Request
 from hpc.execution.progress import Progress
 from hpc.planning.decision import Decision
 from hpc.planning.priors import estimate
-from hpc.planning.retrying import Outcome, Reason
 from hpc.planning.tasks import plan
 from hpc.request.grid import Grid
 from hpc.state import submissions
@@ -36,19 +34,14 @@ from noisy.spec import Execution
 _POLL_S = 0.25
 
 
-class Local:
-    """See hpc/execution/executor.py."""
+class Local(Executor):
+    """Tasks are executed by this machine's own processes, and nothing is ever held back."""
 
     name = "local"
     where = "on this machine"
     is_asked = False
 
-    def add_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
-        """See `Executor`: there are none."""
-        return []
-
     def check(self, request: Request) -> None:
-        """See `Executor`."""
         grid = request.grid
         refusal = this_processor().bfloat16_refusal
         is_wanted = any("bfloat16" in axes["precision"] for axes in grid.training.values())
@@ -58,20 +51,10 @@ class Local:
             raise Refused(f"max_workers: {grid.max_workers} with use_cuda: true; allowed: 1, since local workers share one GPU")
 
     def decide(self, request: Request, runs: Runs, found: State) -> Decision:
-        """See `Executor`."""
         planned = plan(runs, _workers(request.grid, runs), request.grid.execution, empty_attempts=found.empty_attempts)
         return Decision(planned, planned)
 
-    def is_rehearsal(self, options: argparse.Namespace) -> bool:
-        """See `Executor`."""
-        return False
-
-    def rehearse(self, request: Request, decision: Decision) -> int:
-        """See `Executor`: never asked for."""
-        raise NotImplementedError(f"{self.name}: a rehearsal")
-
     def execute(self, request: Request, submission: Submission, decision: Decision, places: Sequence[TaskPlace]) -> int:
-        """See `Executor`."""
         campaign, tasks = request.campaign, decision.now.tasks
         costs_s = np.repeat([task.per_run.wall_s.middle for task in tasks], [len(task.runs) for task in tasks])
         progress = Progress(campaign, submission.number, Runs.joined([task.runs for task in tasks]), costs_s)
@@ -89,27 +72,10 @@ class Local:
         print(f"{done} of {count(n_runs, 'run')} done, {failed} failed.{hint}\nNext: {console.report_command(campaign)}")
         return ALL_WELL if done == n_runs else SOME_FAILED
 
-    def pause_s(self, request: Request, decision: Decision) -> float | None:
-        """See `Executor`: nothing is ever held back."""
-        return None
-
     def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
-        """See `Scheduler`: tasks may be executed as long as the process that executes them lives."""
         return {submission: _activity(submission) for submission in submissions}
 
-    def explain(self, ended: Mapping[Submission, Mapping[int, str]]) -> dict[Submission, list[Outcome]]:
-        """See `Scheduler`: nobody knows how a local task ended."""
-        return {}
-
-    def reason_of(self, said: str) -> Reason:
-        """See `Scheduler`."""
-        return Reason.UNKNOWN
-
-    def cancel(self, jobs: Sequence[str]) -> None:
-        """See `Executor`: local tasks are no jobs."""
-
     def log_of(self, campaign: Campaign, submission: Submission, task: int) -> Path:
-        """See `Executor`."""
         return campaign.log(submission.number, task)
 
 

@@ -4,10 +4,11 @@ import argparse
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from hpc import console
 from hpc.console import ALL_WELL, WRONG_INPUT, Refused, count
-from hpc.execution.executor import Request
+from hpc.execution.executor import Executor, Request
 from hpc.execution.slurm import batch, options, programs
 from hpc.planning.decision import Decision, Room, decide
 from hpc.planning.retrying import Outcome, Reason
@@ -25,7 +26,7 @@ SECTION = "slurm"  # of a grid file
 _DEFAULT_WORKERS = 80  # where the grid names no max_workers
 _FEED_EVERY_S = 30
 _NOT_YET = ("PENDING", "RUNNING", "COMPLETING", "REQUEUED", "RESIZING", "SUSPENDED")
-_REASONS = {
+_REASONS = {  # states that are not listed, such as NODE_FAIL or PREEMPTED, are the cluster's doing
     **dict.fromkeys((*_NOT_YET, "UNKNOWN"), Reason.UNKNOWN),
     "OUT_OF_MEMORY": Reason.MEMORY,
     "TIMEOUT": Reason.TIME,
@@ -36,8 +37,8 @@ _REASONS = {
 _FAILURES = {f"{NO_PROGRESS_STATUS}:0": Reason.TIME, f"{NOT_KEPT_STATUS}:0": Reason.STORAGE}  # exit code -> reason
 
 
-class Slurm:
-    """See hpc/execution/executor.py."""
+class Slurm(Executor):
+    """Tasks are elements of job arrays. Slurm is asked with one call of squeue and one of sacct, or none if nothing is open."""
 
     name = "slurm"
     where = "on Slurm"
@@ -52,23 +53,15 @@ class Slurm:
         return shutil.which("sbatch") is not None
 
     def add_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
-        """See `Executor`."""
+        many: dict[str, Any] = {"type": options.command_line_option, "action": "append", "default": []}
         return [
-            add(
-                "--sbatch",
-                type=options.command_line_option,
-                action="append",
-                default=[],
-                metavar="KEY=VALUE",
-                help="an sbatch option, as in slurm: of the grid",
-            ),
+            add("--sbatch", metavar="KEY=VALUE", help="an sbatch option, as in slurm: of the grid", **many),
             add("--test-only", action="store_true", help="ask Slurm whether it would accept the plan; submit nothing"),
             add("--runs-per-task", type=console.positive, metavar="N", help="instead of what the estimates suggest"),
             add("--keep-feeding", action="store_true", help="wait, and submit what Slurm's limits held back"),
         ]
 
     def check(self, request: Request) -> None:
-        """See `Executor`."""
         self._limits = None
         place = str(request.campaign.folder.resolve())
         if not place.isprintable() or set(place) & {"%", "\\"}:  # it is the name of a log, in which sbatch replaces %
@@ -79,7 +72,6 @@ class Slurm:
             batch.adopt_orphans(request.campaign)
 
     def decide(self, request: Request, runs: Runs, found: State) -> Decision:
-        """See `Executor`."""
         asked = _options(request)
         first = _first_request(asked)
         limits = self._limits = self._limits or programs.limits(str(asked["partition"]) if asked.get("partition") else None)
@@ -93,7 +85,6 @@ class Slurm:
         return decision
 
     def is_rehearsal(self, options: argparse.Namespace) -> bool:
-        """See `Executor`."""
         return options.test_only
 
     def rehearse(self, request: Request, decision: Decision) -> int:
@@ -109,7 +100,6 @@ class Slurm:
         return status
 
     def execute(self, request: Request, submission: Submission, decision: Decision, places: Sequence[TaskPlace]) -> int:
-        """See `Executor`."""
         after = [array.after for array in decision.arrays]
         submission = batch.submit_arrays(request.campaign, submission, places, after, _options(request))
         ids = " ".join(array.job_id or "" for array in submission.arrays)
@@ -119,7 +109,6 @@ class Slurm:
         return ALL_WELL
 
     def pause_s(self, request: Request, decision: Decision) -> float | None:
-        """See `Executor`."""
         most = f"Slurm accepts at most {self._limits.max_submitted} of your tasks at once" if self._limits else "no room"
         print(f"{count(decision.n_held_back, 'task')} held back: {most}.", end=" ")
         if not request.options.keep_feeding:
@@ -129,26 +118,21 @@ class Slurm:
         return _FEED_EVERY_S
 
     def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
-        """See `Scheduler`: in one call of squeue, and none if all have ended."""
         queue = programs.queue() if submissions else []
         return {submission: activity(submission, queue, submission.process.is_alive()) for submission in submissions}
 
     def explain(self, ended: Mapping[Submission, Mapping[int, str]]) -> dict[Submission, list[Outcome]]:
-        """See `Scheduler`: in one call of sacct, and none if there is nothing to ask."""
         asked = {s: [(a, t) for t in tasks if (a := s.array_of(t)) and a.job_id] for s, tasks in ended.items()}
         answers = programs.accounting(sorted({array.job_id or "" for pairs in asked.values() for array, _ in pairs}))
         return {s: [outcome(array, task, ended[s][task], answers) for array, task in pairs] for s, pairs in asked.items()}
 
     def reason_of(self, said: str) -> Reason:
-        """See `Scheduler`. States that are not listed, such as NODE_FAIL or PREEMPTED, are the cluster's doing."""
         return _REASONS.get(said, Reason.CLUSTER)
 
     def cancel(self, jobs: Sequence[str]) -> None:
-        """See `Executor`."""
         programs.cancel(jobs)
 
     def log_of(self, campaign: Campaign, submission: Submission, task: int) -> Path:
-        """See `Executor`."""
         array, logs = submission.array_of(task), campaign.submission(submission.number) / "logs"
         return batch.output_of(logs, array.job_of(task)) if array else logs
 

@@ -13,19 +13,8 @@ Options = Mapping[str, str | int | float | bool]
 
 # With others of these, tasks would not be found, not be executed, or not be warned and requeued at their time limit.
 _OURS = (
-    "array",
-    "chdir",
-    "error",
-    "input",
-    "job-name",
-    "no-requeue",
-    "open-mode",
-    "output",
-    "parsable",
-    "requeue",
-    "signal",
-    "test-only",
-    "wrap",
+    *("array", "chdir", "error", "input", "job-name", "no-requeue", "open-mode"),
+    *("output", "parsable", "requeue", "signal", "test-only", "wrap"),
 )
 _WHAT_TO_CHANGE = {  # part of a reason of sbatch -> the option behind it
     "account": "account",
