@@ -14,8 +14,8 @@ import pandas as pd
 
 from analysis.figures import accuracy_figure
 from analysis.merge import merge
+from analysis.planned import MISSING
 from analysis.statistics import summarise
-from analysis.tally import MISSING
 from jobs.campaign import Campaign
 from jobs.files import publish
 from jobs.manifest import ManifestError, newest_campaign
@@ -50,7 +50,7 @@ def report(campaign: Campaign, to: Path | None = None) -> int:
     (target / "figures").mkdir(parents=True, exist_ok=True)
     merged = merge(campaign, target / "results.h5")
     runs = merged.runs[merged.runs["status"] != MISSING]
-    summary = summarise(merged.runs)
+    summary = summarise(merged.runs, merged.planned.runs.cell, merged.planned.cells)
     _say_state(campaign, runs, summary)
     _write("per run", target / "results_per_run.csv", _csv(runs))
     _write("summary", target / "results_summary.csv", _csv(summary))

@@ -4,22 +4,23 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.planned import CELL_FIELDS
-from analysis.tally import MISSING
+from analysis.planned import CELL_FIELDS, MISSING
 from jobs.image import FINISHED
 
 CONFIDENCE = 0.95
 _KEY = ["model_type", "activation", "p"]
 
 
-def summarise(runs: pd.DataFrame) -> pd.DataFrame:
+def summarise(runs: pd.DataFrame, cell: np.ndarray, cells: pd.DataFrame) -> pd.DataFrame:
     """One row a cell, sorted by model_type, activation, p.
 
     Means are over finished runs: ok, chance and diverged.
 
     Args:
-        runs: a row for every planned run, as `analysis.merge.Merged.runs`: the fields of its spec, status (MISSING without a
-            record), test_accuracy (fraction) and test_loss (nats).
+        runs: a row for every planned run, as `analysis.merge.Merged.runs`: status (MISSING without a record), test_accuracy
+            (fraction) and test_loss (nats).
+        cell: int (n,), the row in `cells` of each run.
+        cells: `analysis.planned.cells_of` the runs.
 
     Returns:
         model_type, activation, p; repeats: finished runs; mean_test_accuracy; std_test_accuracy: population standard
@@ -27,8 +28,6 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
         of the mean from the sample standard deviation (NaN for one run); mean_test_loss; missing, failed: runs without a
         record, with a failure's record only; chance, diverged: finished runs of that status; then the cell's other fields.
     """
-    cell = _cell_of(runs)
-    cells = runs.loc[~cell.duplicated(), list(CELL_FIELDS)].reset_index(drop=True)
     is_finished = runs["status"].isin(FINISHED)
     finished = runs.loc[is_finished, ["test_accuracy", "test_loss"]].groupby(cell[is_finished])
     n = finished.size().reindex(cells.index, fill_value=0)
@@ -50,12 +49,3 @@ def summarise(runs: pd.DataFrame) -> pd.DataFrame:
     summary = cells.assign(**values)[[*_KEY, *values, *others]]
     texts = summary.select_dtypes("category").astype(object)
     return summary.assign(**texts).sort_values([*_KEY, *others], kind="stable", ignore_index=True)
-
-
-def _cell_of(runs: pd.DataFrame) -> pd.Series:
-    """A number for each run, the same within a cell, from 0 in the order of appearance."""
-    cell = np.zeros(len(runs), int)
-    for name in CELL_FIELDS:
-        codes = pd.factorize(runs[name].astype("category").cat.codes)[0]  # a missing value is a code of its own
-        cell = pd.factorize(cell * (codes.max(initial=0) + 1) + codes)[0]
-    return pd.Series(cell, index=runs.index)

@@ -16,6 +16,7 @@ import pandas as pd
 from jobs.image import HISTORY
 
 _ON_DISK = (*(f"history_{name}" for name in HISTORY), "correct")
+RECORDED = "merge/recorded"  # in a group of its own: xarray opens a file without its groups
 _BLOCK_BYTES = 2**24
 _SHORT_BYTES = 200
 _UNITS = {
@@ -49,7 +50,7 @@ class Rows:
             history: float64 (k, 3, epochs), as in a shard.
             correct: uint8 (k, bytes), as in a shard.
         """
-        bounds = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1), len(rows)]
+        bounds = [0, *(np.flatnonzero(np.diff(rows) != 1) + 1), len(rows)] if len(rows) else []
         for (offset, dtype, width), values in zip(self._places, [*history.swapaxes(0, 1), correct], strict=True):
             padded = np.full((len(rows), width), np.nan if dtype.kind == "f" else 0, dtype)
             padded[:, : values.shape[1]] = values[:, :width]
@@ -63,14 +64,6 @@ class Rows:
         for start in range(0, len(rows), n_a_time):
             some = rows[start : start + n_a_time]
             self.write(some, np.empty((len(some), len(HISTORY), 0)), np.empty((len(some), 0), np.uint8))
-
-    def read(self, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """One run's history, float64 (3, epochs), and bits, uint8 (bytes,)."""
-        found = []
-        for offset, dtype, width in self._places:
-            self._file.seek(offset + row * width * dtype.itemsize)
-            found.append(np.frombuffer(self._file.read(width * dtype.itemsize), dtype))
-        return np.stack(found[:-1]), found[-1]
 
     def copy_from(self, other: "Rows") -> None:
         """Take over all rows of a file of the same shape."""
@@ -104,11 +97,18 @@ def lay_out(file: BinaryIO, n_runs: int, n_epochs: int, n_bytes: int) -> Rows:
     return Rows(file)
 
 
-def add(file: BinaryIO, columns: Mapping[str, np.ndarray | pd.Series], tally: str, attributes: Mapping[str, object]) -> None:
-    """Complete the file: a value for every run (numbers; categories, empty where there is none), and the tally."""
+def add(
+    file: BinaryIO, columns: Mapping[str, np.ndarray | pd.Series], recorded: bytes, attributes: Mapping[str, object]
+) -> None:
+    """Complete the file.
+
+    Args:
+        columns: a value for every run: numbers, or categories (empty where there is none).
+        recorded: what was read, for the next merge.
+    """
     with h5py.File(file.name, "r+", locking=False) as h5:
         h5.attrs.update(attributes)
-        h5.create_dataset("tally", data=np.bytes_(tally.encode()))
+        h5.create_dataset(RECORDED, data=np.frombuffer(recorded, np.uint8))
         for name, column in columns.items():
             _create(h5, name, column)
             _describe(h5, name, ("run",))

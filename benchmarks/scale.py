@@ -17,14 +17,16 @@ from pathlib import Path
 import numpy as np
 
 from analysis.merge import merge
-from hpc import submissions
-from hpc.grid import load_grid
-from hpc.plan import plan
+from hpc.execution.choice import SECTIONS
+from hpc.planning.tasks import plan
+from hpc.request.grid import load_grid
+from hpc.state import submissions
+from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from jobs.image import Record
 from jobs.manifest import read_manifest, write_manifest
 from jobs.shard import ShardWriter
-from jobs.taskfile import Task, read_task_run_ids
+from jobs.taskfile import Task, read_task_runs
 
 RUNS_PER_SHARD = 100
 N_NEW_SHARDS = 100
@@ -94,13 +96,13 @@ def _run(command: list) -> "os.struct_rusage":
 
 def _write(folder: Path) -> None:
     """What a submit does between the state and the workers."""
-    grid, campaign = load_grid(folder / "grid.yaml"), Campaign(folder)
+    grid, campaign = load_grid(folder / "grid.yaml", SECTIONS), Campaign(folder)
     runs = grid.runs()
     planned = plan(runs, 80, grid.execution, runs_per_task=RUNS_PER_SHARD)
     campaign.shards.mkdir()
     campaign.submissions.mkdir()
     header = write_manifest(campaign.manifest, runs, "none")
-    submission = submissions.local(1, header.campaign, len(planned.tasks), planned.n_runs, planned.workers)
+    submission = Submission.by_this_process(1, header.campaign, "local", planned)
     tasks = (Task(i, header.campaign, "none", "data", grid.execution, task.runs) for i, task in enumerate(planned.tasks))
     submissions.claim(campaign, submission, tasks)
 
@@ -109,17 +111,20 @@ def _write_shards(folder: Path, are_last: bool) -> None:
     """The shards of the last N_NEW_SHARDS tasks (of half of them, if there are few), or of those before."""
     campaign = Campaign(folder)
     manifest = read_manifest(campaign.manifest)
-    tasks = list(enumerate(read_task_run_ids(campaign.tasks(1))))
-    n_first = len(tasks) - min(N_NEW_SHARDS, len(tasks) // 2)
+    tasks = read_task_runs(campaign.tasks(1))
+    n_first = tasks.n_tasks - min(N_NEW_SHARDS, tasks.n_tasks // 2)
+    texts, places = list(manifest.runs.texts()), manifest.runs.places_of(tasks.run_id)
     attributes = {
         name: "as long as usual" for name in ("code_commit", "host", "cpu", "device", "versions", "data_digest", "job")
     }
     chance = np.random.default_rng(0)
-    for task, run_ids in tasks[n_first:] if are_last else tasks[:n_first]:
+    for task in range(n_first, tasks.n_tasks) if are_last else range(n_first):
         writer = ShardWriter(
             campaign.shards, 1, task, 0, {**attributes, "campaign": manifest.header.campaign, "cpu_threads": 1}
         )
-        writer._publish([_record(run_id, manifest.runs[run_id], chance) for run_id in run_ids], "")
+        its_places = places[slice(*np.searchsorted(tasks.task, [task, task + 1]))]
+        its_runs = ((manifest.runs.run_id[place].decode(), texts[place]) for place in its_places)
+        writer._publish([_record(run_id, text, chance) for run_id, text in its_runs], "")
 
 
 def _record(run_id: str, text: str, chance: np.random.Generator) -> Record:

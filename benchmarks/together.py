@@ -13,10 +13,11 @@ from statistics import median
 
 import torch
 
-from hpc.grid import load_grid
+from hpc.execution.choice import SECTIONS
+from hpc.request.grid import load_grid
 from jobs.execute import groups_of
 from noisy import data
-from noisy.spec import Execution, RunSpec, spec_of
+from noisy.spec import Execution, RunSpec
 from noisy.together import train_together
 
 _GRID = Path(__file__).resolve().parent.parent / "grid.yaml"
@@ -47,7 +48,7 @@ def main() -> None:
     place = "CPU, 1 thread" if options.cpu else torch.cuda.get_device_name()
     print(f"{place}, torch {torch.__version__}, {options.precision}; medians of n = {options.repeats} in alternation")
     print(f"{'':34}{'together':>9}{'s an epoch':>12}{'runs an hour':>14}{'gain':>7}{'memory, GB':>12}")
-    runs = list(map(spec_of, load_grid(_GRID).runs().values()))
+    runs = list(load_grid(_GRID, SECTIONS).runs())
     campaign_s = 0.0
     for shape in groups_of(runs, len(runs)):
         seconds = _measure([replace(run, precision=options.precision) for run in shape], options, mnist, execution)

@@ -17,12 +17,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
-from hpc.local import run_locally
+from hpc.execution.local import run_locally
 from jobs.campaign import Campaign
 from jobs.files import publish
 from jobs.provenance import PROJECT_ROOT, machine
 from jobs.taskfile import Task
 from noisy import data
+from noisy.runs import Runs
 from noisy.spec import Execution, RunSpec
 
 CASES: dict[str, dict[str, Any]] = {
@@ -125,7 +126,7 @@ def _campaign(arguments: argparse.Namespace, n_tasks: int, fields: dict[str, Any
     for index in range(n_tasks):
         run = RunSpec("mnist", "relu", repeat=index, epochs=arguments.epochs, **constants, **fields)
         place = str(Path(arguments.data_dir).resolve())
-        lines.append(Task(index, "benchmark", "", place, Execution(), {run.run_id: run.canonical_json()}).line())
+        lines.append(Task(index, "benchmark", "", place, Execution(), Runs.of([run])).line())
     with tempfile.TemporaryDirectory(prefix="workers-") as folder:
         campaign = Campaign(Path(folder))
         campaign.log(1, 0).parent.mkdir(parents=True)

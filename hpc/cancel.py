@@ -1,23 +1,33 @@
 """python -m hpc.cancel [--filter p=0.9 ...]: cancel runs that are queued or running; asks first.
 
-A task passes over its cancelled runs; a task with nothing left to do is cancelled in Slurm. A cancelled run at which a task is
-at work, with others still to do, is finished.
+A task passes over its cancelled runs. A task with nothing left to do is cancelled in the scheduler. If a task is training a
+cancelled run and has other runs to do, it finishes that run first.
 
-Exit status: 0; 1 not confirmed; 2 the input is wrong; 3 Slurm cannot be reached.
+Exit status: 0; 1 not confirmed; 2 the input is wrong; 3 the scheduler cannot be reached.
 """
 
 import argparse
 import sys
 
-from hpc import cluster
-from hpc.cluster import SchedulerError
-from hpc.display import asks, count
-from hpc.selection import add_campaign_option, filter_option, matching, open_campaign
-from hpc.state import State, state
+import numpy as np
+
+from hpc.console import (
+    ALL_WELL,
+    SOME_FAILED,
+    add_campaign_option,
+    asks,
+    count,
+    exit_with,
+    filter_option,
+    matching,
+    open_campaign,
+)
+from hpc.execution.choice import EXECUTORS
+from hpc.state.runs import State, Submitted, recorded_by, state
+from hpc.state.scheduler import SchedulerError
 from jobs.campaign import Campaign
 from jobs.files import publish
-from jobs.manifest import ManifestError
-from jobs.taskfile import read_cancelled, read_task_run_ids
+from noisy.runs import ID
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -29,49 +39,49 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--yes", action="store_true", help="do not ask")
     add_campaign_option(parser)
     options = parser.parse_args(argv)
-    try:
-        sys.exit(_cancel(options))
-    except (ManifestError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except SchedulerError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(3)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    exit_with(lambda: _cancel(options))
 
 
 def _cancel(options: argparse.Namespace) -> int:
     campaign, manifest = open_campaign(options.output_dir)
-    found = state(campaign, manifest.header.campaign, manifest.runs)
+    found = state(campaign, manifest.header.campaign, manifest.runs, EXECUTORS)
     if found.unreachable:
         raise SchedulerError(found.unreachable)
-    wanted = {run_id for run_id in matching(manifest, options.filter) if found.runs[run_id] in ("queued", "running")}
-    if not wanted:
+    wanted = np.intersect1d(matching(manifest.runs, options.filter), found.places("queued", "running"))
+    if not len(wanted):
         print("Nothing to cancel: none of these runs is queued or running.")
-        return 0
+        return ALL_WELL
     if not options.yes and not asks(f"Cancel {count(len(wanted), 'run')}?"):
-        print(f"Not cancelled: {count(len(wanted), 'run')}; --yes goes ahead without asking.", file=sys.stderr)
-        return 1
-    elements = _pass_over(campaign, found, wanted)
-    cluster.cancel(elements)
-    print(f"Cancelled {count(len(wanted), 'run')}, and {count(len(elements), 'task')} of Slurm with nothing left to do.")
-    return 0
+        print(f"Not cancelled: {count(len(wanted), 'run')}; --yes cancels without asking.", file=sys.stderr)
+        return SOME_FAILED
+    n_tasks = 0
+    for submitted in found.known.submitted:
+        jobs = _pass_over(campaign, found, submitted, manifest.runs.run_id[wanted])
+        EXECUTORS[submitted.submission.executor].cancel(jobs)
+        n_tasks += len(jobs)
+    print(f"Cancelled {count(len(wanted), 'run')}, and {count(n_tasks, 'queued task')} with nothing left to do.")
+    return ALL_WELL
 
 
-def _pass_over(campaign: Campaign, found: State, wanted: set[str]) -> list[str]:
-    """Write down what tasks are to pass over; returns the elements, as scancel names them, that have nothing left to do."""
-    elements = []
-    for submission, activity in found.activities.items():
-        tasks = read_task_run_ids(campaign.tasks(submission.number))
-        its_runs = {run_id for index in activity.tasks for run_id in tasks[index]}
-        cancelled = read_cancelled(campaign, submission.number) | (wanted & its_runs)
-        publish(campaign.cancelled(submission.number), "".join(f"{run_id}\n" for run_id in sorted(cancelled)).encode())
-        for index, element in activity.tasks.items():
-            left = set(tasks[index]) - cancelled - found.recorded.done.keys() - found.recorded.failures.keys()
-            if element is not None and not left:
-                elements.append(element.job_id if element.index is None else f"{element.job_id}_{element.index}")
-    return elements
+def _pass_over(campaign: Campaign, found: State, submitted: Submitted, wanted: np.ndarray) -> list[str]:
+    """Write down which of the wanted runs, S16, the tasks of a submission are to pass over.
+
+    Returns:
+        The jobs of those tasks that hold a wanted run and have nothing left to do.
+    """
+    tasks, number = submitted.tasks, submitted.submission.number
+    at_work = submitted.activity.tasks if submitted.activity else {}
+    is_wanted = np.isin(tasks.run_id, wanted) & np.isin(tasks.task, list(at_work))
+    if not is_wanted.any():
+        return []
+    passed_over = tasks.run_id[is_wanted].astype(str).tolist()
+    publish(campaign.new_cancelled(number), "".join(f"{run_id}\n" for run_id in passed_over).encode())
+    cancelled = np.array([*submitted.cancelled, *passed_over], ID)
+    done = found.recorded.records["run_id"][found.recorded.is_finished]
+    over = np.concatenate([cancelled, done, recorded_by(found.recorded, number)])
+    with_work = set(tasks.task[~np.isin(tasks.run_id, over)].tolist())
+    ended = sorted(set(tasks.task[is_wanted].tolist()) - with_work)
+    return [job for task in ended if (job := at_work[task].job) is not None]
 
 
 if __name__ == "__main__":

@@ -1,21 +1,21 @@
 """python -m hpc.logs RUN_ID ... | --failed: what a run printed, and what is known of its end.
 
-Exit status: 0; 2 the input is wrong; 3 Slurm cannot be reached.
+Exit status: 0; 2 the input is wrong; 3 the scheduler cannot be reached.
 """
 
 import argparse
-import os
-import sys
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
-from hpc import submissions
-from hpc.selection import add_campaign_option, open_campaign
-from hpc.state import State, state
-from hpc.submissions import Submission
+import numpy as np
+
+from hpc.console import ALL_WELL, NO_SCHEDULER, Refused, add_campaign_option, exit_with, open_campaign
+from hpc.execution.choice import EXECUTORS
+from hpc.state.runs import State, state
 from jobs.campaign import Campaign
-from jobs.manifest import Manifest, ManifestError
-from jobs.taskfile import read_task_run_ids
-from noisy.spec import spec_of
+from jobs.tasklog import part_about
+from noisy.runs import Runs
 
 _TAIL_LINES = 30
 
@@ -29,71 +29,79 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if bool(options.run_id) == options.failed:
         parser.error("either run_ids or --failed")
-    try:
-        campaign, manifest = open_campaign(options.output_dir)
-        found = state(campaign, manifest.header.campaign, manifest.runs)
-        run_ids = _failed(found) if options.failed else [_whole(text, manifest) for text in options.run_id]
-        if not run_ids:
-            print("No run has failed.")
-        for run_id in run_ids:
-            _show(run_id, campaign, manifest, found)
-        sys.exit(3 if found.unreachable else 0)
-    except ManifestError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # whoever read the output has gone: nobody is left to be told
-        os._exit(1)
+    exit_with(lambda: _logs(options))
 
 
-def _failed(found: State) -> list[str]:
-    return [run_id for run_id, its_state in found.runs.items() if its_state in ("failed", "lost")]
+def _logs(options: argparse.Namespace) -> int:
+    campaign, manifest = open_campaign(options.output_dir)
+    found = state(campaign, manifest.header.campaign, manifest.runs, EXECUTORS)
+    if options.failed:
+        places = found.places("failed", "lost").tolist()
+    else:
+        places = [_place(text, manifest.runs) for text in options.run_id]
+    if not places:
+        print("No run has failed.")
+    logs = _logs_of(campaign, found, manifest.runs.run_id[places])
+    failures = _failures_of(found, manifest.runs.run_id[places])
+    for place in places:
+        _show(place, found, failures, logs)
+    return NO_SCHEDULER if found.unreachable else ALL_WELL
 
 
-def _whole(text: str, manifest: Manifest) -> str:
-    matches = [run_id for run_id in manifest.runs if run_id.startswith(text)]
-    if len(matches) != 1:
-        raise ManifestError(f"run_id: {text!r} fits {len(matches)} runs of the campaign; results_per_run.csv lists them")
-    return matches[0]
+def _place(text: str, runs: Runs) -> int:
+    places = np.flatnonzero(np.char.startswith(runs.run_id, text.encode()))
+    if len(places) != 1:
+        which = "matches no run" if not len(places) else f"matches {len(places)} runs"
+        raise Refused(f"run_id: {text!r} {which} of this campaign; results_per_run.csv lists them")
+    return int(places[0])
 
 
-def _show(run_id: str, campaign: Campaign, manifest: Manifest, found: State) -> None:
-    run = spec_of(manifest.runs[run_id])
-    print(f"== {run_id} {run.model_type} {run.activation} p={run.p:g} repeat {run.repeat}: {found.runs[run_id]}")
+def _logs_of(campaign: Campaign, found: State, wanted: np.ndarray) -> dict[bytes, list[Path]]:
+    """run_id -> the logs of the tasks that hold it, for each wanted run, S16."""
+    logs = defaultdict(list)
+    for each in found.known.submitted:
+        holds = np.isin(each.tasks.run_id, wanted)
+        for run_id, task in zip(each.tasks.run_id[holds].tolist(), each.tasks.task[holds].tolist(), strict=True):
+            logs[run_id].append(EXECUTORS[each.submission.executor].log_of(campaign, each.submission, task))
+    return logs
+
+
+def _failures_of(found: State, wanted: np.ndarray) -> dict[bytes, list[str]]:
+    """run_id -> why it failed, each time, for each wanted run, S16."""
+    failures = defaultdict(list)
+    records = found.recorded.records["run_id"]
+    for record in np.flatnonzero(~found.recorded.is_finished & np.isin(records, wanted)):
+        failures[records[record]].append(found.recorded.message(int(record)))
+    return failures
+
+
+def _show(place: int, found: State, failures: dict[bytes, list[str]], logs: dict[bytes, list[Path]]) -> None:
+    run, key = found.runs.at(place), found.runs.run_id[place]
+    run_id = key.decode()
+    print(f"== {run_id} {run.model_type} {run.activation} p={run.p:g} repeat {run.repeat}: {found.of(place)}")
     for outcome in found.outcomes:
         if outcome.run_id == run_id:
             asked = f"asked for {outcome.mem_mb} MB, {outcome.time_limit_min} min"
-            print(f"   Slurm job {outcome.job} on {outcome.node or 'no node'}: {outcome.state} ({asked})")
-    for message in found.recorded.failures.get(run_id, []):
+            print(f"   job {outcome.job} on {outcome.node or 'no node'}: {outcome.said} ({asked})")
+    for message in failures[key]:
         print(f"   {message}")
-    for submission in submissions.read_all(campaign):
-        for task, run_ids in enumerate(read_task_run_ids(campaign.tasks(submission.number))):
-            if run_id in run_ids:
-                _show_log(log_path(campaign, submission, task), run_id)
-
-
-def log_path(campaign: Campaign, submission: Submission, task: int) -> Path:
-    """Where a task's output is: its own file (local), or that of its array element (submitit's naming)."""
-    for array in submission.arrays:
-        if array.first_task <= task < array.first_task + array.n_tasks:
-            index = f"_{task - array.first_task}" if array.n_tasks > 1 else ""
-            return campaign.submission(submission.number) / "logs" / f"{array.job_id}{index}_0_log.out"
-    return campaign.log(submission.number, task)
+    for path in logs[key]:
+        print(f"-- {path}")
+        _show_log(path, run_id)
 
 
 def _show_log(path: Path, run_id: str) -> None:
-    """The part of a log that is about one run: what was printed since the run before it ended."""
-    print(f"-- {path}")
+    """The parts of a log that are about one run; its end if there is none."""
     if not path.exists():
         print("   (no output yet)")
         return
     lines = path.read_text(errors="replace").splitlines()
-    ends = [i for i, line in enumerate(lines) if "/" in line.split(" ")[0] and line.split("/")[0].isdecimal()]
-    its_ends = [i for i in ends if run_id in lines[i]]
-    if not its_ends:
-        print("\n".join(f"   {line}" for line in lines[-_TAIL_LINES:]))
-    for end in its_ends:
-        begin = max((i + 1 for i in ends if i < end), default=0)
-        print("\n".join(f"   {line}" for line in lines[begin : end + 1]))
+    for part in part_about(lines, run_id) or [lines[-_TAIL_LINES:]]:
+        _print_indented(part)
+
+
+def _print_indented(lines: Iterable[str]) -> None:
+    print("\n".join(f"   {line}" for line in lines))
 
 
 if __name__ == "__main__":

@@ -1,27 +1,40 @@
 """python -m hpc.status: what is done, running, queued, failed, lost; when it ends; what to type next.
 
-At most one call of squeue and one of sacct. Exit status: 0 all well; 1 runs failed or are lost; 2 the input is wrong;
-3 Slurm cannot be reached: what depends on it is shown as unknown.
+A scheduler is asked at most once what is queued, and once how tasks ended. Exit status: 0 all well; 1 runs failed or are lost;
+2 the input is wrong; 3 a scheduler cannot be reached: what depends on it is shown as unknown.
 """
 
 import argparse
 import json
 import math
-import os
 import sys
 import time
-from collections import Counter, defaultdict
 from datetime import datetime
 from typing import Any
 
-from hpc.display import count, duration, quoted, report_command
-from hpc.outcomes import NOT_KEPT
-from hpc.selection import add_campaign_option, open_campaign
-from hpc.state import STATES, State, state
-from jobs.campaign import Campaign
-from jobs.manifest import Manifest, ManifestError
-from noisy.spec import spec_of
+import numpy as np
 
+from hpc.console import (
+    ALL_WELL,
+    NO_SCHEDULER,
+    SOME_FAILED,
+    add_campaign_option,
+    count,
+    duration,
+    exit_with,
+    open_campaign,
+    quoted,
+    report_command,
+)
+from hpc.execution.choice import EXECUTORS
+from hpc.planning.retrying import Reason
+from hpc.state.runs import STATES, State, state
+from jobs.campaign import Campaign
+from jobs.manifest import Manifest
+from noisy.spec import RunSpec
+
+_ALWAYS_NAMED = ("epochs", "learning_rate")  # fields of a cell; others are named where the campaign has several values
+_OTHERS = ("dataset", "seed", "batch_size", "weight_decay", "max_train_samples", "precision")
 _WATCH_EVERY_S = 10
 
 
@@ -33,20 +46,17 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true", help="the same for programs")
     parser.add_argument("--watch", action="store_true", help=f"again every {_WATCH_EVERY_S} s, until nothing is at work")
     options = parser.parse_args(argv)
-    try:
-        while True:
-            started_s = time.monotonic()
-            status, at_work = _once(options)
-            if not (options.watch and at_work):
-                sys.exit(status)
-            time.sleep(max(_WATCH_EVERY_S, 10 * (time.monotonic() - started_s)))  # a tenth of a core at most
-    except ManifestError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except BrokenPipeError:  # whoever read the output has gone: nobody is left to be told
-        os._exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+    exit_with(lambda: _watch(options) if options.watch else _once(options)[0])
+
+
+def _watch(options: argparse.Namespace) -> int:
+    """Show the state again and again while anything is at work; returns the exit status."""
+    while True:
+        started_s = time.monotonic()
+        status, at_work = _once(options)
+        if not at_work:
+            return status
+        time.sleep(max(_WATCH_EVERY_S, 10 * (time.monotonic() - started_s)))  # a tenth of a core at most
 
 
 def summary(manifest: Manifest, found: State, now_s: float) -> dict[str, Any]:
@@ -58,13 +68,15 @@ def summary(manifest: Manifest, found: State, now_s: float) -> dict[str, Any]:
         "campaign": manifest.header.campaign,
         "runs": len(found.runs),
         **{name: found.count(name) for name in STATES},
-        "given_up": len(found.given_up),
-        "not_kept": sum(outcome.state == NOT_KEPT for outcome in found.outcomes),
-        "cpu_h": found.recorded.cpu_s / 3600,
+        "given_up": int(found.is_given_up.sum()),
+        "not_kept": sum(outcome.reason is Reason.STORAGE for outcome in found.outcomes),
+        "not_begun": sum(outcome.reason is Reason.RAISED and not outcome.run_id for outcome in found.outcomes),
+        "cpu_h": float(np.nansum(found.recorded.records["cpu_s"])) / 3600,
         "runs_per_h": rate[1] * 3600 if rate else None,
         "left_s": dict(zip(("high", "expected", "low"), left_s, strict=True)) if left_s else None,
         "at_work": {f"{s.number:04d}": len(activity.tasks) for s, activity in found.activities.items()},
-        "unreadable": found.recorded.unreadable,
+        "other_code": other_code(found),
+        "unreadable": found.recorded.problems,
         "unreachable": found.unreachable,
     }
 
@@ -72,7 +84,7 @@ def summary(manifest: Manifest, found: State, now_s: float) -> dict[str, Any]:
 def _once(options: argparse.Namespace) -> tuple[int, bool]:
     """Show the state once; returns the exit status, and whether anything is at work."""
     campaign, manifest = open_campaign(options.output_dir)
-    found = state(campaign, manifest.header.campaign, manifest.runs)
+    found = state(campaign, manifest.header.campaign, manifest.runs, EXECUTORS)
     shown = summary(manifest, found, time.time())
     if options.json:
         print(json.dumps(shown, indent=1))
@@ -82,8 +94,22 @@ def _once(options: argparse.Namespace) -> tuple[int, bool]:
             _show_cells(manifest, found)
         print(f"Next: {_next(campaign, found)}", flush=True)
     if found.unreachable:
-        return 3, True
-    return int(bool(found.count("failed") or found.count("lost"))), bool(found.activities)
+        return NO_SCHEDULER, True
+    return SOME_FAILED if found.count("failed") or found.count("lost") else ALL_WELL, bool(found.activities)
+
+
+def other_code(found: State) -> list[str]:
+    """Submissions of which tasks were executed by other code than submitted them, a line each."""
+    submitted = {each.submission.number: each.submission.code_commit for each in found.known.submitted}
+    executed: dict[int, set[str]] = {}
+    for source in found.recorded.sources:
+        commit = submitted.get(source.task[0], "")
+        if source.attributes and commit and source.attributes.get("code_commit", commit) != commit:
+            executed.setdefault(source.task[0], set()).add(source.attributes["code_commit"])
+    return [
+        f"submission {number:04d} was submitted with code {submitted[number]}, and executed by {', '.join(sorted(commits))}"
+        for number, commits in sorted(executed.items())
+    ]
 
 
 def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
@@ -100,6 +126,10 @@ def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
         print(f"  submission {number}: {count(n_tasks, 'task')} at work or waiting")
     if shown["not_kept"] and shown["lost"]:
         print(f"  {count(shown['not_kept'], 'task')} could not keep results (disk full or quota): make room, and submit again")
+    if shown["not_begun"] and shown["lost"]:
+        print(f"  {count(shown['not_begun'], 'task')} failed before the first run began: see python -m hpc.logs --failed")
+    for line in shown["other_code"]:
+        print(f"note: {line}")
     for problem in shown["unreadable"]:
         print(f"warning: {problem}", file=sys.stderr)
     if shown["unreachable"]:
@@ -107,22 +137,26 @@ def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
 
 
 def _show_cells(manifest: Manifest, found: State) -> None:
-    cells: dict[str, Counter] = defaultdict(Counter)
-    for run_id, its_state in found.runs.items():
-        run = spec_of(manifest.runs[run_id])
-        cells[_cell_name(run.model_type, run.hidden_sizes, run.activation, run.p, run.epochs, run.learning_rate)][
-            its_state
-        ] += 1
-    for name, states in cells.items():
-        if set(states) != {"done"}:
-            print(f"  {name}: " + ", ".join(f"{states[each]} {each}" for each in STATES if states[each]))
+    """A line for each cell that is not done."""
+    n_in = np.zeros((len(manifest.runs.cells), len(STATES)), int)
+    np.add.at(n_in, (manifest.runs.cell, found.code), 1)
+    names = cell_names([cell.spec for cell in manifest.runs.cells])
+    for name, counts in zip(names, n_in.tolist(), strict=True):
+        if sum(counts) != counts[STATES.index("done")]:
+            print(f"  {name}: " + ", ".join(f"{n} {each}" for n, each in zip(counts, STATES, strict=True) if n))
 
 
-def _cell_name(
-    model_type: str, hidden_sizes: tuple[int, ...] | None, activation: str, p: float, epochs: int, rate: float
-) -> str:
-    sizes = " " + "-".join(map(str, hidden_sizes)) if hidden_sizes else ""
-    return f"{model_type}{sizes} {activation} p={p:g} epochs={epochs} learning_rate={rate:g}"
+def cell_names(cells: list[RunSpec]) -> list[str]:
+    """A name for each cell, which tells it from the others."""
+    differing = [name for name in _OTHERS if len({getattr(cell, name) for cell in cells}) > 1]
+    return [_cell_name(cell, [*_ALWAYS_NAMED, *differing]) for cell in cells]
+
+
+def _cell_name(cell: RunSpec, named: list[str]) -> str:
+    sizes = " " + "-".join(map(str, cell.hidden_sizes)) if cell.hidden_sizes else ""
+    values = ((name, getattr(cell, name)) for name in named)
+    others = " ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in values)
+    return f"{cell.model_type}{sizes} {cell.activation} p={cell.p:g} {others}"
 
 
 def _rate(found: State, now_s: float) -> tuple[float, float, float] | None:
@@ -130,7 +164,8 @@ def _rate(found: State, now_s: float) -> tuple[float, float, float] | None:
     if not found.activities:
         return None
     began_s = min(datetime.fromisoformat(submission.created).timestamp() for submission in found.activities)
-    n = sum(finished_s >= began_s for finished_s in found.recorded.done.values())
+    done = found.recorded.counting[found.recorded.is_finished[found.recorded.counting]]
+    n = int((found.recorded.records["finished_at_s"][done] >= began_s).sum())
     if n < 4:
         return None
     per_s = n / max(now_s - began_s, 1)
@@ -139,7 +174,7 @@ def _rate(found: State, now_s: float) -> tuple[float, float, float] | None:
 
 def _next(campaign: Campaign, found: State) -> str:
     if found.unreachable:
-        return f"python -m hpc.status --output-dir {quoted(campaign.folder)} (again, when Slurm answers)"
+        return f"python -m hpc.status --output-dir {quoted(campaign.folder)} (again, when the scheduler answers)"
     if found.count("failed"):
         return f"python -m hpc.logs --failed --output-dir {quoted(campaign.folder)}"
     if found.activities:

@@ -1,122 +1,99 @@
 """python -m hpc.submit --grid grid.yaml: plan what is missing of a campaign, show its cost, run it.
 
-Exit status: 0 what was submitted is done, or with Slurm; 1 some runs failed; 2 the input is wrong; 3 Slurm cannot be
-reached or refuses; 130 interrupted.
+Exit status: 0 all submitted runs are done, or were handed to a scheduler; 1 some runs failed; 2 the input is wrong; 3 the
+scheduler cannot be reached or refuses; 130 interrupted.
 """
 
 import argparse
 import os
-import shutil
 import signal
-import sys
-from collections.abc import Iterable
 from pathlib import Path
 
-from hpc import display, outcomes
-from hpc.checks import PRINTABLE, GridError, sbatch_problem
-from hpc.cluster import SchedulerError
-from hpc.grid import load_grid
-from hpc.local import submit_locally
-from hpc.request import Refused, Request
-from hpc.slurm import submit_to_slurm
+from hpc.console import Refused, count, exit_with, positive
+from hpc.execution.choice import EXECUTORS, SECTIONS, best
+from hpc.execution.executor import Request, submit
+from hpc.planning.retrying import MAX_TRIES
+from hpc.request.grid import load_grid
+from hpc.request.yaml_file import PRINTABLE, GridError
 from jobs.campaign import Campaign
-from jobs.manifest import ManifestError
-from noisy.data import DataError
 
 DATA_DIR_VARIABLE = "NOISY_DATA_DIR"
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
-    options = _options(argv)
+    parser = argparse.ArgumentParser(
+        prog="python -m hpc.submit", description="Plan the missing runs of a grid, show their cost, and run them."
+    )
+    own_options = _add_options(parser)
+    options = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        sys.exit(submit(options))
-    except GridError as error:
-        sys.exit(_refuse(f"--grid {options.grid}: {display.count(len(error.problems), 'problem')}", error.problems))
-    except (Refused, DataError, ManifestError) as error:
-        sys.exit(_refuse(str(error)))
-    except SchedulerError as error:
-        _refuse(f"{error}; what was submitted before is recorded, and the same command carries on")
-        sys.exit(3)
-    except BrokenPipeError:  # whoever read the output has gone: nobody is left to be told
-        os._exit(1)
-    except OSError as error:
-        sys.exit(
-            _refuse(f"{error.filename or 'output_dir'}: {error.strerror or error}; make room, or choose another output_dir")
-        )
-    except KeyboardInterrupt:
-        print("\nInterrupted. What is done is kept; the same command carries on with what is missing.", file=sys.stderr)
-        sys.exit(130)
+    exit_with(
+        lambda: _submit(options, own_options),
+        on_silence="; what was submitted before is recorded, and the same command carries on",
+        on_interrupt="\nInterrupted. What is done is kept; the same command carries on with what is missing.",
+    )
 
 
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-def submit(options: argparse.Namespace) -> int:
-    """Plan and run; returns the exit status."""
-    grid = load_grid(options.grid)
+def _submit(options: argparse.Namespace, own_options: dict[str, list[argparse.Action]]) -> int:
+    name = best() if options.executor == "auto" else options.executor
+    _refuse_others(options, name, own_options)
+    try:
+        grid = load_grid(options.grid, SECTIONS)
+    except GridError as error:
+        raise Refused(f"--grid {options.grid}: {count(len(error.problems), 'problem')}", error.problems) from error
     request = Request(
         grid,
         Campaign(options.output_dir or grid.output_dir),
         Path(options.data_dir or os.environ.get(DATA_DIR_VARIABLE) or grid.data_dir).resolve(),
         grid.runs(),
         options,
-        {**grid.slurm, **dict(options.sbatch)},
+        tuple(options.abandon),
+        options.limit,
+        options.retry_failed,
+        options.dry_run,
+        options.yes,
     )
-    on_slurm = options.executor == "slurm" or (options.executor == "auto" and shutil.which("sbatch") is not None)
-    return submit_to_slurm(request) if on_slurm else submit_locally(request)
+    return submit(request, EXECUTORS[name], EXECUTORS)
 
 
-def _options(argv: list[str] | None) -> argparse.Namespace:
-    about = "Plan the missing runs of a grid, show their cost, and run them."
-    parser = argparse.ArgumentParser(prog="python -m hpc.submit", description=about)
+def _refuse_others(options: argparse.Namespace, name: str, own_options: dict[str, list[argparse.Action]]) -> None:
+    """Refuse the options of another executor: they would be ignored."""
+    for other, actions in own_options.items():
+        given = [each.option_strings[0] for each in actions if getattr(options, each.dest) != each.default]
+        if other != name and given:
+            why = f"this runs with --executor {name}" if options.executor == name else f"no {other} was found on this machine"
+            raise Refused(f"{', '.join(given)}: only with --executor {other}, and {why}")
+
+
+def _add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Action]]:
+    """Add all options; returns those that only one executor knows, by its name."""
     add = parser.add_argument
     add("--grid", type=Path, required=True, help="the grid file, such as grids/quickstart.yaml")
-    add(
-        "--executor",
-        choices=("auto", "slurm", "local"),
-        default="auto",
-        help="auto: slurm where there is an sbatch, else local",
-    )
+    choices = ("auto", *EXECUTORS)
+    add("--executor", choices=choices, default="auto", help="auto: a scheduler where there is one, else local")
     add("--output-dir", type=_folder, help="instead of the grid's output_dir")
     add("--data-dir", type=_folder, help=f"instead of the grid's data_dir (also: the environment variable {DATA_DIR_VARIABLE})")
     add("--dry-run", action="store_true", help="print runs, tasks, CPU hours, memory and wall time; write nothing")
-    add("--limit", type=_positive, metavar="N", help="submit N of the missing runs")
-    add("--retry-failed", action="store_true", help=f"also runs that failed {outcomes.MAX_TRIES} times")
-    add("--abandon", type=_positive, action="append", default=[], metavar="NUMBER", help="take this submission as ended")
+    add("--limit", type=positive, metavar="N", help="submit N of the missing runs")
+    add("--retry-failed", action="store_true", help=f"also runs that failed {MAX_TRIES} times")
+    add("--abandon", type=positive, action="append", default=[], metavar="NUMBER", help="take this submission as ended")
     add("--yes", action="store_true", help="do not ask")
-    add("--sbatch", type=_option, action="append", default=[], metavar="KEY=VALUE", help="an sbatch option, as in slurm:")
-    add("--test-only", action="store_true", help="ask Slurm whether it would accept the plan; submit nothing")
-    add("--runs-per-task", type=_positive, metavar="N", help="on Slurm, instead of what the estimates suggest")
-    add("--keep-feeding", action="store_true", help="wait, and submit what Slurm's limits held back")
-    return parser.parse_args(argv)
-
-
-def _positive(text: str) -> int:
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed: an integer of at least 1")
-    return int(text)
-
-
-def _option(text: str) -> tuple[str, str | bool]:
-    key, _, value = text.partition("=")
-    if problem := sbatch_problem(key, value):
-        what, wrong, allowed = problem
-        raise argparse.ArgumentTypeError(f"{what}: {wrong!r}; allowed: KEY=VALUE, such as partition=cpu; {allowed}")
-    return key, value or True
+    return {
+        name: executor.add_options(parser.add_argument_group(f"only with --executor {name}").add_argument)
+        for name, executor in EXECUTORS.items()
+        if name != "local"
+    }
 
 
 def _folder(text: str) -> Path:
     if not (text.strip() and text.isprintable()):
         raise argparse.ArgumentTypeError(f"not possible: {text!r}; allowed: the path of a folder, {PRINTABLE}")
     return Path(text)
-
-
-def _refuse(message: str, details: Iterable[str] = ()) -> int:
-    print("\n".join([f"error: {message}", *(f"  {line}" for line in details)]), file=sys.stderr)
-    return 2
 
 
 if __name__ == "__main__":

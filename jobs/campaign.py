@@ -1,5 +1,6 @@
 """Where a campaign's files are. All of a campaign's state is in them."""
 
+import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,9 +44,17 @@ class Campaign:
         """The task file of one submission."""
         return self.submission(number) / "tasks.jsonl"
 
-    def cancelled(self, number: int) -> Path:
-        """The run_ids, one a line, that are cancelled of one submission."""
-        return self.submission(number) / "cancelled.txt"
+    def cancelled(self, number: int) -> list[Path]:
+        """The files with the run_ids, one a line, that are cancelled of one submission: each cancel writes one."""
+        return sorted(self.submission(number).glob("cancelled*.txt"))
+
+    def new_cancelled(self, number: int) -> Path:
+        """A new name for one of these files."""
+        return self.submission(number) / f"cancelled-{secrets.token_hex(4)}.txt"
+
+    def outcomes(self, number: int) -> Path:
+        """How tasks of one submission ended."""
+        return self.submission(number) / "outcomes.jsonl"
 
     def log(self, number: int, task: int) -> Path:
         """What a task prints."""

@@ -123,8 +123,7 @@ def read_cancelled(campaign: Campaign, submission: int) -> set[str]:
 
     Each cancel writes a file of its own, so that two at once do not lose one.
     """
-    paths = campaign.submission(submission).glob("cancelled*.txt")
-    return {run_id for path in paths for run_id in path.read_text().split()}
+    return {run_id for path in campaign.cancelled(submission) for run_id in path.read_text().split()}
 
 
 def _check_schema(path: Path, line: bytes) -> None:

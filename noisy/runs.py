@@ -89,6 +89,12 @@ class Runs:
         """These runs."""
         return cls.of_records((run.run_id.encode(), run.canonical_json()) for run in runs)
 
+    @classmethod
+    def joined(cls, parts: Sequence["Runs"]) -> "Runs":
+        """Parts of one value, at least one, put together again."""
+        columns = (np.concatenate([getattr(part, name) for part in parts]) for name in ("cell", "repeat", "run_id"))
+        return cls(parts[0].cells, *columns)
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Runs) and np.array_equal(self.run_id, other.run_id)  # an id says all of a run
 

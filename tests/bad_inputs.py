@@ -14,7 +14,7 @@ from analysis import report
 from hpc import submit
 from jobs.campaign import Campaign
 from jobs.manifest import write_manifest
-from tests.hpc.test_grid import BROKEN
+from tests.hpc.request.test_grid import BROKEN
 from tests.hpc.test_hostile import COMMAND_LINES
 from tests.jobs.test_damaged import DAMAGES, RUNS, WHOLE
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from analysis.merge import merge
-from hpc.state import recorded
 from jobs.campaign import Campaign
+from jobs.recorded import Recorded
 
 GRID = """
 dataset: digits
@@ -19,9 +19,9 @@ max_workers: 2
 
 def done(folder: Path) -> set[str]:
     """The run_ids that are done; no shard is unreadable."""
-    found = recorded(Campaign(folder))
-    assert not found.unreadable
-    return set(found.done)
+    found = Recorded("").updated(Campaign(folder).shard_paths())
+    assert not found.problems
+    return set(found.records["run_id"][found.is_finished].astype(str).tolist())
 
 
 def each_run_once(folder: Path, n_runs: int) -> None:

@@ -12,13 +12,15 @@ import pytest
 import xarray as xr
 
 from analysis.merge import Merged, merge
+from analysis.store import RECORDED
 from jobs.campaign import Campaign
 from jobs.image import Record
 from jobs.manifest import read_header, write_manifest
 from jobs.shard import ShardWriter
+from noisy.runs import Runs
 from tests.calls import n_calls
 from tests.records import ATTRIBUTES, failure, record, write_shard
-from tests.specs import spec, texts
+from tests.specs import spec
 
 RUNS = [spec(repeat=repeat, p=p) for repeat in range(4) for p in (0.0, 0.5)]
 
@@ -26,7 +28,7 @@ RUNS = [spec(repeat=repeat, p=p) for repeat in range(4) for p in (0.0, 0.5)]
 @pytest.fixture
 def campaign(tmp_path: Path) -> Campaign:
     made = Campaign(tmp_path)
-    write_manifest(made.manifest, texts(*RUNS), "abc", campaign="c0ffee")
+    write_manifest(made.manifest, Runs.of(RUNS), "abc", campaign="c0ffee")
     return made
 
 
@@ -37,8 +39,9 @@ def merged_of(campaign: Campaign, store: str = "results.h5") -> Merged:
 def contents(store: Path) -> dict[str, Any]:
     """Everything in a results.h5, in a form that compares."""
     with h5py.File(store) as file:
-        arrays = {name: (dataset.dtype, dataset[()].tolist(), dict(dataset.attrs.items())) for name, dataset in file.items()}
-        return {name: repr(value) for name, value in arrays.items()} | dict(file.attrs)
+        arrays = [dataset for dataset in file.values() if isinstance(dataset, h5py.Dataset)]
+        columns = {array.name: repr((array.dtype, array[()].tolist(), dict(array.attrs.items()))) for array in arrays}
+        return columns | dict(file.attrs) | {"recorded": file[RECORDED][()].tolist()}
 
 
 def assert_as_from_nothing(campaign: Campaign) -> None:
@@ -117,7 +120,7 @@ def test_what_cannot_be_added_to_is_made_anew(campaign: Campaign, change: str) -
         write_shard(campaign.shards, 1, [record(RUNS[1])])
         campaign.shard_paths()[0].rename(first)
     elif change == "the grid grows":
-        write_manifest(campaign.manifest, texts(*RUNS, spec(repeat=9)), "abc", read_header(campaign.manifest))
+        write_manifest(campaign.manifest, Runs.of([*RUNS, spec(repeat=9)]), "abc", read_header(campaign.manifest))
     else:
         (campaign.folder / "results.h5").write_bytes(b"damaged")
     assert_as_from_nothing(campaign)
@@ -128,7 +131,7 @@ def unmerged(folder: Path, n_shards: int) -> Campaign:
     made = Campaign(folder / str(n_shards))
     made.shards.mkdir(parents=True)
     runs = [spec(repeat=i) for i in range(10 * n_shards)]
-    write_manifest(made.manifest, texts(*runs), "abc", campaign="c0ffee")
+    write_manifest(made.manifest, Runs.of(runs), "abc", campaign="c0ffee")
     for i in range(n_shards):
         ShardWriter(made.shards, 1, i, 0, ATTRIBUTES)._publish([record(run) for run in runs[10 * i : 10 * i + 10]], "")
     return made

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 from analysis.merge import Merged, merge
-from analysis.tally import MISSING
+from analysis.planned import MISSING
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError, read_header, write_manifest
+from noisy.runs import Runs
 from tests.records import failure, record, write_shard
 from tests.specs import spec
 
@@ -20,7 +21,7 @@ RUNS = [spec(repeat=repeat, p=p) for repeat in range(3) for p in (0.0, 0.5)]
 @pytest.fixture
 def campaign(tmp_path: Path) -> Campaign:
     made = Campaign(tmp_path)
-    write_manifest(made.manifest, {run.run_id: run.canonical_json() for run in RUNS}, "abc")
+    write_manifest(made.manifest, Runs.of(RUNS), "abc")
     return made
 
 

@@ -16,6 +16,7 @@ from nbclient import NotebookClient
 from analysis.figures import accuracy_figure, plot_accuracy
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError, newest_campaign, read_header, write_manifest
+from noisy.runs import Runs
 from tests import commands
 from tests.records import failure, record, write_shard
 from tests.specs import spec
@@ -129,7 +130,7 @@ def partial(tmp_path: Path) -> Campaign:
     runs = [spec(repeat=repeat) for repeat in range(4)]
     made = Campaign(tmp_path / "partial")
     made.folder.mkdir()
-    header = write_manifest(made.manifest, {run.run_id: run.canonical_json() for run in runs}, "abc")
+    header = write_manifest(made.manifest, Runs.of(runs), "abc")
     records = [record(runs[0]), record(runs[1], 36, status="chance"), failure(runs[2], "ValueError: no such thing")]
     write_shard(made.shards, 1, records, campaign=header.campaign)
     return made
@@ -153,7 +154,7 @@ def test_a_damaged_shard_is_named_in_the_exit_status(partial: Campaign) -> None:
 
 
 def test_a_campaign_with_no_results_yet_is_reported(tmp_path: Path) -> None:
-    write_manifest(tmp_path / "manifest.jsonl", {spec().run_id: spec().canonical_json()}, "abc")
+    write_manifest(tmp_path / "manifest.jsonl", Runs.of([spec()]), "abc")
     reported = commands.run("analysis.report", "--output-dir", tmp_path)
     assert reported.returncode == 0, reported.stderr
     assert "0 of 1 runs done, 1 missing" in reported.stdout
@@ -162,7 +163,7 @@ def test_a_campaign_with_no_results_yet_is_reported(tmp_path: Path) -> None:
 def test_the_newest_campaign_is_that_made_last_not_that_touched_last(tmp_path: Path) -> None:
     for name in ("b", "a", "deep/er"):
         (tmp_path / name).mkdir(parents=True)
-        write_manifest(tmp_path / name / "manifest.jsonl", {spec().run_id: spec().canonical_json()}, "abc")
+        write_manifest(tmp_path / name / "manifest.jsonl", Runs.of([spec()]), "abc")
     os.utime(tmp_path / "b" / "manifest.jsonl", (2e9, 2e9))
     assert newest_campaign(tmp_path) == tmp_path / "deep/er"
     with pytest.raises(ManifestError, match="no campaign here; name its folder with --output-dir"):

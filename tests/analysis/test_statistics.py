@@ -8,24 +8,23 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from analysis.planned import SPEC_FIELDS
+from analysis.planned import MISSING, cells_of
 from analysis.statistics import summarise
-from analysis.tally import MISSING
+from noisy.runs import Runs
 from noisy.spec import RunSpec
 from tests.specs import spec
 
 
-def table(runs: dict[RunSpec, tuple[str, float] | None]) -> pd.DataFrame:
-    """spec -> (status, accuracy), None where there is no record, as a merge gives it."""
-    found = {run: record or (MISSING, math.nan) for run, record in runs.items()}
-    values = [[getattr(run, name) for name in SPEC_FIELDS] for run in found]
-    columns = pd.DataFrame(values, columns=list(SPEC_FIELDS))
-    statuses, accuracies = zip(*found.values(), strict=True)
-    return columns.assign(status=statuses, test_accuracy=accuracies, test_loss=0.1)
+def summary_of(runs: dict[RunSpec, tuple[str, float] | None]) -> pd.DataFrame:
+    """Of spec -> (status, accuracy), None where there is no record."""
+    found = [record or (MISSING, math.nan) for record in runs.values()]
+    table = pd.DataFrame(found, columns=["status", "test_accuracy"]).assign(test_loss=0.1)
+    planned = Runs.of(runs)
+    return summarise(table, planned.cell, cells_of(planned))
 
 
 def one_row(runs: dict[RunSpec, tuple[str, float] | None]) -> pd.Series:
-    summary = summarise(table(runs))
+    summary = summary_of(runs)
     assert len(summary) == 1
     return summary.iloc[0]
 
@@ -71,7 +70,7 @@ def test_cells_are_what_differs_in_more_than_the_repeat_sorted() -> None:
         for model in ("mlp", "cnn")
         for repeat in range(2)
     ]
-    summary = summarise(table({run: ("ok", 0.5) for run in specs}))
+    summary = summary_of({run: ("ok", 0.5) for run in specs})
     assert len(summary) == 16
     assert set(summary["repeats"]) == {2}
     key = list(zip(summary["model_type"], summary["activation"], summary["p"], summary["learning_rate"], strict=True))
@@ -93,6 +92,6 @@ def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:
     n_trials, n_runs = 2_000, 5
     accuracy = rng.normal(0.9, 0.01, (n_trials, n_runs))
     frames = {spec(repeat=j, seed=i): ("ok", accuracy[i, j]) for i in range(n_trials) for j in range(n_runs)}
-    summary = summarise(table(frames))
+    summary = summary_of(frames)
     covered = ((summary["ci95_low"] <= 0.9) & (summary["ci95_high"] >= 0.9)).mean()
     assert abs(covered - 0.95) < 3 * math.sqrt(0.95 * 0.05 / n_trials)

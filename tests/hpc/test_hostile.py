@@ -12,7 +12,7 @@ import pytest
 from hpc import submit
 from tests import commands
 from tests.campaigns import GRID, done
-from tests.hpc.test_cluster import SACCTMGR, SCONTROL, SINFO
+from tests.hpc.execution.slurm.test_programs import SACCTMGR, SCONTROL, SINFO
 from tests.programs import programs
 
 NAMES = ["it's", '"; touch owned; "', "$(touch owned)", "`touch owned`", "a b & touch owned #", "-x", "*?[a]{b,c}~!", "ü"]
@@ -174,4 +174,4 @@ def test_a_run_id_is_no_path(run_id: str, tmp_path: Path, digits_dir: Path) -> N
     assert submit_to_small_programs(tmp_path, *options).returncode == 0
     refused = commands.run("hpc.logs", run_id, "--output-dir", tmp_path / "campaign")
     assert refused.returncode == 2
-    assert f"run_id: {run_id!r} fits" in refused.stderr
+    assert f"run_id: {run_id!r} matches" in refused.stderr

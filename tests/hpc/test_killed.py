@@ -11,10 +11,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from hpc.grid import load_grid
-from hpc.state import recorded
-from jobs.campaign import Campaign
+from hpc.request.grid import load_grid
 from tests import commands
+from tests.campaigns import done
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "5"))
 ROUNDS_OF_A_CAMPAIGN = 5
@@ -39,14 +38,14 @@ def table(campaign: Path) -> str:
 
 def kill_during_work(command: tuple[object, ...], campaign: Path, n_more: int, moment_s: float) -> int:
     """Start a submit; kill it without warning some time after `n_more` more runs are done. Returns how many are done then."""
-    n_before = len(recorded(Campaign(campaign)).done)
+    n_before = len(done(campaign))
     process = commands.start(*command)
-    while process.poll() is None and len(recorded(Campaign(campaign)).done) < n_before + n_more:
+    while process.poll() is None and len(done(campaign)) < n_before + n_more:
         time.sleep(0.1)  # each look reads all shards, on the cores that the workers need
     time.sleep(moment_s)
     process.kill()
     process.communicate()
-    return len(recorded(Campaign(campaign)).done)
+    return len(done(campaign))
 
 
 @pytest.fixture(scope="module")
@@ -78,6 +77,6 @@ def test_a_campaign_survives_kill_9(first_round: int, tmp_path: Path, digits_dir
     assert last.returncode == 0, last.stderr
     print(f"done after each of {n_rounds} kills: {n_done[1:]} of {n_runs}")
 
-    assert len(recorded(Campaign(killed)).done) == n_runs
+    assert len(done(killed)) == n_runs
     assert table(killed) == undisturbed
     assert commands.submit(grid, killed, digits_dir).stdout.startswith(f"Nothing to submit: {n_runs} of {n_runs}")

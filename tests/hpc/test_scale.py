@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from hpc import submissions
-from hpc.grid import Grid, parse_grid
-from hpc.plan import plan
-from hpc.prepare import campaign_id
-from hpc.state import state
+from hpc.execution.choice import EXECUTORS
+from hpc.planning.tasks import plan
+from hpc.request.grid import Grid, parse_grid
+from hpc.request.prepare import campaign_id
+from hpc.state import submissions
+from hpc.state.runs import state
+from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from jobs.manifest import read_manifest, write_manifest
 from jobs.shard import ShardWriter
 from jobs.taskfile import Task
-from noisy.spec import spec_of
 from tests.calls import n_calls
 from tests.records import ATTRIBUTES, record
 
@@ -30,13 +31,13 @@ def write(campaign: Campaign, grid: Grid) -> None:
     campaign.submissions.mkdir(parents=True)
     header = write_manifest(campaign.manifest, runs, "abc", campaign="c0ffee")
     tasks = (Task(i, header.campaign, "abc", "data", grid.execution, task.runs) for i, task in enumerate(planned.tasks))
-    submission = submissions.local(1, header.campaign, len(planned.tasks), planned.n_runs, planned.workers)
+    submission = Submission.by_this_process(1, header.campaign, "local", planned)
     submissions.claim(campaign, submission, tasks)
 
 
 def look(campaign: Campaign) -> None:
     """What status reads."""
-    found = state(campaign, campaign_id(campaign), read_manifest(campaign.manifest).runs)
+    found = state(campaign, campaign_id(campaign), read_manifest(campaign.manifest).runs, EXECUTORS)
     assert found.count("done") == len(found.runs)
 
 
@@ -56,9 +57,9 @@ def test_watching(campaigns: Iterator[Campaign]) -> None:
     for campaign, repeats in zip(campaigns, (1, 5, 20), strict=True):
         write(campaign, grid(repeats))
         campaign.shards.mkdir()
-        texts = list(read_manifest(campaign.manifest).runs.values())
-        for task, first in enumerate(range(0, len(texts), 10)):
-            records = [record(spec_of(text)) for text in texts[first : first + 10]]
+        runs = list(read_manifest(campaign.manifest).runs)
+        for task, first in enumerate(range(0, len(runs), 10)):
+            records = [record(run) for run in runs[first : first + 10]]
             ShardWriter(campaign.shards, 1, task, 0, ATTRIBUTES)._publish(records, "")
         counts.append(n_calls(lambda campaign=campaign: look(campaign)))
     assert counts[2] < 4 * counts[1]

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from hpc.local import local_capacity
+from hpc.execution.local import local_capacity
 from jobs.campaign import Campaign
 from jobs.shard import read_shard
 from noisy.processor import this_processor
@@ -64,7 +64,7 @@ def test_a_campaign_from_nothing_to_nothing_missing(grid: Path, tmp_path: Path, 
 
     grid.write_text(GRID.replace("[0.0, 0.5]", "[0.0, 0.25, 0.5]"))
     extended = submit(grid, out, digits_dir)
-    assert "The grid changed: 4 runs more, 0 no longer in it" in extended.stdout
+    assert "The grid changed: 4 runs added, 0 removed" in extended.stdout
     assert "4 of 4 runs done" in extended.stdout
     assert len(run_ids(out)) == len(set(run_ids(out))) == 12
     assert (out / "grid.yaml").read_text() == grid.read_text()
@@ -156,7 +156,7 @@ def test_a_worker_larger_than_the_machine_is_refused(grid: Path, tmp_path: Path,
     grid.write_text(GRID + "cpu_threads_per_worker: 100000\n")
     refused = submit(grid, tmp_path / "campaign", digits_dir)
     assert refused.returncode == 2
-    assert "cpu_threads_per_worker + data_workers: 100000, and this machine has" in refused.stderr
+    assert "cpu_threads_per_worker + data_workers is 100000, but this machine has" in refused.stderr
     assert not (tmp_path / "campaign").exists()
 
 
@@ -181,7 +181,7 @@ def test_a_large_plan_asks_on_a_terminal_and_no_is_no(grid: Path, tmp_path: Path
     ("wanted", "execution", "mem_mb", "workers"),
     [(1, Execution(), 1, 1), (10**6, Execution(), 1, CORES), (None, Execution(), 1, CORES), (10**6, Execution(), 1e9, 1)],
 )
-def test_capacity_is_what_cores_and_memory_bear(wanted: int | None, execution: Execution, mem_mb: float, workers: int) -> None:
+def test_capacity_is_what_cores_and_memory_allow(wanted: int | None, execution: Execution, mem_mb: float, workers: int) -> None:
     capacity = local_capacity(wanted, execution, mem_mb)
     assert capacity.workers == workers
     assert bool(capacity.reason) == (wanted == 10**6)

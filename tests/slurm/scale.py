@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hpc.grid import load_grid
+from hpc.request.grid import load_grid
 from tests import commands
 from tests.programs import programs
 from tests.slurm.cluster import drain, records, sh, submit

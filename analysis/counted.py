@@ -1,0 +1,117 @@
+"""Which record of each planned run counts, and the table of what it says."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.planned import MISSING, Planned
+from jobs.image import FINISHED
+from jobs.recorded import NUMBERS, RECORD, Recorded
+from noisy.runs import Runs
+
+_ORIGIN = (  # attributes of shards that become columns
+    "host",
+    "cpu",
+    "product_route",
+    "device",
+    "cpu_threads",
+    "runs_together",
+    "versions",
+    "code_commit",
+    "data_digest",
+    "job",
+    "attempt",
+)
+_FIRST_COLUMNS = (
+    "run_id",
+    "model_type",
+    "activation",
+    "p",
+    "repeat",
+    "status",
+    "test_accuracy",
+    "test_loss",
+    "n_correct",
+    "n_test",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Counted:
+    """The records of a campaign beside its planned runs.
+
+    row: int64 (n,), the place in the manifest of each record's run, -1 if the grid has no such run.
+    record: int64 (n_runs,), the record that counts of each planned run, -1 if there is none.
+    """
+
+    recorded: Recorded
+    row: np.ndarray
+    record: np.ndarray
+
+    @classmethod
+    def of(cls, recorded: Recorded, runs: Runs) -> "Counted":
+        """Find the runs of all records."""
+        row = runs.places_of(recorded.records["run_id"])
+        counting = recorded.counting[row[recorded.counting] >= 0]
+        record = np.full(len(runs), -1)
+        record[row[counting]] = counting
+        return cls(recorded, row, record)
+
+    @cached_property
+    def source(self) -> np.ndarray:
+        """int64 (n_runs,): the place in `recorded.sources` of the record that counts; -1 if there is none."""
+        return np.append(self.recorded.source, -1)[self.record]
+
+    def rank(self, place_of: Mapping[str, int]) -> np.ndarray:
+        """int64 (n_runs,): the rank (`rank_of`) of the record that counts; larger than any other if there is none.
+
+        Args:
+            place_of: the name of each file -> its place in name order. The rank is negative if the file is not among them.
+        """
+        n = len(place_of)
+        places = np.array([place_of.get(source.name, -1 - n) for source in self.recorded.sources], int)
+        return np.append(rank_of(self.recorded.is_finished, places[self.recorded.source], n), 2 * n)[self.record]
+
+    def of_sources(self, name: str) -> list[str]:
+        """An attribute of all sources as text; empty where a source does not have it."""
+        return [str(source.attributes.get(name, "")) for source in self.recorded.sources]
+
+    def table(self, planned: Planned) -> pd.DataFrame:
+        """`analysis.merge.Merged.runs`; texts are categories, which take a byte or two per run."""
+        has_record = self.record >= 0
+        counting, records = self.record[has_record], self.recorded.records
+        columns: dict[str, Any] = {}
+        for name in NUMBERS:
+            columns[name] = np.full(len(self.record), np.nan if RECORD[name].kind == "f" else 0, RECORD[name])
+            columns[name][has_record] = records[name][counting]
+        status = np.full(len(self.record), MISSING, RECORD["status"])
+        status[has_record] = records["status"][counting]
+        columns["status"] = pd.Categorical(status.astype(str))
+        columns |= {name: _categories(self.of_sources(name), self.source) for name in _ORIGIN}
+        columns["shard"] = _categories([source.name for source in self.recorded.sources], self.source)
+        failed = np.flatnonzero(status == b"failed")
+        place = np.full(len(self.record), -1)
+        place[failed] = np.arange(len(failed))
+        columns["message"] = _categories([self.recorded.message(record) for record in self.record[failed]], place)
+        table = planned.table().assign(**columns)
+        return table[[*_FIRST_COLUMNS, *(name for name in table if name not in _FIRST_COLUMNS)]]
+
+
+def is_finished(status: np.ndarray) -> np.ndarray:
+    """bool (n,): whether a record of this status, S (n,), says that its run is done."""
+    return np.isin(status, np.array(FINISHED, "S"))
+
+
+def rank_of(is_finished: np.ndarray, place: np.ndarray | int, n_places: int) -> np.ndarray:
+    """int64 (n,): of two records of a run, that of the smaller rank counts. Finished beats failed, then the first file."""
+    return place + n_places * ~is_finished
+
+
+def _categories(values: Sequence[str], index: np.ndarray) -> pd.Categorical:
+    """The value at each index; none at -1."""
+    kinds, codes = np.unique(np.array(values, dtype=str), return_inverse=True)
+    return pd.Categorical.from_codes(np.append(codes, -1)[index], kinds)

@@ -1,0 +1,98 @@
+"""What cannot be trusted in a campaign's records (problems), and what a reader should know (notes): a line each."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis.counted import Counted, is_finished
+from jobs.shard import Shard, read_shards
+from noisy.runs import Runs
+
+_SAME_MACHINE = ("cpu", "product_route", "device", "cpu_threads", "versions")  # where these agree, results agree bit by bit
+_RUN = ["row", "machine"]
+_CONTENT = np.dtype([("row", int), ("machine", int), ("digest", "u8"), ("accuracy", float), ("loss", float), ("place", int)])
+
+
+def problems(counted: Counted, runs: Runs, shards: Path) -> Iterator[str]:
+    """Files and records that cannot be used, records that disagree, and different data. shards: the folder."""
+    yield from counted.recorded.problems
+    yield from _disagreements(counted, runs, shards)
+    digests = _values(counted, "data_digest") - {""}
+    if len(digests) > 1:
+        together = ", ".join(sorted(digests))
+        yield f"runs were trained on different data (digests {together}): compare the data_dir of every host"
+
+
+def notes(counted: Counted) -> Iterator[str]:
+    """Records left out, runs that were executed again, and different code."""
+    n_left_out = np.count_nonzero(counted.row < 0)
+    if n_left_out:
+        yield f"{n_left_out} records are of runs that are no longer in the grid: kept in the shards, left out here"
+    n_again = len(counted.row) - n_left_out - np.count_nonzero(counted.record >= 0)
+    if n_again:
+        yield f"{n_again} records are of runs that were executed again; each run counts once"
+    for name in ("code_commit", "versions"):
+        values = sorted(_values(counted, name))
+        if len(values) > 1:
+            yield f"runs are of different {name}: {', '.join(values)}"
+    executed, submitted = (counted.of_sources(name) for name in ("code_commit", "submitted_commit"))
+    is_other = np.array([one not in ("", other) for one, other in zip(submitted, executed, strict=True)] + [False])
+    n_other = np.count_nonzero(is_other[counted.source])
+    if n_other:
+        yield f"{n_other} runs were executed by other code than they were submitted with"
+
+
+def _values(counted: Counted, name: str) -> set[str]:
+    """What an attribute is in the sources of which records count."""
+    values = counted.of_sources(name)
+    return {values[place] for place in np.unique(counted.source) if place >= 0}
+
+
+def _disagreements(counted: Counted, runs: Runs, shards: Path) -> Iterator[str]:
+    """Records of one run from like machines must be equal in every bit that training decides.
+
+    Records of runs that were trained together are not compared: other runs beside them change the order in which sums are
+    rounded.
+    """
+    sources = counted.recorded.sources
+    seen = pd.DataFrame(np.fromiter(_contents(counted, runs, shards), _CONTENT)).drop_duplicates([*_RUN, "digest"])
+    seen = seen[seen.duplicated(_RUN, keep=False)].sort_values("row", kind="stable")
+    for (row, _), records in seen.groupby(_RUN, sort=False):
+        values = "; ".join(
+            f"{record.accuracy!r} (loss {record.loss!r}) in {sources[record.place].name} on "
+            f"{sources[record.place].attributes.get('host', '')}"
+            for record in records.itertuples()
+        )
+        yield f"run {runs.run_id[row].decode()}: records of like machines disagree: {values}; the first counts"
+
+
+def _contents(counted: Counted, runs: Runs, shards: Path) -> Iterator[tuple]:
+    """_CONTENT of the finished records of each run that has several from like machines. Their shards are read again."""
+    recorded = counted.recorded
+    _, machine = np.unique(
+        ["|".join(one) for one in zip(*map(counted.of_sources, _SAME_MACHINE), strict=True)], return_inverse=True
+    )
+    is_alone = np.isin(counted.of_sources("runs_together"), ["", "1"])  # older shards do not have it: alone
+    compared = np.flatnonzero((counted.row >= 0) & recorded.is_finished & is_alone[recorded.source])
+    pairs = pd.DataFrame({"row": counted.row[compared], "machine": machine[recorded.source[compared]]}, compared)
+    again = pairs.index[pairs.duplicated(keep=False)]
+    is_again = np.zeros(len(runs) + 1, bool)  # the last is that of row -1
+    is_again[counted.row[again]] = True
+    places = np.unique(recorded.source[again]).tolist()
+    paths = (shards / recorded.sources[place].name for place in places)
+    for place, shard in zip(places, read_shards(paths, recorded.campaign), strict=True):
+        if isinstance(shard, Shard):  # it may have gone since
+            row = runs.places_of(shard.runs["run_id"])
+            for i in np.flatnonzero(is_again[row] & is_finished(shard.runs["status"])):
+                status, accuracy, loss = (shard.runs[i][name] for name in ("status", "test_accuracy", "test_loss"))
+                yield row[i], machine[place], _digest(status, shard.history[i], shard.correct[i]), accuracy, loss, place
+
+
+def _digest(status: bytes, history: np.ndarray, correct: np.ndarray) -> int:
+    """Hash of status, history and bits, without padding: 64 bits."""
+    n_epochs = np.flatnonzero(~np.isnan(history).all(axis=0)).max(initial=-1) + 1
+    content = [status, np.ascontiguousarray(history[:, :n_epochs]).tobytes(), correct.tobytes().rstrip(b"\0")]
+    return int.from_bytes(hashlib.blake2b(b"|".join(content), digest_size=8).digest(), "big")

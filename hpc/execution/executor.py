@@ -1,0 +1,207 @@
+"""What executes a plan (`Executor`), and the one way from a grid to it: plan, show, ask, claim, hand over."""
+
+import argparse
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from hpc import console
+from hpc.console import ALL_WELL, NO_SCHEDULER, SOME_FAILED, Refused, count
+from hpc.planning.decision import Decision
+from hpc.planning.retrying import Outcome, Reason
+from hpc.request.grid import Grid
+from hpc.request.prepare import campaign_id, prepare
+from hpc.state import submissions
+from hpc.state.runs import State, state
+from hpc.state.scheduler import Scheduler, SchedulerError
+from hpc.state.submissions import Activity, Submission, SubmissionTaken
+from jobs.campaign import Campaign
+from jobs.manifest import Header
+from jobs.provenance import code_commit
+from jobs.task import TaskPlace
+from jobs.taskfile import Task
+from noisy.data import is_staged
+from noisy.runs import Runs
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a command line asks for: a grid, where its campaign and its data are, and what to submit of it.
+
+    limit: at most so many runs; abandoned: submissions to be taken as ended; options: the executor's own.
+    """
+
+    grid: Grid
+    campaign: Campaign
+    data_dir: Path
+    runs: Runs
+    options: argparse.Namespace
+    abandoned: tuple[int, ...] = ()
+    limit: int | None = None
+    retry_failed: bool = False
+    dry_run: bool = False
+    yes: bool = False
+
+
+class Executor(ABC):
+    """Who executes tasks: this machine, or a scheduler. It also is a `Scheduler`: what the state of runs asks it is there.
+
+    name: in submission.json; where: in words, behind a plan; is_asked: whether nothing can be submitted while it is silent.
+    """
+
+    name: str
+    where: str
+    is_asked: bool
+
+    def add_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
+        """Add the command line options that only this executor knows, with a parser's `add_argument`, and name them."""
+        return []
+
+    @abstractmethod
+    def check(self, request: Request) -> None:
+        """Refuse what cannot be executed here, and care for what an earlier submit left unfinished.
+
+        Raises:
+            Refused, SchedulerError: it cannot be executed.
+        """
+
+    @abstractmethod
+    def decide(self, request: Request, runs: Runs, found: State) -> Decision:
+        """What to submit of these runs now."""
+
+    def is_rehearsal(self, options: argparse.Namespace) -> bool:
+        """Whether only `rehearse` is asked for, and no submission."""
+        return False
+
+    def rehearse(self, request: Request, decision: Decision) -> int:
+        """Say what would happen; returns the exit status."""
+        return ALL_WELL
+
+    @abstractmethod
+    def execute(self, request: Request, submission: Submission, decision: Decision, places: Sequence[TaskPlace]) -> int:
+        """Execute a submission or hand it over; returns the exit status."""
+
+    def pause_s(self, request: Request, decision: Decision) -> float | None:
+        """Say what is held back; returns the seconds after which to look again, or None to leave it to a later command."""
+        return None
+
+    @abstractmethod
+    def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
+        """See `Scheduler`."""
+
+    def explain(self, ended: Mapping[Submission, Mapping[int, str]]) -> dict[Submission, list[Outcome]]:
+        """See `Scheduler`; by default, nobody knows how a task ended."""
+        return {}
+
+    def reason_of(self, said: str) -> Reason:
+        """See `Scheduler`."""
+        return Reason.UNKNOWN
+
+    def cancel(self, jobs: Sequence[str]) -> None:
+        """Cancel tasks by the scheduler's names; by default, tasks have none."""
+        assert not jobs, jobs
+
+    @abstractmethod
+    def log_of(self, campaign: Campaign, submission: Submission, task: int) -> Path:
+        """Where a task's output is."""
+
+
+def submit(request: Request, executor: Executor, schedulers: Mapping[str, Scheduler]) -> int:
+    """Plan what is missing, show it, ask, and have it executed; returns the exit status.
+
+    Raises:
+        Refused, SchedulerError, DataError, ManifestError: it cannot be done; what was submitted before is recorded.
+    """
+    executor.check(request)
+    header, left = None, None  # left: run_ids that this command has still to submit; None: all that are missing
+    while True:
+        number = submissions.next_number(request.campaign)  # before the state is read: a claim made since makes ours fail
+        found = _state(request, executor, schedulers)
+        runs = _to_submit(request, found, left)
+        if not len(runs):
+            return _nothing_to_submit(request, executor, found)
+        decision = executor.decide(request, runs, found)
+        if header is None:
+            console.show_decision(decision, found, request.campaign, executor.where)
+            if executor.is_rehearsal(request.options):
+                return executor.rehearse(request, decision)
+            if request.dry_run:
+                return _end_of_dry_run(request)
+            header = _consented(request, decision)
+        try:
+            status = _hand_over(request, executor, number, header, decision)
+        except SubmissionTaken:
+            continue
+        pause_s = executor.pause_s(request, decision) if decision.n_held_back else None
+        if pause_s is None:
+            return status
+        left = np.concatenate([task.runs.run_id for task in decision.held_back])
+        time.sleep(pause_s)
+
+
+def _state(request: Request, executor: Executor, schedulers: Mapping[str, Scheduler]) -> State:
+    writes = not (request.dry_run or executor.is_rehearsal(request.options))
+    its_id = campaign_id(request.campaign)
+    found = state(request.campaign, its_id, request.runs, schedulers, request.abandoned, write=writes)
+    if found.unreachable and executor.is_asked:
+        raise SchedulerError(found.unreachable)
+    if found.unreachable:
+        print(f"warning: {found.unreachable}; runs of which the state is unknown are left out", file=sys.stderr)
+    return found
+
+
+def _to_submit(request: Request, found: State, left: np.ndarray | None) -> Runs:
+    """The runs to submit: first what is missing, up to the limit; later, of those held back, what is still missing."""
+    missing = request.runs.take(found.to_submit(request.retry_failed))
+    return missing.take(slice(0, request.limit)) if left is None else missing.take(np.isin(missing.run_id, left))
+
+
+def _consented(request: Request, decision: Decision) -> Header:
+    """Ask for consent to the whole plan, then write the campaign's files."""
+    if not console.consents(decision.whole, request.yes):
+        raise Refused(f"not submitted: {count(decision.whole.n_runs, 'run')}; --yes submits without asking")
+    return prepare(request.campaign, request.grid, request.runs, request.data_dir)
+
+
+def _hand_over(request: Request, executor: Executor, number: int, header: Header, decision: Decision) -> int:
+    """Claim a submission of what there is room for, and have it executed; returns the exit status.
+
+    Raises:
+        SubmissionTaken: another submit was first.
+    """
+    now, commit = decision.now, code_commit()
+    if not now.tasks:
+        return ALL_WELL
+    arrays = submissions.arrays_of(header.campaign, number, decision.arrays, decision.waits_for)
+    others = {"arrays": arrays, "code_commit": commit}
+    submission = Submission.by_this_process(number, header.campaign, executor.name, now, **others)
+    together = (replace(now.execution, runs_together=task.runs_together) for task in now.tasks)
+    tasks = (
+        Task(index, header.campaign, commit, str(request.data_dir), execution, task.runs)
+        for index, (task, execution) in enumerate(zip(now.tasks, together, strict=True))
+    )
+    return executor.execute(request, submission, decision, submissions.claim(request.campaign, submission, tasks))
+
+
+def _nothing_to_submit(request: Request, executor: Executor, found: State) -> int:
+    """Say so; returns the exit status."""
+    if not (request.dry_run or executor.is_rehearsal(request.options)):
+        prepare(request.campaign, request.grid, request.runs, request.data_dir)  # the grid may have become smaller
+    console.show_others(found)
+    done = f"{found.count('done')} of {count(len(found.runs), 'run')} done"
+    print(f"Nothing to submit: {done}. Next: {console.report_command(request.campaign)}")
+    if found.unreachable:
+        return NO_SCHEDULER
+    return SOME_FAILED if found.is_given_up.any() else ALL_WELL
+
+
+def _end_of_dry_run(request: Request) -> int:
+    """Say where the data are, and that nothing was written; returns the exit status."""
+    verb = "is in" if is_staged(request.grid.dataset, request.data_dir) else "will be put into"
+    print(f"data       {request.grid.dataset} {verb} {request.data_dir}\nDry run: nothing was written.")
+    return ALL_WELL

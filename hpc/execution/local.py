@@ -1,0 +1,191 @@
+"""This machine as an executor: how many workers it allows, and their progress (the workers: jobs/pool.py)."""
+
+import contextlib
+import math
+import os
+import select
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hpc import console
+from hpc.console import ALL_WELL, SOME_FAILED, Refused, count
+from hpc.execution.executor import Executor, Request
+from hpc.execution.progress import Progress
+from hpc.planning.decision import Decision
+from hpc.planning.priors import estimate
+from hpc.planning.tasks import plan
+from hpc.request.grid import Grid
+from hpc.state import submissions
+from hpc.state.runs import State
+from hpc.state.submissions import Activity, Submission, TaskActivity
+from jobs.campaign import Campaign
+from jobs.pool import STOP_S, last_line
+from jobs.provenance import PROJECT_ROOT
+from jobs.task import TaskPlace
+from noisy.processor import this_processor
+from noisy.runs import Runs
+from noisy.spec import Execution
+
+_POLL_S = 0.25
+
+
+class Local(Executor):
+    """Tasks are executed by this machine's own processes, and nothing is ever held back."""
+
+    name = "local"
+    where = "on this machine"
+    is_asked = False
+
+    def check(self, request: Request) -> None:
+        grid = request.grid
+        refusal = this_processor().bfloat16_refusal
+        is_wanted = any("bfloat16" in axes["precision"] for axes in grid.training.values())
+        if refusal and is_wanted and not grid.execution.use_cuda:
+            raise Refused(f"precision: bfloat16: {refusal}; allowed on this machine: float32")
+        if grid.execution.use_cuda and (grid.max_workers or 1) > 1:
+            raise Refused(f"max_workers: {grid.max_workers} with use_cuda: true; allowed: 1, since local workers share one GPU")
+
+    def decide(self, request: Request, runs: Runs, found: State) -> Decision:
+        planned = plan(runs, _workers(request.grid, runs), request.grid.execution, empty_attempts=found.empty_attempts)
+        return Decision(planned, planned)
+
+    def execute(self, request: Request, submission: Submission, decision: Decision, places: Sequence[TaskPlace]) -> int:
+        campaign, tasks = request.campaign, decision.now.tasks
+        costs_s = np.repeat([task.per_run.wall_s.middle for task in tasks], [len(task.runs) for task in tasks])
+        progress = Progress(campaign, submission.number, Runs.joined([task.runs for task in tasks]), costs_s)
+        try:
+            problems = run_locally(campaign, submission.number, submission.workers, decision.now.execution, progress.update)
+        finally:
+            progress.close()
+            with contextlib.suppress(OSError):  # no room: that this process has ended tells the same
+                submissions.end(campaign, submission)
+        for problem in problems:
+            print(f"error: {problem}", file=sys.stderr)
+        done, failed, n_runs = progress.n_done, progress.n_failed, submission.n_runs
+        logs = campaign.submission(submission.number) / "logs"
+        hint = "" if done == n_runs else f"\nWhy: {logs}. The same command tries again what is not done."
+        print(f"{done} of {count(n_runs, 'run')} done, {failed} failed.{hint}\nNext: {console.report_command(campaign)}")
+        return ALL_WELL if done == n_runs else SOME_FAILED
+
+    def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
+        return {submission: _activity(submission) for submission in submissions}
+
+    def log_of(self, campaign: Campaign, submission: Submission, task: int) -> Path:
+        return campaign.log(submission.number, task)
+
+
+def _activity(submission: Submission) -> Activity:
+    is_alive = submission.process.is_alive()
+    is_possible = is_alive is not False
+    tasks = dict.fromkeys(range(submission.n_tasks), TaskActivity(is_begun=True)) if is_possible else {}
+    return Activity(tasks, is_alive is not None)
+
+
+def _workers(grid: Grid, runs: Runs) -> int:
+    wanted = 1 if grid.execution.use_cuda else grid.max_workers
+    cells = {runs.cells[cell].spec for cell in np.unique(runs.cell)}
+    mem_mb = max(estimate(run, grid.execution).mem_mb.high for run in cells)
+    capacity = local_capacity(wanted, grid.execution, mem_mb)
+    if not capacity.workers:
+        raise Refused(capacity.reason)
+    if capacity.reason:
+        print(f"note: {capacity.reason}", file=sys.stderr)
+    return capacity.workers
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Workers that this machine allows (0: not one), and why not more: `reason` is empty if as many as were wanted."""
+
+    workers: int
+    reason: str = ""
+
+
+def local_capacity(wanted: int | None, execution: Execution, mem_mb: float) -> Capacity:
+    """How many workers of `mem_mb` each fit here.
+
+    Args:
+        wanted: max_workers of the grid; None: as many as fit.
+        execution: gives the cores of one worker.
+        mem_mb: peak memory of the largest run.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    by_cores = cores // (execution.cpu_threads + execution.data_workers)
+    if not by_cores:
+        each = f"cpu_threads_per_worker + data_workers is {execution.cpu_threads + execution.data_workers}"
+        return Capacity(0, f"{each}, but this machine has {count(cores, 'core')}; lower one of them")
+    available_mb = _available_memory_mb()
+    by_memory = max(1, int(min(available_mb // mem_mb, by_cores)))
+    workers = min(by_cores, by_memory)
+    if wanted is None or wanted <= workers:
+        return Capacity(wanted or workers)
+    memory = f"{available_mb / 1000:.1f} GB of free memory at {mem_mb / 1000:.1f} GB a worker"
+    what = memory if by_memory < by_cores else count(cores, "core")
+    return Capacity(workers, f"max_workers is {wanted}, but {what} allow only {count(workers, 'worker')}")
+
+
+def run_locally(
+    campaign: Campaign, submission: int, workers: int, execution: Execution, observe: Callable[[], None]
+) -> list[str]:
+    """Execute all tasks of a submission, at most `workers` at a time, and return what went wrong, a line a task.
+
+    That is done by a process of its own (jobs/pool.py), which ends with this one, also when this is killed. `observe` is
+    called several times a second.
+    """
+    log = campaign.submission(submission) / "logs" / "pool.log"
+    pool = _start(campaign, submission, workers, execution, log)
+    assert pool.stdout
+    printed, said = pool.stdout.fileno(), b""
+    try:
+        while True:
+            if select.select([printed], [], [], _POLL_S)[0]:
+                if not (more := os.read(printed, 2**16)):
+                    break
+                said += more
+            observe()
+    finally:
+        _stop(pool)
+    problems = said.decode(errors="replace").splitlines()
+    if pool.returncode:
+        how = f"was killed by signal {-pool.returncode}" if pool.returncode < 0 else f"ended with status {pool.returncode}"
+        problems.append(f"the process that starts the workers {how}: {last_line(log)} (log: {log})")
+    return problems
+
+
+def _start(campaign: Campaign, submission: int, workers: int, execution: Execution, log: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "jobs.pool", str(campaign.folder.resolve()), str(submission), str(workers)]
+    threads = {name: str(execution.cpu_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
+    alone = {"OPENBLAS_NUM_THREADS": "1"}  # numpy's, unused: it would start threads in the process that forks
+    with log.open("ab") as errors:
+        return subprocess.Popen(
+            command,
+            cwd=PROJECT_ROOT,
+            env={**os.environ, **threads, **alone, "PYTHONUNBUFFERED": "1"},
+            stdin=subprocess.PIPE,  # held open as long as this process lives
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the others in order
+        )
+
+
+def _stop(pool: subprocess.Popen) -> None:
+    with pool:  # closes what is left of its pipes, and waits
+        assert pool.stdin
+        pool.stdin.close()
+        try:
+            pool.wait(2 * STOP_S)  # it stops its workers in half of that
+        except subprocess.TimeoutExpired:
+            pool.kill()  # its workers notice
+
+
+def _available_memory_mb() -> float:
+    try:
+        with open("/proc/meminfo") as lines:
+            return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("MemAvailable:"))
+    except (OSError, StopIteration):
+        return math.inf  # no Linux: left to the user

@@ -1,0 +1,1 @@
+"""Slurm: the only room that knows a word of it."""

@@ -1,0 +1,200 @@
+"""Slurm as an executor: what it has room for, what it is handed, what it says of tasks."""
+
+import argparse
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hpc import console
+from hpc.console import ALL_WELL, WRONG_INPUT, Refused, count
+from hpc.execution.executor import Executor, Request
+from hpc.execution.slurm import batch, options, programs
+from hpc.planning.decision import Decision, Room, decide
+from hpc.planning.retrying import Outcome, Reason
+from hpc.planning.workers import BusyArray, FirstRequest, Limits, PlannedArray
+from hpc.state import submissions
+from hpc.state.runs import State
+from hpc.state.scheduler import SchedulerError
+from hpc.state.submissions import Activity, Array, Submission, TaskActivity
+from jobs.campaign import Campaign
+from jobs.task import TaskPlace
+from jobs.worker import NO_PROGRESS_STATUS, NOT_KEPT_STATUS
+from noisy.runs import Runs
+
+SECTION = "slurm"  # of a grid file
+_DEFAULT_WORKERS = 80  # where the grid names no max_workers
+_FEED_EVERY_S = 30
+_NOT_YET = ("PENDING", "RUNNING", "COMPLETING", "REQUEUED", "RESIZING", "SUSPENDED")
+_REASONS = {  # states that are not listed, such as NODE_FAIL or PREEMPTED, are the cluster's doing
+    **dict.fromkeys((*_NOT_YET, "UNKNOWN"), Reason.UNKNOWN),
+    "OUT_OF_MEMORY": Reason.MEMORY,
+    "TIMEOUT": Reason.TIME,
+    "FAILED": Reason.RAISED,
+    "CANCELLED": Reason.CANCELLED,
+    "NOT_KEPT": Reason.STORAGE,  # version 1 of outcomes.jsonl wrote it for a failure with NOT_KEPT_STATUS
+}
+_FAILURES = {f"{NO_PROGRESS_STATUS}:0": Reason.TIME, f"{NOT_KEPT_STATUS}:0": Reason.STORAGE}  # exit code -> reason
+
+
+class Slurm(Executor):
+    """Tasks are elements of job arrays. Slurm is asked with one call of squeue and one of sacct, or none if nothing is open."""
+
+    name = "slurm"
+    where = "on Slurm"
+    is_asked = True
+
+    def __init__(self) -> None:
+        self._limits: Limits | None = None
+
+    @staticmethod
+    def is_here() -> bool:
+        """Whether this machine can submit to Slurm."""
+        return shutil.which("sbatch") is not None
+
+    def add_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
+        many: dict[str, Any] = {"type": options.command_line_option, "action": "append", "default": []}
+        return [
+            add("--sbatch", metavar="KEY=VALUE", help="an sbatch option, as in slurm: of the grid", **many),
+            add("--test-only", action="store_true", help="ask Slurm whether it would accept the plan; submit nothing"),
+            add("--runs-per-task", type=console.positive, metavar="N", help="instead of what the estimates suggest"),
+            add("--keep-feeding", action="store_true", help="wait, and submit what Slurm's limits held back"),
+        ]
+
+    def check(self, request: Request) -> None:
+        self._limits = None
+        place = str(request.campaign.folder.resolve())
+        if not place.isprintable() or set(place) & {"%", "\\"}:  # it is the name of a log, in which sbatch replaces %
+            raise Refused(f"output_dir: not possible on Slurm: {place!r}; allowed: printable characters but % and \\")
+        if not shutil.which("srun"):  # submitit looks for it, though it is not used
+            raise SchedulerError("srun is not on PATH: this is no login node of a Slurm cluster; --executor local runs here")
+        if not (request.dry_run or request.options.test_only):
+            batch.adopt_orphans(request.campaign)
+
+    def decide(self, request: Request, runs: Runs, found: State) -> Decision:
+        asked = _options(request)
+        first = _first_request(asked)
+        limits = self._limits = self._limits or programs.limits(str(asked["partition"]) if asked.get("partition") else None)
+        room = Room(limits, len(programs.queue()), busy_arrays(found), request.grid.max_workers or _DEFAULT_WORKERS)
+        per_task = request.options.runs_per_task
+        try:
+            decision = decide(runs, request.grid.execution, room, first, found.outcomes, found.empty_attempts, per_task)
+        except LookupError as error:
+            raise SchedulerError(f"{error}; try again in a minute") from error
+        _check(decision.arrays, limits, first)
+        return decision
+
+    def is_rehearsal(self, options: argparse.Namespace) -> bool:
+        return options.test_only
+
+    def rehearse(self, request: Request, decision: Decision) -> int:
+        """Say, array by array, what Slurm would answer and what to change; returns the exit status."""
+        status, arrays = ALL_WELL, submissions.arrays_of("rehearsal", 0, decision.arrays, decision.waits_for)
+        for array, answer, is_accepted in batch.rehearse(request.campaign, arrays, _options(request)):
+            print(f"{'accepted' if is_accepted else 'refused '}   {count(array.n_tasks, 'task')}: {answer}")
+            if not is_accepted:
+                change = f"change {options.what_to_change(answer)} in slurm: of the grid, or with --sbatch KEY=VALUE"
+                print(f"           {change} (sinfo shows what there is)")
+                status = WRONG_INPUT
+        print("Nothing was submitted.")
+        return status
+
+    def execute(self, request: Request, submission: Submission, decision: Decision, places: Sequence[TaskPlace]) -> int:
+        after = [array.after for array in decision.arrays]
+        submission = batch.submit_arrays(request.campaign, submission, places, after, _options(request))
+        ids = " ".join(array.job_id or "" for array in submission.arrays)
+        print(f"submission {submission.number:04d}: {count(submission.n_tasks, 'task')} submitted as {ids}")
+        if not decision.n_held_back:
+            print(f"Next: python -m hpc.status --output-dir {console.quoted(request.campaign.folder)}")
+        return ALL_WELL
+
+    def pause_s(self, request: Request, decision: Decision) -> float | None:
+        most = f"Slurm accepts at most {self._limits.max_submitted} of your tasks at once" if self._limits else "no room"
+        print(f"{count(decision.n_held_back, 'task')} held back: {most}.", end=" ")
+        if not request.options.keep_feeding:
+            print("The same command submits the rest when there is room; --keep-feeding waits for it.")
+            return None
+        print(f"Looking again in {_FEED_EVERY_S} s.", flush=True)
+        return _FEED_EVERY_S
+
+    def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
+        queue = programs.queue() if submissions else []
+        return {submission: activity(submission, queue, submission.process.is_alive()) for submission in submissions}
+
+    def explain(self, ended: Mapping[Submission, Mapping[int, str]]) -> dict[Submission, list[Outcome]]:
+        asked = {s: [(a, t) for t in tasks if (a := s.array_of(t)) and a.job_id] for s, tasks in ended.items()}
+        answers = programs.accounting(sorted({array.job_id or "" for pairs in asked.values() for array, _ in pairs}))
+        return {s: [outcome(array, task, ended[s][task], answers) for array, task in pairs] for s, pairs in asked.items()}
+
+    def reason_of(self, said: str) -> Reason:
+        return _REASONS.get(said, Reason.CLUSTER)
+
+    def cancel(self, jobs: Sequence[str]) -> None:
+        programs.cancel(jobs)
+
+    def log_of(self, campaign: Campaign, submission: Submission, task: int) -> Path:
+        array, logs = submission.array_of(task), campaign.submission(submission.number) / "logs"
+        return batch.output_of(logs, array.job_of(task)) if array else logs
+
+
+def activity(submission: Submission, queue: Sequence[programs.Queued], is_alive: bool | None) -> Activity:
+    """The tasks of a submission that may still be executed.
+
+    Args:
+        is_alive: whether its submitting process still runs; None if that cannot be known.
+    """
+    by_name = {array.name: array for array in submission.arrays}
+    tasks = {
+        by_name[element.name].task_of(element.index): TaskActivity(element.is_running, element.job)
+        for element in queue
+        if element.name in by_name
+    }
+    for array in submission.arrays:
+        if array.job_id is None and is_alive is not False:  # it may be about to be submitted
+            tasks = {**dict.fromkeys(array.tasks, TaskActivity(is_begun=True)), **tasks}
+    return Activity(tasks, is_alive is not None or all(array.job_id for array in submission.arrays))
+
+
+def busy_arrays(found: State) -> tuple[BusyArray, ...]:
+    """The arrays of a campaign with tasks that may still be executed."""
+    return tuple(
+        BusyArray(array.job_id, array.parallel, array.waits_for)
+        for submission, activity in found.activities.items()
+        for array in submission.arrays
+        if any(task in array.tasks for task in activity.tasks)
+    )
+
+
+def outcome(array: Array, task: int, run_id: str, answers: Mapping[str, programs.Ended]) -> Outcome:
+    """How a task ended. run_id: the run that was training, empty if none was."""
+    job, asked = array.job_of(task), array.resources
+    ended = answers.get(job, programs.Ended("UNKNOWN", "", ""))
+    reason = _REASONS.get(ended.state, Reason.CLUSTER)
+    said = ended.state
+    if ended.state == "FAILED":
+        reason, said = _FAILURES.get(ended.exit_code, reason), f"FAILED {ended.exit_code}"
+    return Outcome(task, run_id, reason, said, ended.node, job, asked.mem_mb, asked.time_limit_min)
+
+
+def _options(request: Request) -> options.Options:
+    """The grid's options, and those of the command line, which replace them."""
+    return {**request.grid.options.get(SECTION, {}), **dict(request.options.sbatch)}
+
+
+def _first_request(asked: options.Options) -> FirstRequest:
+    try:
+        return options.first_request(asked)
+    except ValueError as error:
+        raise Refused(str(error)) from error
+
+
+def _check(arrays: Sequence[PlannedArray], limits: Limits, first: FirstRequest) -> None:
+    """Refuse what the partition could never start: Slurm itself may accept it, and let it wait for ever."""
+    time_limit_min = max((array.resources.time_limit_min for array in arrays), default=0)
+    mem_mb = max((array.resources.mem_mb for array in arrays), default=0)
+    if first.time_limit_min is None and time_limit_min > limits.time_limit_min:
+        allowed = f"allowed by the partition: {limits.time_limit_min:.0f} min; choose another, or --sbatch time=MINUTES"
+        raise Refused(f"a task would ask for {time_limit_min} min; {allowed}, or --runs-per-task N")
+    if first.mem_mb is None and mem_mb > limits.mem_mb:
+        allowed = f"the partition's largest node has {limits.mem_mb:.0f} MB; choose another, or --sbatch mem=MEGABYTES"
+        raise Refused(f"a task would ask for {mem_mb} MB; {allowed}")

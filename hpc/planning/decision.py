@@ -1,0 +1,69 @@
+"""What to submit now, decided from all that is known."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from hpc.planning.retrying import Outcome, retries
+from hpc.planning.tasks import Plan, PlannedTask, plan
+from hpc.planning.workers import BusyArray, FirstRequest, Limits, PlannedArray, arrays, share_left
+from noisy.runs import Runs
+from noisy.spec import Execution
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a cluster has for a campaign. n_queued: array elements of the user; busy: the campaign's arrays in the queue."""
+
+    limits: Limits
+    n_queued: int
+    busy: tuple[BusyArray, ...]
+    max_workers: int
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What to submit now.
+
+    whole: the plan of all that is missing; now: its first tasks, for which there is room; arrays: of those, on a scheduler;
+    waits_for: the job that has to end first, if any.
+    """
+
+    whole: Plan
+    now: Plan
+    arrays: tuple[PlannedArray, ...] = ()
+    waits_for: str | None = None
+
+    @property
+    def held_back(self) -> tuple[PlannedTask, ...]:
+        """Tasks for which there is no room yet."""
+        return self.whole.tasks[len(self.now.tasks) :]
+
+    @property
+    def n_held_back(self) -> int:
+        """How many these are."""
+        return len(self.held_back)
+
+
+def decide(
+    runs: Runs,
+    execution: Execution,
+    room: Room,
+    first: FirstRequest,
+    outcomes: Iterable[Outcome] = (),
+    empty_attempts: Mapping[str, int] | None = None,
+    runs_per_task: int | None = None,
+) -> Decision:
+    """Plan these runs, and cut the plan to what the cluster takes now.
+
+    Args:
+        first: what the user asks for each task.
+        outcomes, empty_attempts: what earlier submissions taught (hpc/planning/retrying.py, hpc/planning/tasks.py).
+        runs_per_task: at most so many, instead of what the estimates suggest.
+
+    Raises:
+        LookupError: no worker is left, and there is no job yet to wait for.
+    """
+    workers, waits_for = share_left(room.busy, room.max_workers)
+    whole = plan(runs, workers, execution, retries(outcomes, room.limits), empty_attempts, runs_per_task)
+    now = whole.first(max(0, room.limits.max_submitted - room.n_queued))
+    return Decision(whole, now, arrays(now, room.limits, first) if now.tasks else (), waits_for)

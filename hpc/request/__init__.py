@@ -1,0 +1,1 @@
+"""What is asked for: grid.yaml, checked whole; the campaign's files."""

@@ -1,0 +1,210 @@
+"""grid.yaml -> Grid: every problem of the file in one answer."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hpc.request.yaml_file import Check, GridError, parse_yaml
+from noisy.runs import Runs
+from noisy.spec import (
+    ALLOWED,
+    DATASETS,
+    DEFAULT_HIDDEN_SIZES,
+    MODEL_TYPES,
+    POSITIVE_INT,
+    Allowed,
+    Execution,
+    RunSpec,
+)
+
+Problem = tuple[str, Any, str]  # what is wrong, the value, what is allowed
+Sections = Mapping[str, Callable[[Any, Any], Problem | None]]  # section of an executor's options -> the check of an option
+
+MAX_RUNS = 10_000_000
+_RUNS_ON_GPU = 128  # trained together: enough to fill a GPU's arithmetic; a worker halves them if memory is too small
+_MAX_BYTES = 200_000  # of a grid file; PyYAML takes seconds for as many
+
+_TRAINING_DEFAULTS: dict[str, Any] = {
+    "epochs": 5,
+    "batch_size": 128,
+    "learning_rate": 0.001,
+    "weight_decay": 0.0,
+    "max_train_samples": None,
+    "hidden_sizes": list(DEFAULT_HIDDEN_SIZES),
+    "precision": "float32",
+}
+_AXES = {"activations": "activation", "model_types": "model_type", "ps": "p"}  # key -> field of RunSpec
+_AXIS_DEFAULTS = {
+    "activations": ["relu", "tanh", "sigmoid"],
+    "model_types": ["mlp"],
+    "ps": [0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0],
+}
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and value.strip() != "" and value.isprintable() and _expands(value)
+
+
+def _expands(path: str) -> bool:
+    try:
+        return bool(Path(path).expanduser())
+    except RuntimeError:  # ~NAME, and there is no such user
+        return False
+
+
+_TEXT = Allowed("the path of a folder, in printable characters", _is_path)
+_SCALARS: dict[str, tuple[Allowed, Any]] = {  # key -> what is allowed, default
+    "output_dir": (_TEXT, "results"),
+    "dataset": (ALLOWED["dataset"], "mnist"),
+    "data_dir": (_TEXT, "data"),
+    "seed": (ALLOWED["seed"], 1234),
+    "repeats": (POSITIVE_INT, 5),
+    "max_workers": (
+        Allowed(f"null (all cores) or {POSITIVE_INT.text}", lambda v: v is None or POSITIVE_INT.holds(v)),
+        None,
+    ),
+    "cpu_threads_per_worker": (POSITIVE_INT, 1),
+    "data_workers": (ALLOWED["repeat"], 0),
+    "use_cuda": (Allowed("true or false", lambda v: isinstance(v, bool)), False),
+}
+_KEYS = (*_SCALARS, *_AXES, *_TRAINING_DEFAULTS, "models")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A validated grid.
+
+    training: model type -> field of RunSpec -> the values of that axis (one, where it does not sweep); options: section of an
+    executor -> its options.
+    """
+
+    output_dir: Path
+    dataset: str
+    data_dir: Path
+    seed: int
+    activations: tuple[str, ...]
+    ps: tuple[float, ...]
+    repeats: int
+    training: dict[str, dict[str, tuple]]
+    max_workers: int | None  # None: as many as the executor suggests
+    execution: Execution
+    options: dict[str, dict[str, str | int | float | bool]]
+    text: str  # the file as it was written
+
+    @property
+    def n_runs(self) -> int:
+        """The number of runs, without making them."""
+        per_model = (math.prod(len(values) for values in axes.values()) for axes in self.training.values())
+        return self.repeats * len(self.activations) * len(self.ps) * sum(per_model)
+
+    def cells(self) -> Iterator[RunSpec]:
+        """The first repeat of every cell."""
+        for model_type, axes in self.training.items():
+            for values in itertools.product(*axes.values()):
+                training = dict(zip(axes, values, strict=True))
+                for activation, p in itertools.product(self.activations, self.ps):
+                    yield RunSpec(self.dataset, activation, model_type, p, 0, self.seed, **training)
+
+    def runs(self) -> Runs:
+        """All runs; repeat by repeat, so that every cell has its first repeats early."""
+        return Runs.of_grid(self.cells(), self.repeats)
+
+
+def load_grid(path: Path, sections: Sections) -> Grid:
+    """Read and validate a grid file. sections: of executors' options that it may have.
+
+    Raises:
+        GridError: with every problem of the file.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(_MAX_BYTES + 1)  # not all of it: it may be any file, and without end
+        if len(content) > _MAX_BYTES:
+            raise GridError([f"more than {_MAX_BYTES:,} bytes; allowed: the path of a grid file"])
+        return parse_grid(content.decode(), sections)
+    except OSError as error:
+        raise GridError(
+            [f"cannot be read: {error.strerror}; allowed: the path of a grid file, such as grids/quickstart.yaml"]
+        ) from error
+    except UnicodeDecodeError as error:
+        raise GridError([f"byte {error.start}: not UTF-8 text; allowed: a YAML file"]) from error
+
+
+def parse_grid(text: str, sections: Sections | None = None) -> Grid:
+    """Validate the text of a grid file; see `load_grid`."""
+    values, problems = parse_yaml(text)
+    check = Check(problems)
+    sections = sections or {}
+    check.keys("", values, (*_KEYS, *sections))
+    scalars = {key: check.value(key, values.get(key, default), allowed) for key, (allowed, default) in _SCALARS.items()}
+    axes = {key: check.axis(key, values.get(key, _AXIS_DEFAULTS[key]), ALLOWED[field]) for key, field in _AXES.items()}
+    training = _training(values, axes["model_types"], scalars["dataset"], check)
+    options = {name: _section(name, values.get(name, {}), problem_of, check) for name, problem_of in sections.items()}
+    if check.problems:
+        raise GridError(check.problems)
+    grid = Grid(
+        **{key: scalars[key] for key in ("dataset", "seed", "repeats", "max_workers")},
+        output_dir=Path(scalars["output_dir"]).expanduser(),
+        data_dir=Path(scalars["data_dir"]).expanduser(),
+        activations=axes["activations"],
+        ps=axes["ps"],
+        training=training,
+        execution=Execution(
+            scalars["cpu_threads_per_worker"],
+            scalars["data_workers"],
+            scalars["use_cuda"],
+            _RUNS_ON_GPU if scalars["use_cuda"] else 1,
+        ),
+        options=options,
+        text=text,
+    )
+    if grid.n_runs > MAX_RUNS:
+        raise GridError([f"the grid: {grid.n_runs:,} runs; allowed: at most {MAX_RUNS:,}; shorten an axis or repeats"])
+    return grid
+
+
+def _training(values: dict, model_types: tuple, dataset: Any, check: Check) -> dict[str, dict[str, tuple]]:
+    """The axes of every model type: its own values before those at the top, and those before the defaults."""
+    models = check.mapping("models", values.get("models", {}), MODEL_TYPES)
+    own = {name: check.mapping(f"models.{name}", models.get(name, {}), _fields_of(name)) for name in MODEL_TYPES}
+    top = {name: _training_axis(name, name, values[name], dataset, check) for name in _TRAINING_DEFAULTS if name in values}
+    overrides = {
+        model: {
+            name: _training_axis(f"models.{model}.{name}", name, value, dataset, check)
+            for name, value in own[model].items()
+            if name in _fields_of(model)
+        }
+        for model in MODEL_TYPES
+    }
+    defaults = {name: (tuple(value) if isinstance(value, list) else value,) for name, value in _TRAINING_DEFAULTS.items()}
+    return {
+        model: {name: {**defaults, **top, **overrides[model]}[name] for name in _fields_of(model)}
+        for model in model_types
+        if model in MODEL_TYPES
+    }
+
+
+def _training_axis(where: str, name: str, value: Any, dataset: Any, check: Check) -> tuple:
+    """One value, or a list of values that is an axis (`hidden_sizes` is itself a list: its axis is a list of lists)."""
+    allowed = ALLOWED[name]
+    if name == "max_train_samples" and isinstance(dataset, str) and dataset in DATASETS:
+        most = DATASETS[dataset].n_train
+        text = f"null or an integer from 1 to {most} (the size of {dataset})"
+        allowed = Allowed(text, lambda v: ALLOWED[name].holds(v) and (v is None or v <= most))
+    is_axis = isinstance(value, list) and (name != "hidden_sizes" or any(isinstance(item, list) for item in value))
+    return check.axis(where, value, allowed) if is_axis else (check.value(where, value, allowed),)
+
+
+def _fields_of(model_type: str) -> tuple[str, ...]:
+    return tuple(name for name in _TRAINING_DEFAULTS if name != "hidden_sizes" or model_type == "mlp")
+
+
+def _section(name: str, value: Any, problem_of: Callable[[Any, Any], Problem | None], check: Check) -> dict:
+    options = check.mapping(name, value, None)
+    for key, option in options.items():
+        if problem := problem_of(key, option):
+            check.problem(name if problem[1] is key else f"{name}.{key}", *problem)
+    return options

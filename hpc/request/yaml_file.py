@@ -1,0 +1,157 @@
+"""Reading a user's YAML strictly: every problem with its place, its value and what is allowed. The only place with YAML."""
+
+import difflib
+import math
+import re
+from typing import Any
+
+import yaml
+
+from noisy.spec import Allowed
+
+PRINTABLE = "printable characters only"
+
+
+class GridError(ValueError):
+    """What is wrong with a grid: `problems`, one line each: where, what, the value, what is allowed."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Check:
+    """Collects problems. Each method returns a usable value even after a problem, so that checking can continue."""
+
+    def __init__(self, problems: list[str]) -> None:
+        self.problems = problems
+
+    def problem(self, where: str, what: str, value: Any, allowed: str) -> None:
+        """Note one problem."""
+        shown = repr(value)
+        shown = shown if len(shown) <= 80 else shown[:77] + "..."
+        where = where if where.isprintable() else ascii(where)
+        self.problems.append(f"{where}: {what}: {shown}; allowed: {allowed}")
+
+    def value(self, where: str, value: Any, allowed: Allowed) -> Any:
+        """A single value; gives it back (a list as a tuple)."""
+        if not allowed.holds(value):
+            self.problem(where, "not possible", value, allowed.text + _hint(value))
+        return tuple(value) if isinstance(value, list) else value
+
+    def axis(self, where: str, values: Any, allowed: Allowed) -> tuple:
+        """A list of allowed values, none twice."""
+        if not isinstance(values, list) or not values:
+            self.problem(where, "not a list of values", values, f"a list with at least one value, each {allowed.text}")
+            return ()
+        axis = tuple(self.value(f"{where}[{i}]", value, allowed) for i, value in enumerate(values))
+        seen: set[Any] = set()
+        for i, value in enumerate(axis):
+            if allowed.holds(value) and value in seen:
+                self.problem(f"{where}[{i}]", "listed twice", values[i], "each value once")
+            elif allowed.holds(value):
+                seen.add(value)
+        return axis
+
+    def mapping(self, where: str, value: Any, keys: tuple[str, ...] | None) -> dict:
+        """A mapping with no other keys than these (None: any)."""
+        if not isinstance(value, dict):
+            among = f" with the keys {', '.join(keys)}" if keys else ""
+            self.problem(where, "not a mapping", value, f"key: value pairs{among}")
+            return {}
+        if keys is not None:
+            self.keys(where, value, keys)
+        return value
+
+    def keys(self, where: str, values: dict, keys: tuple[str, ...]) -> None:
+        """No other keys than these."""
+        for key in values:
+            if key not in keys:
+                meant = difflib.get_close_matches(str(key), keys, n=1, cutoff=0.7)
+                what = f"unknown key (meant: {meant[0]}?)" if meant else "unknown key"
+                self.problem(f"{where}.{key}" if where else str(key), what, key, ", ".join(keys))
+
+
+def parse_yaml(text: str) -> tuple[dict, list[str]]:
+    """The mapping in `text`, and the problems of its keys.
+
+    Raises:
+        GridError: it is not YAML, or not a mapping: nothing more can be said.
+    """
+    wanted = "allowed: key: value pairs, lists as [a, b]"
+    try:
+        loader = _Loader(text)
+        values = loader.get_single_data()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
+        raise GridError([f"{where}: not YAML: {error.problem}; {wanted}"]) from error
+    except RecursionError as error:
+        raise GridError([f"the file: not YAML: nested too deeply; {wanted}"]) from error
+    except Exception as error:  # PyYAML's constructors raise KeyError, IndexError, ValueError, RecursionError, ...
+        what = (str(error).splitlines() or [""])[0]
+        raise GridError([f"the file: not YAML: {what or type(error).__name__}; {wanted}"]) from error
+    if not isinstance(values, dict):
+        raise GridError([f"the file: not a mapping: {str(values)[:60]!r}; {wanted}"])
+    return values, loader.problems
+
+
+def _hint(value: Any) -> str:
+    """What to write instead, where YAML reads something else than its author meant."""
+    if isinstance(value, bool):
+        return " (YAML reads yes, no, on and off as true and false: put text in quotes)"
+    if isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            return ""
+        if math.isfinite(number):
+            return f" (YAML reads {value} as text: write {_as_yaml_number(number)})"
+    return ""
+
+
+def _as_yaml_number(number: float) -> str:
+    """The number as PyYAML reads it: with a point before an exponent (pyyaml issue 173)."""
+    if number.is_integer() and abs(number) < 1e15:
+        return str(int(number))
+    written = repr(number)
+    return written if "e" not in written or "." in written else written.replace("e", ".0e")
+
+
+class _Loader(yaml.SafeLoader):
+    """PyYAML's safe loader, which also notes keys that are given twice (plain PyYAML keeps the last one silently).
+
+    Numbers are decimal: YAML 1.1 would read 010 as 8 and 1:30 as 90, which here are text, and refused as such.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.problems: list[str] = []
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """As in SafeLoader, without aliases: a few lines of them stand for more values than any memory holds."""
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise yaml.composer.ComposerError(None, None, f"alias *{event.anchor}: write its values out", event.start_mark)
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        """As in SafeLoader."""
+        seen: dict[str, int] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            line = key.start_mark.line + 1
+            if key.value in seen:
+                first = f"first in line {seen[key.value]}"
+                self.problems.append(f"line {line}: key given twice: {key.value!r} ({first}); allowed: each key once")
+            seen.setdefault(key.value, line)
+        return super().construct_mapping(node, deep)
+
+
+_INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in (_INT, _FLOAT)]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_INT, re.compile(r"[-+]?(0|[1-9][0-9]*)$"), list("-+0123456789"))
+_FLOATS = r"[-+]?([0-9]+\.[0-9]*|\.[0-9]+)([eE][-+][0-9]+)?$|[-+]?\.(inf|Inf|INF)$|\.(nan|NaN|NAN)$"
+_Loader.add_implicit_resolver(_FLOAT, re.compile(_FLOATS), list("-+0123456789."))

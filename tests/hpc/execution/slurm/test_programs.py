@@ -1,0 +1,85 @@
+"""Asking Slurm: what its programs print is understood, and an answer that does not come is an error."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from hpc.execution.slurm import programs as slurm
+from hpc.execution.slurm.options import megabytes, minutes
+from hpc.execution.slurm.programs import Ended, Queued
+from hpc.planning.workers import Limits
+from hpc.state.scheduler import SchedulerError
+from tests.programs import programs
+
+
+def test_the_queue_is_read(tmp_path: Path) -> None:
+    rows = "17|0|RUNNING|None|a-0001-00\n17|5|PENDING|JobArrayTaskLimit|a-0001-00\n18|N/A|COMPLETING|None|with|bar\n"
+    with programs(tmp_path, squeue=f"printf '{rows}'"):
+        queue = slurm.queue()
+    assert queue == [
+        Queued("a-0001-00", "17", 0, "RUNNING", "None"),
+        Queued("a-0001-00", "17", 5, "PENDING", "JobArrayTaskLimit"),
+        Queued("with|bar", "18", None, "COMPLETING", "None"),
+    ]
+    assert [element.is_running for element in queue] == [True, False, True]
+
+
+def test_accounting_is_read(tmp_path: Path) -> None:
+    rows = "17_0|TIMEOUT|0:0|n1\n17_[4-7]|PENDING|0:0|None assigned\n18|CANCELLED by 0|0:15|n2\n"
+    with programs(tmp_path, sacct=f"printf '{rows}'"):
+        known = slurm.accounting(["17", "18"])
+    assert known == {"17_0": Ended("TIMEOUT", "0:0", "n1"), "18": Ended("CANCELLED", "0:15", "n2")}
+
+
+def test_nothing_to_ask_is_not_asked(tmp_path: Path) -> None:
+    with programs(tmp_path, sacct="exit 1"):
+        assert slurm.accounting([]) == {}
+
+
+SCONTROL = (
+    "printf 'AccountingStorageType   = accounting_storage/slurmdbd\\nMaxArraySize            = 1001\\nMaxJobCount = 10000\\n'"
+)
+SINFO = "printf 'cpu*|32000+|1-02:00:00\\nlong|64000|infinite\\n'"
+SACCTMGR = 'case "$*" in *assoc*) printf "3000|normal,high\\n|normal\\n";; *name=high,normal*) printf "\\n2500\\n";; esac'
+
+
+@pytest.mark.parametrize(
+    ("partition", "mem_mb", "time_limit_min"), [(None, 33553, 26 * 60), ("long", 67107, math.inf), ("gone", math.inf, math.inf)]
+)
+def test_limits_are_read(tmp_path: Path, partition: str | None, mem_mb: float, time_limit_min: float) -> None:
+    with programs(tmp_path, scontrol=SCONTROL, sinfo=SINFO, sacctmgr=SACCTMGR):
+        assert slurm.limits(partition) == Limits(1001, 2500, mem_mb, time_limit_min)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("90", 90), ("3:30", 3.5), ("2:03:00", 123), ("1-02", 26 * 60), ("1-02:03", 26 * 60 + 3), ("UNLIMITED", math.inf)],
+)
+def test_times_are_read_as_slurm_reads_them(text: str, expected: float) -> None:
+    assert minutes(text) == expected
+
+
+def test_sizes_are_read_as_sbatch_reads_them() -> None:
+    assert [megabytes(text) for text in ("1000", "1000M", "2G", "2048K")] == pytest.approx(
+        [1048.576, 1048.576, 2147.483648, 2.097152]
+    )
+
+
+@pytest.mark.parametrize(
+    ("script", "answer"),
+    [
+        ("echo 'slurm_load_jobs error: Unable to contact' >&2; exit 1", "squeue exited with 1: slurm_load_jobs error: Unable"),
+        ("sleep 30", "squeue: no answer in 1 s"),
+    ],
+)
+def test_no_answer_is_an_error(tmp_path: Path, script: str, answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(slurm.TIMEOUT_VARIABLE, "1")
+    with programs(tmp_path, squeue=script), pytest.raises(SchedulerError, match=answer):
+        slurm.queue()
+
+
+def test_a_machine_without_slurm_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SchedulerError, match="squeue: no such program; is this a login node"):
+        slurm.queue()

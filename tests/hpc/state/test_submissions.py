@@ -1,0 +1,93 @@
+"""Submissions: claimed by one, and known to be at work or not, or unknown."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from hpc.execution.local import Local
+from hpc.planning.tasks import Plan, plan
+from hpc.state import submissions
+from hpc.state.owner import Process, start_ticks
+from hpc.state.submissions import Submission, SubmissionTaken
+from jobs.campaign import Campaign
+from jobs.manifest import ManifestError
+from jobs.taskfile import Task, read_task
+from noisy.spec import Execution
+from tests.specs import runs, spec
+
+TASKS = [Task(i, "c0ffee", "abc", "/data", Execution(), runs(spec(repeat=i), spec(repeat=i + 10))) for i in range(3)]
+
+
+PLAN = Plan(plan(runs(*(spec(repeat=i) for i in range(6))), 2, Execution()).tasks * 3, 2, Execution())
+
+
+def local() -> Submission:
+    return Submission.by_this_process(1, "c0ffee", "local", PLAN)
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Campaign:
+    made = Campaign(tmp_path / "campaign")
+    made.submissions.mkdir(parents=True)
+    return made
+
+
+def test_a_claim_publishes_everything_that_a_task_needs(campaign: Campaign) -> None:
+    payloads = submissions.claim(campaign, local(), TASKS)
+    for payload, task in zip(payloads, TASKS, strict=True):
+        assert read_task(campaign.tasks(payload.submission), payload.index, payload.offset_bytes) == task
+    assert submissions.numbers(campaign) == [1]
+    assert submissions.read(campaign, 1).n_runs == 18
+
+
+def test_of_many_claims_at_once_one_wins(campaign: Campaign) -> None:
+    outcomes = []
+
+    def claim() -> None:
+        try:
+            submissions.claim(campaign, local(), TASKS)
+            outcomes.append("won")
+        except SubmissionTaken:
+            outcomes.append("lost")
+
+    threads = [threading.Thread(target=claim) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["lost"] * 7 + ["won"]
+    assert os.listdir(campaign.submissions) == ["0001"]
+
+
+def test_a_submission_is_at_work_until_it_ends(campaign: Campaign) -> None:
+    submission = local()
+    submissions.claim(campaign, submission, TASKS)
+    assert list(Local().at_work([submission])[submission].tasks) == [0, 1, 2]
+    submissions.end(campaign, submission)
+    assert submissions.read(campaign, 1).ended
+
+
+def test_a_process_is_alive_dead_or_unknown() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = dataclasses.replace(Process.current(), pid=child.pid, start_ticks=start_ticks(child.pid))
+    assert process.is_alive() is True
+    assert dataclasses.replace(process, start_ticks=1).is_alive() is False  # its pid was given to another
+    assert dataclasses.replace(process, boot_id="another").is_alive() is False  # this host was started again
+    assert dataclasses.replace(process, boot_id="another", host="elsewhere").is_alive() is None
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # until it is dead, without reaping it
+    assert process.is_alive() is False  # a zombie
+    child.communicate()
+    assert process.is_alive() is False
+
+
+def test_an_unreadable_record_is_named(campaign: Campaign) -> None:
+    submissions.claim(campaign, local(), TASKS)
+    (campaign.submission(1) / "submission.json").write_text("{}")
+    with pytest.raises(ManifestError, match=r"submission.json: not the record of a submission"):
+        submissions.read_all(campaign)
