@@ -18,7 +18,7 @@ from tests.campaigns import GRID, done, each_run_once
 WRITER = """
 import os, sys
 from pathlib import Path
-from jobs.shard import ShardWriter
+from jobs.shard import NotKept, ShardWriter
 from tests.records import ATTRIBUTES, record
 from tests.specs import spec
 RUNS = [spec(repeat=repeat) for repeat in range(5)]
@@ -30,8 +30,8 @@ for run_id, step in [("start", lambda: writer.begin(""))] + [(r.run_id, lambda r
     try:
         step()
         os.writev(1, [f"kept {run_id}\\n".encode()])
-    except OSError as error:
-        os.writev(1, [f"refused {run_id} {error.strerror}\\n".encode()])
+    except NotKept as error:
+        os.writev(1, [f"refused {run_id} {error}\\n".encode()])
 """
 FAULTS = {  # system call -> errors; to publish takes two of openat, fsync, close (file, folder), one of others
     "openat": ["ENOSPC", "EDQUOT", "EROFS"],
@@ -112,7 +112,8 @@ def test_a_full_disk_in_the_middle_of_a_campaign(disk: Path, submit: tuple[objec
     filler = fill(disk, 0)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "could not keep its results (disk full or quota? make room)" in errors
+    assert "could not keep its results: " in errors
+    assert "No space left on device; make room, then submit again" in errors
     assert "Traceback" not in errors
     kept = done(disk / "campaign")
     assert 0 < len(kept) < 8
@@ -138,7 +139,7 @@ def test_shards_turned_read_only_in_the_middle_of_a_campaign(disk: Path, submit:
         refused = commands.run(*submit)
         assert refused.returncode == 1
         assert "could not keep its results" in refused.stderr
-        assert "Read-only file system" in refused.stderr
+        assert "Read-only file system; see that you may write there, then submit again" in refused.stderr
         assert done(disk / "campaign") == kept
     finally:
         subprocess.run(["umount", shards], check=True)

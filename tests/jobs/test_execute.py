@@ -11,13 +11,13 @@ from jobs.campaign import Campaign
 from jobs.execute import execute, groups_of
 from jobs.files import publish
 from jobs.shard import ShardWriter, read_shard
-from jobs.task import ArrayTask
-from jobs.taskfile import Task
+from jobs.task import execute_task
+from jobs.taskfile import task_places
 from noisy.data import Data
-from noisy.spec import Execution, RunSpec
+from noisy.spec import Execution
 from tests.commands import ROOT
-from tests.records import ATTRIBUTES, record
-from tests.specs import spec, texts
+from tests.records import ATTRIBUTES, record, recorded, submitted
+from tests.specs import spec
 
 RUNS = [spec(repeat=repeat, p=p, learning_rate=rate) for repeat in range(2) for p in (0.1, 0.2) for rate in (0.001, 0.002)]
 
@@ -51,56 +51,55 @@ def test_what_does_not_fit_into_memory_together_is_trained_in_smaller_groups(dig
     command = [sys.executable, "-c", program, str(digits_dir), *(run.canonical_json() for run in runs)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     printed = done.stdout.splitlines()
-    assert "24 runs failed together; tried again in halves" in printed
-    assert [line for line in printed if "tried" not in line] == [f"{run.run_id} ok" for run in runs]
+    assert any(line.endswith("Z 24 runs failed together; tried again in halves") for line in printed)
+    assert [line for line in printed if line.endswith(" ok")] == [f"{run.run_id} ok" for run in runs]
 
 
-def make(tmp_path: Path, data_dir: Path, runs: list[RunSpec], runs_together: int) -> tuple[Campaign, ArrayTask]:
-    campaign = Campaign(tmp_path)
-    campaign.submission(1).mkdir(parents=True)
-    campaign.shards.mkdir()
-    execution = Execution(runs_together=runs_together)
-    publish(campaign.tasks(1), Task(0, "c0ffee", "abc", str(data_dir), execution, texts(*runs)).line())
-    return campaign, ArrayTask(str(tmp_path), 1, 0, 0)
-
-
-def recorded(path: Path) -> list[str]:
-    return [row["run_id"].decode() for row in read_shard(path).runs]
+def ids(campaign: Campaign, attempt: int) -> list[str]:
+    """The runs that an attempt of the only task has recorded, in order."""
+    return [run_id for run_id, _ in recorded(campaign, f"0001-00000-{attempt}-")]
 
 
 def test_a_task_records_each_run_of_its_groups_and_says_how_they_were_trained(
     tmp_path: Path, digits_dir: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    campaign, task = make(tmp_path, digits_dir, RUNS, runs_together=3)
+    campaign = submitted(tmp_path / "c", digits_dir, RUNS, runs_together=3)
     publish(campaign.cancelled(1), f"{RUNS[2].run_id}\n".encode())
-    task()
-    (path,) = campaign.shard_paths()
+    execute_task(task_places(campaign, 1)[0], 0)
     order = [run.run_id for group in groups_of(RUNS, 3) for run in group]
-    assert recorded(path) == [run_id for run_id in order if run_id != RUNS[2].run_id]
-    attributes = read_shard(path).attributes
+    assert ids(campaign, 0) == [run_id for run_id in order if run_id != RUNS[2].run_id]
+    attributes = read_shard(campaign.shard_paths()[0]).attributes
     assert (attributes["runs_together"], attributes["current_run"]) == (3, "")
-    assert f"2/8 {RUNS[2].run_id}: cancelled" in capfd.readouterr().out
+    assert f"Z 1/8 {RUNS[2].run_id} cancelled\n" in capfd.readouterr().out
 
 
 def test_another_attempt_trains_what_is_missing_and_the_suspect_by_itself(tmp_path: Path, digits_dir: Path) -> None:
-    campaign, task = make(tmp_path, digits_dir, RUNS[::2], runs_together=4)
+    campaign = submitted(tmp_path / "c", digits_dir, RUNS[::2], runs_together=4)
     earlier = ShardWriter(campaign.shards, 1, 0, 0, ATTRIBUTES)
     earlier.append(record(RUNS[2]), current_run=RUNS[0].run_id)
-    ArrayTask(task.campaign_dir, 1, 0, 0, attempt=1)()
-    assert recorded(campaign.shard_paths()[1]) == [RUNS[4].run_id, RUNS[6].run_id, RUNS[0].run_id]
+    execute_task(task_places(campaign, 1)[0], 1)
+    assert ids(campaign, 1) == [RUNS[4].run_id, RUNS[6].run_id, RUNS[0].run_id]
 
 
-@pytest.mark.parametrize(("n_in_vain", "size"), [(0, 8), (1, 4), (2, 2), (5, 1)])
-def test_groups_are_halved_for_each_attempt_that_recorded_nothing(
-    tmp_path: Path, digits_dir: Path, n_in_vain: int, size: int
+@pytest.mark.parametrize(("n_without_record", "size"), [(0, 8), (1, 4), (2, 2), (5, 1)])
+def test_groups_are_halved_for_each_attempt_of_the_task_that_recorded_nothing(
+    tmp_path: Path, digits_dir: Path, n_without_record: int, size: int
 ) -> None:
-    """Also where it was another submission's: the runs are then submitted again, as many as before."""
-    runs = [spec(repeat=repeat, epochs=1, max_train_samples=100) for repeat in range(9)]
-    campaign, task = make(tmp_path, digits_dir, runs[:8], runs_together=8)
-    for submission in range(2, 2 + n_in_vain):
-        ShardWriter(campaign.shards, submission, 3, 0, ATTRIBUTES).start(runs[submission % 8].run_id)
-    ShardWriter(campaign.shards, 2, 4, 0, ATTRIBUTES).start(runs[8].run_id)  # of no concern
-    task()
-    (own,) = campaign.shard_paths("0001-")
+    """What other tasks taught is in `runs_together`; an attempt that recorded a run, or began none, is no reason."""
+    runs = [spec(repeat=repeat, epochs=1, max_train_samples=100) for repeat in range(10)]
+    campaign = submitted(tmp_path / "c", digits_dir, runs, runs_together=8)
+    for submission, task in ((1, 1), (2, 0)):
+        ShardWriter(campaign.shards, submission, task, 0, ATTRIBUTES).begin(runs[0].run_id)
+    for attempt in range(n_without_record):
+        for _zombie in range(2):
+            ShardWriter(campaign.shards, 1, 0, attempt, ATTRIBUTES).begin(runs[8].run_id)
+    ShardWriter(campaign.shards, 1, 0, 10, ATTRIBUTES).begin("")
+    for records in ([record(runs[9])], []):
+        shard = ShardWriter(campaign.shards, 1, 0, 11, ATTRIBUTES)
+        for item in records:
+            shard.append(item)
+        shard.begin(runs[8].run_id)
+    execute_task(task_places(campaign, 1)[0], 12)
+    (own,) = campaign.shard_paths("0001-00000-12-")
     shares_s = read_shard(own).runs["wall_s"]  # those of a group have equal shares
-    assert [len(list(group)) for _, group in itertools.groupby(shares_s)] == [size] * (8 // size)
+    assert [len(list(group)) for _, group in itertools.groupby(shares_s)] == [size] * (8 // size) + [1]

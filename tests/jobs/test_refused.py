@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from jobs.campaign import Campaign
-from jobs.task import NOT_KEPT_STATUS
+from jobs.worker import NOT_KEPT_STATUS
 from tests import commands
 from tests.campaigns import GRID, done, each_run_once
 
@@ -16,7 +16,7 @@ import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 os.execv(sys.argv[2], sys.argv[2:])
 """
-ATTEMPT_7 = "import sys; from jobs.task import ArrayTask; ArrayTask(sys.argv[1], 1, 0, 0, attempt=7)()"
+ATTEMPT_7 = "import sys; from jobs.worker import *; attempt_task(TaskPlace(sys.argv[1], 1, 0, 0), 7)"
 
 
 def limited(most_bytes: int, *command: object) -> subprocess.CompletedProcess:
@@ -34,8 +34,10 @@ def test_a_refused_campaign_keeps_what_it_has_blames_no_run_and_carries_on(tmp_p
 
     refused = limited(11_000, "-m", *submit)  # room for a few records of a shard
     assert refused.returncode == 1
-    assert "error: task 0 could not keep its results (disk full or quota? make room): " in refused.stderr
-    assert "error: results cannot be kept: [Errno 27] File too large; make room, and submit again" in refused.stderr
+    assert (
+        f"error: task 0 could not keep its results: error: results cannot be kept: {out}/shards/0001-00000-" in refused.stderr
+    )
+    assert "-p00.h5: File too large; submit again (log: " in refused.stderr
     assert "Traceback" not in refused.stderr
     kept = done(out)
     assert 0 < len(kept) < 8

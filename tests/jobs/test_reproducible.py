@@ -2,23 +2,23 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 
 from jobs.campaign import Campaign
-from jobs.files import publish
 from jobs.shard import read_shard
-from jobs.task import ArrayTask
-from jobs.taskfile import Task
+from jobs.task import execute_task
+from jobs.taskfile import task_places
 from noisy.data import Data
 from noisy.processor import this_processor
 from noisy.result import RunResult
-from noisy.spec import ACTIVATION_NAMES, MODEL_TYPES, PRECISIONS, Execution
+from noisy.spec import ACTIVATION_NAMES, MODEL_TYPES, PRECISIONS
 from noisy.training import train
 from tests.commands import ROOT
-from tests.specs import spec, texts
+from tests.processes import wait_for
+from tests.records import submitted
+from tests.specs import spec
 
 Bits = tuple[bytes, bytes, bytes]
 RUNS = [
@@ -35,7 +35,7 @@ def bits_of(result: RunResult) -> Bits:
     return result.status.encode(), history.tobytes(), result.correct.tobytes()
 
 
-def recorded(campaign: Campaign) -> dict[str, Bits]:
+def bits(campaign: Campaign) -> dict[str, Bits]:
     """run_id -> what was found, of every record; no run has two."""
     shards = [read_shard(path) for path in campaign.shard_paths()]
     found = [
@@ -49,21 +49,13 @@ def recorded(campaign: Campaign) -> dict[str, Bits]:
 
 def test_alone_packed_and_resumed_agree_in_every_bit(tmp_path: Path, digits_dir: Path, digits: Data) -> None:
     alone = {run.run_id: bits_of(train(run, digits)) for run in reversed(RUNS)}
-    found = {}
-    for name in ("packed", "resumed"):
-        campaign = found[name] = Campaign(tmp_path / name)
-        campaign.submission(1).mkdir(parents=True)
-        campaign.shards.mkdir()
-        publish(campaign.tasks(1), Task(0, "c0ffee", "abc", str(digits_dir), Execution(), texts(*RUNS)).line())
-    ArrayTask(str(found["packed"].folder), 1, 0, 0)()
-    program = f"from jobs.task import ArrayTask; ArrayTask({str(found['resumed'].folder)!r}, 1, 0, 0)()"
+    packed, resumed = (submitted(tmp_path / name, digits_dir, RUNS) for name in ("packed", "resumed"))
+    execute_task(task_places(packed, 1)[0], 0)
+    program = f"from jobs.task import *; execute_task(TaskPlace({str(resumed.folder)!r}, 1, 0, 0), 0)"
     with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.DEVNULL) as attempt:
-        deadline_s = time.monotonic() + 60
-        while len(recorded(found["resumed"])) < 3 and time.monotonic() < deadline_s:
-            time.sleep(0.01)
+        wait_for(lambda: len(bits(resumed)) >= 3)
         attempt.kill()
-    n_before = len(recorded(found["resumed"]))
-    assert 3 <= n_before < len(RUNS)
-    ArrayTask(str(found["resumed"].folder), 1, 0, 0, attempt=1)()
-    assert recorded(found["packed"]) == alone
-    assert recorded(found["resumed"]) == alone
+    assert 3 <= len(bits(resumed)) < len(RUNS)
+    execute_task(task_places(resumed, 1)[0], 1)
+    assert bits(packed) == alone
+    assert bits(resumed) == alone

@@ -1,11 +1,14 @@
 """The shard: what was acknowledged is found, whatever happened; what is damaged is named."""
 
 import dataclasses
+import itertools
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +17,7 @@ import numpy as np
 import pytest
 
 from jobs.image import ShardError
-from jobs.shard import RECORDS_PER_PART, Shard, ShardWriter, read_shard
+from jobs.shard import RECORDS_PER_PART, Shard, ShardWriter, read_shard, version_of
 from tests.records import ATTRIBUTES, failure, record
 from tests.specs import spec
 
@@ -57,6 +60,23 @@ def test_what_is_appended_is_read(tmp_path: Path) -> None:
         np.testing.assert_array_equal(history[:, :n_epochs], item.history)
         assert np.isnan(history[:, n_epochs:]).all()
         np.testing.assert_array_equal(correct[: len(item.correct)], item.correct)
+
+
+def test_beginning_a_run_writes_only_what_is_new(tmp_path: Path) -> None:
+    shards = writer(tmp_path)
+    (path,) = tmp_path.iterdir()
+    versions = [version_of(path)]
+    for run_id in ("first", "second", "second"):
+        shards.begin(run_id)
+        versions.append(version_of(path))
+    shards.append(record(spec()), current_run="third")
+    versions.append(version_of(path))
+    shards.begin("third")
+    versions.append(version_of(path))
+    assert [before == after for before, after in itertools.pairwise(versions)] == [True, False, True, False, True]
+    shards.begin("fourth")
+    shard = only_shard(tmp_path)
+    assert (shard.attributes["current_run"], len(shard.runs)) == ("fourth", 1)
 
 
 def test_a_new_part_begins_when_one_is_full(tmp_path: Path) -> None:
@@ -146,6 +166,15 @@ def test_silent_bit_rot_names_the_damaged_record(path: Path, what: str) -> None:
     np.testing.assert_array_equal(shard.history, whole.history[[0, 1, 2, 4]])
 
 
+def test_a_file_that_is_away_for_a_moment_is_read(path: Path) -> None:
+    """As a rename on NFS looks to another machine."""
+    path.rename(path.with_suffix(".away"))
+    back = threading.Timer(0.05, path.with_suffix(".away").rename, [path])
+    back.start()
+    assert len(read_shard(path).runs) == 5
+    back.join()
+
+
 # Writers that die or are refused
 
 HAMMER = """
@@ -183,7 +212,7 @@ def test_a_killed_writer_leaves_what_it_acknowledged(tmp_path: Path, seed: int) 
 REFUSED = """
 import resource, signal, sys
 from pathlib import Path
-from jobs.shard import ShardWriter
+from jobs.shard import NotKept, ShardWriter
 from tests.records import ATTRIBUTES, record
 from tests.specs import spec
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -195,8 +224,8 @@ for repeat in range(3):
 resource.setrlimit(resource.RLIMIT_FSIZE, (2000, unlimited[1]))
 try:
     writer.append(record(spec(repeat=3)))
-except OSError as error:
-    print(error.strerror)
+except NotKept as error:
+    print(error)
 resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
 writer.append(record(spec(repeat=4)))
 """
@@ -205,9 +234,31 @@ writer.append(record(spec(repeat=4)))
 def test_a_refused_append_is_an_error_and_harms_nothing(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", REFUSED, tmp_path], capture_output=True, text=True, check=True, cwd=root)
-    assert done.stdout == "File too large\n"
+    assert re.fullmatch(rf"{tmp_path}/0001-00000-0-[0-9a-f]{{6}}-p00\.h5: File too large; submit again\n", done.stdout)
     found = [run_id.decode() for run_id in only_shard(tmp_path).runs["run_id"]]
     assert found == [spec(repeat=repeat).run_id for repeat in (0, 1, 2, 4)]
+
+
+FORBIDDEN = """
+import os, sys
+from pathlib import Path
+from jobs.shard import NotKept, ShardWriter
+from tests.records import ATTRIBUTES
+if not os.geteuid():
+    os.setuid(65534)  # root may do everything
+try:
+    ShardWriter(Path(sys.argv[1]), 1, 0, 0, ATTRIBUTES).begin("")
+except NotKept as error:
+    print(error)
+"""
+
+
+def test_a_folder_that_one_may_not_write_is_said(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", FORBIDDEN, tmp_path], capture_output=True, text=True, cwd=root)
+    tmp_path.chmod(0o700)
+    assert done.stdout.endswith("-p00.h5: Permission denied; see that you may write there, then submit again\n"), done.stderr
 
 
 def test_a_reader_needs_no_lock_and_leaves_none(path: Path) -> None:
