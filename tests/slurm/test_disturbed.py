@@ -50,7 +50,7 @@ def test_an_undisturbed_campaign(grid: Path, campaign: Path, digits_dir: Path, u
     assert "6 tasks submitted as" in submitted.stdout
     wait_for(lambda: n_running() > 0)
     again = submit(grid, campaign, digits_dir, *CUT)
-    assert "of submission 0001 still at work (Slurm)" in again.stdout
+    assert "of submission 0001 still at work (queued or running)" in again.stdout
     assert "Nothing to submit" in again.stdout
     assert max(n_running() for _ in range(10)) <= 4  # max_workers
     drain()
