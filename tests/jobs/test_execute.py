@@ -64,7 +64,7 @@ def test_a_task_records_each_run_of_its_groups_and_says_how_they_were_trained(
     tmp_path: Path, digits_dir: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     campaign = submitted(tmp_path / "c", digits_dir, RUNS, runs_together=3)
-    publish(campaign.cancelled(1), f"{RUNS[2].run_id}\n".encode())
+    publish(campaign.new_cancelled(1), f"{RUNS[2].run_id}\n".encode())
     execute_task(task_places(campaign, 1)[0], 0)
     order = [run.run_id for group in groups_of(RUNS, 3) for run in group]
     assert ids(campaign, 0) == [run_id for run_id in order if run_id != RUNS[2].run_id]

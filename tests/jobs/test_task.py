@@ -111,7 +111,7 @@ def test_a_killed_attempt_names_the_run_that_it_trained(
     tmp_path: Path, digits_dir: Path, task: tuple[RunSpec, ...], cancelled: list[str]
 ) -> None:
     campaign = submitted(tmp_path / "c", digits_dir, task)
-    publish(campaign.cancelled(1), "\n".join(cancelled).encode())
+    publish(campaign.new_cancelled(1), "\n".join(cancelled).encode())
     log = tmp_path / "log"
     with log.open("w") as file:
         attempt = subprocess.Popen([sys.executable, "-c", PROGRAM, campaign.folder], cwd=ROOT, stdout=file)

@@ -100,7 +100,7 @@ def damage_shards(campaign: Campaign) -> None:
 
 
 def damage_cancelled(campaign: Campaign) -> None:
-    campaign.cancelled(1).mkdir()
+    campaign.new_cancelled(1).mkdir()
 
 
 def damage_task(campaign: Campaign) -> None:
@@ -111,7 +111,7 @@ def damage_task(campaign: Campaign) -> None:
     ("damage", "status", "said"),
     [
         (damage_shards, NOT_KEPT_STATUS, "p00.h5: No such file or directory; submit again\n"),
-        (damage_cancelled, 1, "cancelled.txt'\n"),
+        (damage_cancelled, 1, ".txt'\n"),
         (damage_task, 1, "submit again\n"),
     ],
 )
