@@ -85,6 +85,8 @@ def test_the_run_in_training_is_that_of_the_last_attempt(tmp_path: Path) -> None
     (tmp_path / "0001-00001-2-abcdef-p00.h5").write_bytes(b"damaged")
     found = Recorded(ITS_ID).updated(sorted(tmp_path.iterdir()))
     assert found.at_hand == {(1, 0): IDS[0], (1, 1): "", (2, 0): "second of part 1"}
+    ShardWriter(tmp_path, 2, 0, 1, ATTRIBUTES).begin("first of attempt 1")
+    assert found.updated(sorted(tmp_path.iterdir())).at_hand[2, 0] == "first of attempt 1"
 
 
 def test_only_what_changed_is_read_again(campaign: Campaign) -> None:
