@@ -17,6 +17,7 @@ from jobs.manifest import write_manifest
 from tests.hpc.request.test_grid import BROKEN
 from tests.hpc.test_hostile import COMMAND_LINES
 from tests.jobs.test_damaged import DAMAGES, RUNS, WHOLE
+from tests.specs import runs
 
 Row = tuple[str, str, str, int]  # what it is, the input, the answer, the exit status
 _WIDTH = 110  # characters of an input or answer that are shown
@@ -65,7 +66,7 @@ def shards() -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         campaign = Campaign(Path(folder))
         campaign.shards.mkdir()
-        write_manifest(campaign.manifest, {run.run_id: run.canonical_json() for run in RUNS}, "abc")
+        write_manifest(campaign.manifest, runs(*RUNS), "abc")
         paths = {name: campaign.shards / f"{i:04d}-00000-0-aaaaaa-p00.h5" for i, name in enumerate(DAMAGES)}
         for name, path in paths.items():
             path.write_bytes(WHOLE)

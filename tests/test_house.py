@@ -59,10 +59,70 @@ def test_libraries_stay_in_their_rooms(room: str, forbidden: set[str]) -> None:
 
 def test_yaml_is_read_in_one_file() -> None:
     readers = [path.name for room in MAY_IMPORT for path in sources(room) if "yaml" in imported(path)]
-    assert readers == ["checks.py"]
+    assert readers == ["yaml_file.py"]
 
 
-@pytest.mark.parametrize("module", ["hpc.submit", "analysis.report", "jobs.task", "jobs.pool"])
+# The rooms of hpc/, each with those that it may import; the commands (hpc/*.py) may import all rooms.
+ROOMS = {
+    "request": {"request"},
+    "planning": {"planning"},
+    "state": {"planning", "state"},
+    "execution": {"request", "planning", "state", "execution", "console"},
+}
+COMMANDS = ("submit", "status", "logs", "cancel")
+SLURM = r"slurm|s(batch|queue|acct|acctmgr|control|info|cancel|run)\b|submitit|afterany|OUT_OF_MEMORY|NODE_FAIL|\bTIMEOUT\b"
+
+
+def rooms_of(path: Path) -> set[str]:
+    """The rooms of hpc/ from which a file imports."""
+    return {name.split(".")[1] for name in imported(path) if name.startswith("hpc.")}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_rooms_of_hpc_import_one_way(room: str) -> None:
+    for path in sources(f"hpc/{room}"):
+        assert not rooms_of(path) - ROOMS[room], path
+
+
+def test_every_file_of_hpc_is_in_a_room_or_a_command() -> None:
+    folders = {path.name for path in (ROOT / "hpc").iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == set(ROOMS)
+    assert {path.stem for path in (ROOT / "hpc").glob("*.py")} == {"__init__", "console", *COMMANDS}
+
+
+def test_nothing_imports_a_command() -> None:
+    for path in sources("hpc"):
+        assert not rooms_of(path) & set(COMMANDS), path
+    assert rooms_of(ROOT / "hpc/console.py") <= {"planning", "state"}
+
+
+def test_planning_is_pure() -> None:
+    """It computes: no file, no clock, no process, no scheduler."""
+    allowed = {"hpc", "noisy", "numpy", "abc", "collections", "dataclasses", "enum", "itertools", "math", "typing"}
+    for path in sources("hpc/planning"):
+        names = imported(path)
+        assert {name.split(".")[0] for name in names} <= allowed, path
+        assert {".".join(name.split(".")[:2]) for name in names if name.startswith("noisy")} <= {"noisy.runs", "noisy.spec"}, (
+            path
+        )
+        calls = {
+            node.func.id
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        }
+        assert not calls & {"open", "print", "input", "eval", "exec", "__import__"}, path
+
+
+def test_slurms_words_are_in_its_room() -> None:
+    """Elsewhere a word of Slurm's is only where the executors are listed."""
+    elsewhere = [path for path in sources("hpc") if "slurm" not in path.relative_to(ROOT).parts]
+    speaking = {path.relative_to(ROOT).as_posix() for path in elsewhere if re.search(SLURM, path.read_text(), re.IGNORECASE)}
+    assert speaking == {"hpc/execution/choice.py"}
+    outside = [path for room in ("noisy", "analysis") for path in sources(room) if path.name != "__init__.py"]
+    assert not [path for path in outside if re.search(SLURM, path.read_text(), re.IGNORECASE)]
+
+
+@pytest.mark.parametrize("module", ["hpc.submit", "analysis.report", "jobs.worker", "jobs.pool"])
 def test_commands_start_without_torch(module: str) -> None:
     """In fact, not only by their own imports: a login node and a laptop must not pay for torch."""
     program = f"import sys, {module}; print(sorted({{'torch', 'torchvision', 'sklearn'}} & set(sys.modules)))"

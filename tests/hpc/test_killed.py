@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from hpc.execution.choice import SECTIONS
 from hpc.request.grid import load_grid
 from tests import commands
 from tests.campaigns import done
@@ -65,7 +66,7 @@ def undisturbed(grid: Path, digits_dir: Path) -> str:
 
 @pytest.mark.parametrize("first_round", range(0, ROUNDS, ROUNDS_OF_A_CAMPAIGN))
 def test_a_campaign_survives_kill_9(first_round: int, tmp_path: Path, digits_dir: Path, grid: Path, undisturbed: str) -> None:
-    n_rounds, n_runs = min(ROUNDS_OF_A_CAMPAIGN, ROUNDS - first_round), load_grid(grid).n_runs
+    n_rounds, n_runs = min(ROUNDS_OF_A_CAMPAIGN, ROUNDS - first_round), load_grid(grid, SECTIONS).n_runs
     killed, chance, n_done = tmp_path / "killed", random.Random(first_round), [0]
     for _ in range(n_rounds):
         command = commands.submit_command(grid, killed, digits_dir)

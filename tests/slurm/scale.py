@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hpc.execution.choice import SECTIONS
 from hpc.request.grid import load_grid
 from tests import commands
 from tests.programs import programs
@@ -32,7 +33,7 @@ max_workers: 24
 def test_many_tasks(tmp_path: Path, digits_dir: Path) -> None:
     grid, campaign = tmp_path / "grid.yaml", tmp_path / "campaign"
     grid.write_text(GRID)
-    n_runs = load_grid(grid).n_runs
+    n_runs = load_grid(grid, SECTIONS).n_runs
     runs_per_task = max(1, REPEATS // 4)
     real = sh("command -v sbatch").strip()
     started_s = time.monotonic()

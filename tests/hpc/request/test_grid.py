@@ -87,13 +87,13 @@ def test_any_training_parameter_may_be_an_axis() -> None:
 
 def test_ids_do_not_depend_on_the_order_of_keys_and_axes_nor_on_other_values() -> None:
     values = yaml.safe_load((ROOT / "grid.yaml").read_text())
-    ids = set(parse_grid(yaml.safe_dump(values)).runs().ids())
+    ids = set(parse_grid(yaml.safe_dump(values), SECTIONS).runs().ids())
     shuffled = list(values.items())
     random.Random(1).shuffle(shuffled)
     reordered = {key: value[::-1] if isinstance(value, list) else value for key, value in shuffled}
-    assert set(parse_grid(yaml.safe_dump(reordered, sort_keys=False)).runs().ids()) == ids
+    assert set(parse_grid(yaml.safe_dump(reordered, sort_keys=False), SECTIONS).runs().ids()) == ids
     extended = {**values, "ps": [*values["ps"], 1.0], "max_workers": 3, "cpu_threads_per_worker": 2, "output_dir": "x"}
-    assert set(parse_grid(yaml.safe_dump(extended)).runs().ids()) > ids
+    assert set(parse_grid(yaml.safe_dump(extended), SECTIONS).runs().ids()) > ids
 
 
 BROKEN = {
