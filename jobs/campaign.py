@@ -23,7 +23,7 @@ class Campaign:
 
     @property
     def submissions(self) -> Path:
-        """The folder with one folder a submission."""
+        """The folder with one subfolder per submission."""
         return self.folder / "submissions"
 
     @property
@@ -33,7 +33,7 @@ class Campaign:
 
     @property
     def remembered(self) -> Path:
-        """What was read of the shards (jobs/recorded.py): saves time, and may be removed."""
+        """A cache of what the shards say (jobs/recorded.py); it may be removed."""
         return self.folder / ".recorded"
 
     def submission(self, number: int) -> Path:
@@ -45,7 +45,7 @@ class Campaign:
         return self.submission(number) / "tasks.jsonl"
 
     def cancelled(self, number: int) -> list[Path]:
-        """The files with the run_ids, one a line, that are cancelled of one submission: each cancel writes one."""
+        """The files that list cancelled run_ids of one submission, one a line. Each cancel writes its own file."""
         return sorted(self.submission(number).glob("cancelled*.txt"))
 
     def new_cancelled(self, number: int) -> Path:
@@ -72,5 +72,5 @@ class Campaign:
 
 
 def shard_prefix(submission: int, task: int, attempt: int | None = None) -> str:
-    """How the names of the shards of one task (of one attempt of it) begin."""
+    """The beginning of the names of a task's shards, or of one attempt's."""
     return f"{submission:04d}-{task:05d}-" + ("" if attempt is None else f"{attempt}-")

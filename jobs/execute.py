@@ -1,4 +1,4 @@
-"""Runs to records: trained one by one or together, and what fails is a record too."""
+"""Trains runs, one by one or together, and makes their records. A failure gives a record too."""
 
 import traceback
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ _MESSAGE_LIMIT = 2000  # characters of a failure's message that are kept; the lo
 
 
 def groups_of(runs: Sequence[RunSpec], most: int) -> list[list[RunSpec]]:
-    """Groups of one shape, of at most `most` runs; in the order of their first runs."""
+    """Groups of at most `most` runs of one shape, in the order of their first runs."""
     by_shape: dict[RunSpec, list[int]] = {}
     for place, run in enumerate(runs):
         by_shape.setdefault(run.shape(), []).append(place)
@@ -29,8 +29,8 @@ def groups_of(runs: Sequence[RunSpec], most: int) -> list[list[RunSpec]]:
 def execute(runs: Sequence[RunSpec], data: Data, execution: Execution) -> Iterator[Record]:
     """Train runs of one shape, and yield their records in turn.
 
-    What one raises becomes a record of its failure, and the traceback goes to the log. Where several raise together, memory
-    may not suffice for all, or it is one of them: they are tried again in halves.
+    An exception becomes a record of the failure, and its traceback is written to the log. If a group fails, its memory may
+    not suffice, or one run may be the cause: the group is tried again in halves.
 
     Raises:
         RuntimeError: the GPU does not work any more.
@@ -48,7 +48,7 @@ def execute(runs: Sequence[RunSpec], data: Data, execution: Execution) -> Iterat
     except Exception as error:
         say(traceback.format_exc())
         if execution.use_cuda:
-            torch.cuda.synchronize()  # raises where the GPU is lost: that is no run's failure
+            torch.cuda.synchronize()  # raises if the GPU is lost, which is not the run's failure
         message = f"{type(error).__name__}: {error}"[:_MESSAGE_LIMIT]
     if not message:
         yield from map(_record, runs, results)

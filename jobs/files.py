@@ -18,11 +18,11 @@ def publish(path: Path, content: bytes | Iterable[bytes], *, exclusive: bool = F
 
 @contextmanager
 def replacing(path: Path, *, exclusive: bool = False) -> Iterator[BinaryIO]:
-    """A new file that is put at `path`, durably, when the block has written it.
+    """Open a new file, which replaces `path` atomically and durably at the end of the block.
 
-    A reader sees the old file or the new one, never a part, also after a power loss: it is written beside under a name of
-    its own, fsync'ed, renamed into place, and the directory fsync'ed. After any error the old file is untouched and
-    nothing is left beside it.
+    A reader sees the old file or the new one, never a part, also after a power loss: a temporary file in the same folder
+    is written, fsync'ed and renamed, and then the folder is fsync'ed. After any error the old file is untouched and no
+    temporary file is left.
 
     Args:
         path: the file; its folder exists.
@@ -39,7 +39,7 @@ def replacing(path: Path, *, exclusive: bool = False) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         if exclusive:
-            os.link(temporary, path)  # unlike rename, link fails where the name is taken
+            os.link(temporary, path)  # unlike rename, link fails if the name exists
         else:
             os.replace(temporary, path)
     finally:

@@ -175,10 +175,10 @@ def _read(file: h5py.File, name: str, most_bytes: int) -> np.ndarray:
     dataset = h5py.h5d.open(file.id, name.encode())
     kind = dataset.get_type()
     dtype, shape = _dtype(kind.encode()), dataset.shape
-    # Columns of another kind have other values, of which no checksum of bytes would know.
+    # Another type gives the same bytes other values, which a checksum of bytes does not notice.
     if dtype != _wanted(name, dtype) or len(shape) != {"runs": 1, "history": 3, "correct": 2}[name]:
         raise ShardError(f"not readable as a shard ({name}: columns missing or of another kind)")
-    if dtype.itemsize * math.prod(shape) > most_bytes:  # do not ask for the memory that a damaged size calls for
+    if dtype.itemsize * math.prod(shape) > most_bytes:  # a damaged size could ask for any amount of memory
         raise ShardError(f"not readable as a shard ({name}: of shape {shape}, more than the file holds)")
     values = np.empty(shape, dtype)
     dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values, mtype=kind)

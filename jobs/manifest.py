@@ -31,7 +31,7 @@ class ManifestError(Exception):
 
 @dataclass(frozen=True)
 class Header:
-    """Line 1 of a manifest. campaign: a random id, made once; created: time of the making, ISO 8601, UTC."""
+    """Line 1 of a manifest. campaign: a random id, made once; created: time of creation, ISO 8601, UTC."""
 
     campaign: str
     created: str
@@ -156,7 +156,7 @@ def _header(path: Path, line: bytes) -> Header:
 
 
 def json_line(value: dict[str, Any]) -> bytes:
-    """A record on a line of its own."""
+    """One record as a line of JSON."""
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 

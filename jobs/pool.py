@@ -2,8 +2,8 @@
 
 python -m jobs.pool CAMPAIGN_DIR SUBMISSION WORKERS
 
-Executes the tasks of a submission, at most WORKERS at a time, and prints what went wrong, a line a task. Ends, and its workers
-with it, when its standard input ends: a pipe whose other end only the submitting process holds, so that it ends with that.
+Executes the tasks of a submission, at most WORKERS at a time, and prints one line for each task that went wrong. Standard
+input is a pipe from the submitting process: when that process ends, the pipe closes, and the pool and its workers exit.
 """
 
 import argparse
@@ -23,17 +23,17 @@ from jobs.taskfile import TaskPlace, task_places
 from jobs.tasklog import without_time
 from jobs.worker import NOT_KEPT_STATUS, attempt_task
 
-MAX_ATTEMPTS = 3  # of a task whose worker is killed
+MAX_ATTEMPTS = 3  # for a task whose worker is killed
 STOP_S = 5  # between asking a worker to end and killing it
 _LIFELINE = 0  # standard input
-_CAN_FORK = sys.platform == "linux"  # macOS has libraries that do not survive a fork: there each worker starts afresh
+_CAN_FORK = sys.platform == "linux"  # some macOS libraries do not survive a fork: each worker starts afresh there
 
 
 def execute_all(tasks: Iterable[TaskPlace], workers: int) -> bool:
-    """Execute all tasks, at most `workers` at a time, printing what went wrong; whether it came to its end.
+    """Execute all tasks, at most `workers` at a time, and print what went wrong; False if the submitting process ended first.
 
-    A worker that is killed (by the kernel for its memory, say) is followed by another attempt of its task, which does what
-    is missing. This process has one thread and computes nothing: a fork copies neither threads nor what they hold.
+    If a worker is killed (for example by the kernel, for its memory), another attempt of its task does what is missing.
+    This process has one thread and computes nothing, because a fork copies neither threads nor the locks that they hold.
     """
     waiting = deque((task, 0) for task in tasks)
     running: dict[BaseProcess, tuple[TaskPlace, int]] = {}
@@ -56,7 +56,7 @@ def execute_all(tasks: Iterable[TaskPlace], workers: int) -> bool:
 
 
 def last_line(log: Path) -> str:
-    """What a process said last, without the time."""
+    """The last line of a log, without its time."""
     try:
         lines = log.read_text(errors="replace").strip().splitlines()
     except OSError as error:
@@ -84,7 +84,7 @@ def _start(task: TaskPlace, attempt: int) -> BaseProcess:
 
 
 def _work(task: TaskPlace, attempt: int) -> None:
-    """What a worker does. Its exit status: as in jobs/worker.py; 1 if the task raises."""
+    """The main function of a worker process. Exit status: as in jobs/worker.py; 1 if the task raises."""
     threading.Thread(target=_end_with_pool, daemon=True).start()
     try:
         log = os.open(_log(task), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -122,7 +122,7 @@ def main() -> None:
     arguments = parser.parse_args()
     tasks = task_places(Campaign(arguments.campaign_dir), arguments.submission)
     if _CAN_FORK:
-        import noisy.training  # noqa: F401  # what all workers share
+        import noisy.training  # noqa: F401  # all workers share it
     sys.exit(0 if execute_all(tasks, arguments.workers) else 1)
 
 

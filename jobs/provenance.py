@@ -13,9 +13,9 @@ PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
 def code_commit() -> str:
-    """The git commit of the code; where tracked files differ from it, with `-dirty-` and a digest of the difference.
+    """The git commit of the code, or `unknown` without git.
 
-    `unknown` without git.
+    If tracked files differ from the commit, `-dirty-` and a digest of the difference follow.
     """
     try:
         commit, changes = _git("rev-parse", "HEAD"), _git("diff", "--full-index", "--no-ext-diff", "HEAD")
@@ -25,7 +25,7 @@ def code_commit() -> str:
 
 
 def machine() -> dict[str, str]:
-    """Host name, kind of CPU, how products are computed there, and versions: where all but the host agree, bits agree."""
+    """Host name, CPU model, how products are computed there, and versions. If all but the host agree, so do all bits."""
     packages = " ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "h5py"))
     return {
         "host": os.environ.get("SLURMD_NODENAME", platform.node()),
@@ -36,7 +36,7 @@ def machine() -> dict[str, str]:
 
 
 def job() -> str:
-    """`JOB_INDEX` as Slurm's commands know this process; empty where there is no Slurm."""
+    """This process's job in Slurm's notation, `JOB_INDEX` or `JOB`; empty without Slurm."""
     array, index = os.environ.get("SLURM_ARRAY_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
     return f"{array}_{index}" if array else os.environ.get("SLURM_JOB_ID", "")
 

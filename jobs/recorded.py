@@ -25,8 +25,8 @@ STATUS = np.dtype("S8")  # as wide as the longest, diverged
 _KINDS = no_runs().dtype
 NUMBERS = [name for name in _KINDS.names or () if _KINDS[name].kind != "S" and name != "crc32"]
 RECORD = np.dtype([("run_id", ID), ("status", STATUS), *((name, _KINDS[name]) for name in NUMBERS)])
-_SCHEMA = 1  # of what is remembered; that of another version is not read
-_REMEMBER_FROM = 50  # files read: fewer are read again faster than all that is known is written
+_SCHEMA = 1  # of the remembered state; another version's is not read
+_REMEMBER_FROM = 50  # files read; reading fewer again is faster than writing the whole state
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ class Recorded:
     sources: tuple[Source, ...] = ()
 
     def updated(self, paths: Iterable[Path], seen: Callable[[Shard], None] | None = None) -> "Recorded":
-        """The state of these files now: only new and changed ones are read, and again those that could not be used.
+        """The state of these files now. Only new and changed files are read, and those that could not be used before.
 
         Args:
             paths: in name order.
@@ -84,7 +84,7 @@ class Recorded:
         known = {source.name: source for source in self.sources}
         sources = []
         for path in paths:
-            version = version_of(path)  # before it is read: what is written meanwhile is read again next time
+            version = version_of(path)  # taken before reading: a change during the reading is noticed next time
             source = known.get(path.name)
             if source is None or source.version != version or not source.attributes:
                 shard = next(iter(read_shards([path], self.campaign)))
@@ -125,7 +125,7 @@ class Recorded:
 
     @cached_property
     def at_hand(self) -> dict[tuple[int, int], str]:
-        """(submission, task) -> the run that its last attempt began and has not recorded; empty if there is none."""
+        """(submission, task) -> the run that its last attempt is training, or was when it ended; empty if none."""
         last: dict[tuple[int, int], tuple[int, int, str]] = {}
         for source in self.sources:
             if source.attributes:
@@ -144,7 +144,7 @@ class Recorded:
         return self.sources[place].messages.get(record - int(np.searchsorted(self.source, place)), "")
 
     def to_bytes(self) -> bytes:
-        """The same as bytes, with a checksum."""
+        """This value as bytes, with a checksum."""
         described = [
             [s.name, s.version, len(s.records), list(s.messages.items()), dict(s.attributes), s.problem] for s in self.sources
         ]
@@ -160,7 +160,7 @@ class Recorded:
 
     @classmethod
     def from_bytes(cls, campaign: str, content: bytes) -> "Recorded":
-        """What `to_bytes` gave; without sources if these bytes are damaged, of another campaign or of another version."""
+        """The value from `to_bytes`; without sources if the bytes are damaged, of another campaign or of another version."""
         if not is_sealed(content):
             return cls(campaign)
         with np.load(io.BytesIO(content), allow_pickle=False) as saved:
@@ -178,7 +178,7 @@ class Recorded:
 
 
 def read_recorded(campaign: Campaign, campaign_id: str) -> Recorded:
-    """What the shards of the campaign with this id say; what was remembered is used, and renewed where that pays."""
+    """What the shards of the campaign with this id say. Uses the remembered state, and renews it after many files were read."""
     content = b""
     with contextlib.suppress(OSError):
         content = campaign.remembered.read_bytes()
@@ -186,6 +186,6 @@ def read_recorded(campaign: Campaign, campaign_id: str) -> Recorded:
     found = before.updated(campaign.shard_paths())
     n_read = len({source.version for source in found.sources} - {source.version for source in before.sources})
     if n_read >= _REMEMBER_FROM:
-        with contextlib.suppress(OSError):  # a campaign that cannot be written can be looked at
+        with contextlib.suppress(OSError):  # a read-only campaign can still be read
             publish(campaign.remembered, found.to_bytes())
     return found

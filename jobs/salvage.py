@@ -1,7 +1,7 @@
-"""python -m jobs.salvage < SHARD > ARRAYS: read a shard whose seal is broken, where a hang or a crash harms nobody.
+"""python -m jobs.salvage < SHARD > ARRAYS: read a shard with a broken seal, in a process that may hang or crash.
 
 ARRAYS is numpy's npz of `runs`, `history`, `correct`, `intact`, and the attributes as JSON. Exit status 1: not readable; the
-reason is on standard error. Any other: HDF5 crashed, or went beyond the limits below.
+reason is on standard error. Any other: HDF5 crashed, or exceeded the limits below.
 """
 
 import io

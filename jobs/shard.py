@@ -1,10 +1,10 @@
 """The shard: the HDF5 file that one attempt of one task writes (its bytes: jobs/image.py). Append, read.
 
 An append builds the whole small file anew in memory and publishes it (jobs/files.py): nothing is modified in place, so
-a reader needs no lock and no repair, and a killed writer leaves what it had acknowledged.
+a reader needs no lock and no repair, and a killed writer leaves all acknowledged records.
 
-HDF5 hangs or crashes on some damaged files. So it sees only what the seal vouches for; a file with a broken seal is read
-by a process of its own (jobs/salvage.py), and what the other checksums vouch for is used.
+HDF5 hangs or crashes on some damaged files. So only files with an intact seal are parsed here. A file with a broken seal is
+parsed in a separate process (jobs/salvage.py), and the parts whose other checksums are right are used.
 """
 
 import errno
@@ -35,7 +35,7 @@ _ADVICE = {  # errno -> what to do
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room, then "),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "see that you may write there, then "),
 }
-_SALVAGE_S = 60  # a process that reads a damaged shard has 5 s of CPU time, which a busy machine may stretch
+_SALVAGE_S = 60  # for a process with 5 s of CPU time, on a busy machine
 
 
 class NotKept(Exception):
@@ -62,7 +62,7 @@ class Shard:
 
 
 class ShardWriter:
-    """Writes the shard of one attempt. One writer per name: a random token keeps a zombie and its successor apart."""
+    """Writes the shard of one attempt. A random token in the name separates a zombie from its successor."""
 
     def __init__(self, folder: Path, submission: int, task: int, attempt: int, attributes: dict[str, Any]) -> None:
         self._stem = folder / f"{shard_prefix(submission, task, attempt)}{secrets.token_hex(3)}"
@@ -73,9 +73,9 @@ class ShardWriter:
         self._named: str | None = None  # current_run of the file on disk
 
     def begin(self, run_id: str) -> None:
-        """Name the run that is trained from now on (empty: none); nothing is written where the shard names it already.
+        """Name the run that is trained from now on (empty: none). Writes nothing if the shard names it already.
 
-        The first call publishes a shard without records. It proves rights, quota and rename before the first training.
+        The first call publishes a shard without records. This tests rights, quota and rename before the first training.
 
         Raises:
             NotKept: results could not be kept here.
@@ -84,7 +84,7 @@ class ShardWriter:
             self._publish(self._records, run_id)
 
     def append(self, record: Record, current_run: str = "") -> None:
-        """Add a record; when this returns, it is kept whatever happens. `current_run`: the run that is begun next.
+        """Add a record; after the return it is kept, even if the machine dies. `current_run`: the run that begins next.
 
         Raises:
             NotKept: the record is not kept (disk full, quota, ...); the earlier ones are untouched.
@@ -122,7 +122,7 @@ def read_shard(path: Path) -> Shard:
 
 
 def read_shards(paths: Iterable[Path], campaign: str) -> Iterator[Shard | str]:
-    """Each shard of the campaign with this id, in turn; what is wrong with a file, in words, where it is not one.
+    """Each shard of the campaign with this id, in turn; for any other file, what is wrong with it, in words.
 
     Args:
         campaign: empty if any campaign will do.
@@ -140,9 +140,9 @@ def read_shards(paths: Iterable[Path], campaign: str) -> Iterator[Shard | str]:
 
 
 def version_of(path: Path) -> Version:
-    """What changes whenever the file is written: inode, size in bytes, time in ns (file systems reuse inodes).
+    """Values that change whenever the file is written: inode, size in bytes, time in ns (file systems reuse inodes).
 
-    Zeros if there is nothing behind the name, such as a link to nowhere: reading it says what is wrong.
+    Zeros if there is no file, for example behind a broken link; reading it then says what is wrong.
     """
     try:
         status = path.stat()
@@ -152,7 +152,7 @@ def version_of(path: Path) -> Version:
 
 
 def _content(path: Path) -> bytes:
-    """All bytes of a regular file (a pipe would keep us waiting). A rename on NFS may need another look."""
+    """All bytes of a regular file (a pipe would block). During a rename on NFS the file may be missing: it is tried again."""
     for tries_left in (2, 1, 0):
         try:
             with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:

@@ -42,7 +42,7 @@ def execute_task(place: TaskPlace, attempt: int) -> None:
     order = [run.run_id for group in groups for run in group]
     following = dict(itertools.pairwise([*order, ""]))
     for number, (run, record) in enumerate(_records(place, task, data, groups, writer), start=1):
-        if record:  # names the next run at once, which saves `begin` from writing the file again
+        if record:  # names the next run too, so that `begin` need not write the file again
             writer.append(record, current_run=following[run.run_id])
         say(end_of_run(number, len(order), run.run_id, _summary(run, record) if record else "cancelled"))
     writer.begin("")
@@ -51,7 +51,7 @@ def execute_task(place: TaskPlace, attempt: int) -> None:
 def _records(
     place: TaskPlace, task: Task, data: Data, groups: list[list[RunSpec]], writer: ShardWriter
 ) -> Iterator[tuple[RunSpec, Record | None]]:
-    """Each run with its record, or without one if its user has cancelled it; the shard names the run that is being trained."""
+    """Each run with its record, or with None if the user cancelled it. The shard always names the run that is being trained."""
     for group in groups:
         cancelled = read_cancelled(place.campaign, place.submission)
         yield from ((run, None) for run in group if run.run_id in cancelled)
@@ -91,7 +91,7 @@ def _summary(run: RunSpec, record: Record) -> str:
 
 
 def _attributes(task: Task, data: Data) -> dict[str, str | int]:
-    """What a shard says of where its records come from."""
+    """The attributes of a shard: where its records come from."""
     from noisy.device import device_name
 
     commit = code_commit()

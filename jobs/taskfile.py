@@ -1,4 +1,4 @@
-"""The task file of a submission: one task a line, with its runs in full, so that a node reads its own line and no more."""
+"""The task file of a submission: one task a line, with its runs in full, so that a node reads only its own line."""
 
 import itertools
 import json
@@ -36,7 +36,7 @@ class TaskPlace:
 
 @dataclass(frozen=True)
 class Task:
-    """What one worker executes: its runs, and how.
+    """The runs that one worker executes, and how.
 
     code_commit: of the code that submitted it, empty in a file of schema 1; data_dir: absolute.
     """
@@ -79,7 +79,7 @@ def task_places(campaign: Campaign, submission: int) -> list[TaskPlace]:
 
 
 def read_task(path: Path, index: int, offset_bytes: int) -> Task:
-    """Read one task, whose line begins at `offset_bytes`, and no more of the file.
+    """Read one task, only its line, which begins at `offset_bytes`.
 
     Raises:
         ManifestError: there is another task, a record does not fit its name, or a newer version wrote it.
@@ -119,9 +119,9 @@ def read_task_runs(path: Path) -> TaskRuns:
 
 
 def read_cancelled(campaign: Campaign, submission: int) -> set[str]:
-    """The run_ids that its user has cancelled of a submission: its tasks pass over them.
+    """The run_ids of a submission that the user has cancelled; its tasks skip them.
 
-    Each cancel writes a file of its own, so that two at once do not lose one.
+    Each cancel writes its own file, so that two at the same time do not overwrite each other.
     """
     return {run_id for path in campaign.cancelled(submission) for run_id in path.read_text().split()}
 

@@ -1,4 +1,4 @@
-"""What a task prints: every line begins with the time, and the part about a run is found again."""
+"""A task's log: how its lines are written, and how the part about one run is found."""
 
 import contextlib
 import os
@@ -11,9 +11,10 @@ _END = re.compile(rf"(?:{_TIME})?\d+/\d+ ([0-9a-f]{{16}})\b")  # logs of earlier
 
 
 def say(text: str) -> None:
-    """Print lines, each behind the time (UTC, ISO 8601, to the second).
+    """Print lines, each after the time (UTC, ISO 8601, to the second).
 
-    A log that cannot be written (disk full, say) stops no task: so nothing stays in a buffer that would fail at the end.
+    A log that cannot be written (for example on a full disk) does not stop a task. So the text is not buffered: a buffer
+    that cannot be flushed would change the exit status.
     """
     now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     lines = "".join(f"{now} {line}\n" for line in text.splitlines())
@@ -38,5 +39,5 @@ def part_about(lines: Sequence[str], run_id: str) -> list[list[str]]:
 
 
 def without_time(line: str) -> str:
-    """A line of a log as it was given to `say`."""
+    """A line of a log, as it was before `say` put the time in front."""
     return re.sub(f"^{_TIME}", "", line)

@@ -1,4 +1,4 @@
-"""A worker on Slurm: what an element of a job array executes. And how a process tells what became of a task."""
+"""A worker on Slurm, that is one element of a job array; and the exit statuses of all workers."""
 
 import math
 import os
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
     import submitit
 
 NO_PROGRESS_STATUS = 75  # exit status: the time limit was reached before a run was recorded (sysexits.h: EX_TEMPFAIL)
-NOT_KEPT_STATUS = 74  # exit status: results cannot be written, disk full or quota, say (sysexits.h: EX_IOERR)
-# One signal tells of preemptions and of the time limit. That of the limit comes 1 to 2 min before it: from 4 min on, always in
-# the second half. A preemption there, before the first record, is taken for the limit: seldom, and the next submit goes on.
+NOT_KEPT_STATUS = 74  # exit status: results cannot be written, for example on a full disk (sysexits.h: EX_IOERR)
+# Slurm warns of preemptions and of the time limit by the same signal. The warning of the limit comes 1 to 2 min before it, so
+# in the second half of any limit of at least 4 min. A preemption in that half, before any record, is rare; it is taken for the
+# time limit, and the next submit continues.
 _NEAR_LIMIT = 0.5
 
 
 def attempt_task(place: TaskPlace, attempt: int) -> None:
-    """Execute a task as a process does: an error that is understood is said in a line, and becomes an exit status.
+    """Execute a task. An expected error is printed in one line, and becomes the exit status of the process.
 
     Raises:
         SystemExit: with NOT_KEPT_STATUS or 1.
@@ -43,9 +44,9 @@ def attempt_task(place: TaskPlace, attempt: int) -> None:
 
 @dataclass
 class SlurmWorker:
-    """What submitit pickles, calls, and asks for a checkpoint when Slurm warns.
+    """The object that submitit pickles, calls, and asks for a checkpoint when Slurm warns.
 
-    started_s: of time.monotonic(), which counts on one machine only: known from the call on, and not sent to the next attempt.
+    started_s: time.monotonic() at the call. It has a meaning on one machine only, so the next attempt does not get it.
     """
 
     task: TaskPlace
@@ -58,12 +59,12 @@ class SlurmWorker:
         attempt_task(self.task, _attempt())
 
     def checkpoint(self) -> "submitit.helpers.DelayedSubmission":
-        """At the warning before the time limit or a preemption: the same task again, for what is missing.
+        """The same task again, for what is missing. Called when Slurm warns of the time limit or of a preemption.
 
         Raises:
             SystemExit: the time limit is near and no run was recorded: another attempt would find no more time.
         """
-        import submitit  # here, not above: only needed here
+        import submitit  # here, not above: only a checkpoint needs it
 
         prefix = shard_prefix(self.task.submission, self.task.index, _attempt())
         recorded = Recorded("").updated(self.task.campaign.shard_paths(prefix))
@@ -76,7 +77,7 @@ class SlurmWorker:
 
 
 class ArrayTask(SlurmWorker):
-    """What jobs hold that were queued before there was a SlurmWorker; found as jobs.task.ArrayTask."""
+    """In jobs that an earlier version queued, pickled as jobs.task.ArrayTask."""
 
     def __setstate__(self, fields: dict[str, Any]) -> None:
         place = (fields[name] for name in ("campaign_dir", "submission", "index", "offset_bytes"))
@@ -84,5 +85,5 @@ class ArrayTask(SlurmWorker):
 
 
 def _attempt() -> int:
-    """Slurm counts the attempts of an element itself."""
+    """The attempt of this element, counted by Slurm from 0."""
     return int(os.environ.get("SLURM_RESTART_COUNT", 0))

@@ -57,7 +57,7 @@ class Runs:
 
     @classmethod
     def of_grid(cls, first_runs: Iterable[RunSpec], repeats: int) -> "Runs":
-        """All repeats of the cells of these runs; repeat by repeat, so that every cell has its first repeats early."""
+        """All repeats of the cells of these runs, ordered by repeat, so that every cell has its first repeats early."""
         cells = tuple(dict.fromkeys(map(Cell.of, first_runs)))
         cell = np.tile(np.arange(len(cells), dtype=np.int32), repeats)
         repeat = np.repeat(np.arange(repeats, dtype=np.int32), len(cells))
@@ -66,7 +66,7 @@ class Runs:
 
     @classmethod
     def of_records(cls, records: Iterable[tuple[bytes, str]]) -> "Runs":
-        """The runs behind (run_id, canonical JSON) pairs that belong together; each cell is parsed once.
+        """The runs of these (run_id, canonical JSON) pairs, whose ids must be right. Each cell is parsed once.
 
         Raises:
             ValueError: a text is not the canonical JSON of a run.
@@ -91,7 +91,7 @@ class Runs:
 
     @classmethod
     def joined(cls, parts: Sequence["Runs"]) -> "Runs":
-        """Parts of one value, at least one, put together again."""
+        """Join parts of one value; at least one part."""
         columns = (np.concatenate([getattr(part, name) for part in parts]) for name in ("cell", "repeat", "run_id"))
         return cls(parts[0].cells, *columns)
 

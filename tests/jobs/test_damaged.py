@@ -5,7 +5,11 @@ FLIPS=1500 python -m pytest tests/jobs/test_damaged.py
 
 import os
 import random
+import re
 import resource
+import shutil
+import subprocess
+import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable
@@ -20,6 +24,8 @@ from jobs.image import Body, ShardError, image, is_sealed, parse
 from jobs.manifest import read_header, write_manifest
 from jobs.shard import Shard, read_shard, read_shards
 from tests import commands
+from tests.commands import ROOT
+from tests.processes import wait_for
 from tests.records import ATTRIBUTES, record, write_shard
 from tests.specs import runs, spec
 
@@ -229,6 +235,31 @@ def test_the_whole_way_of_a_flipped_bit(dataset: str, path: Path) -> None:
     shard = read_after(path, bytes(content))
     assert shard.damaged == (RUNS[2].run_id,)
     assert [run_id.decode() for run_id in shard.runs["run_id"]] == [run.run_id for run in RUNS if run.repeat != 2]
+
+
+def test_a_file_on_which_hdf5_hangs_is_answered(tmp_path: Path) -> None:
+    """One of the flips that FLIPS=1500 finds. The reader's child has 5 s of CPU time; the reader itself does not hang."""
+    path = shutil.copy(ROOT / "tests/jobs/hangs_hdf5.h5", tmp_path / "0001-00000-0-aaaaaa-p00.h5")
+    program = (
+        "import pathlib, sys; from jobs.shard import ShardError, read_shard\n"
+        "try: print(len(read_shard(pathlib.Path(sys.argv[1])).damaged))\n"
+        "except ShardError as error: print(error)"
+    )
+    command = [sys.executable, "-c", program, path]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=True).stdout
+    assert "p00.h5: not readable as a shard (damaged: HDF5 hangs or crashes, status -9)" in said or int(said) <= 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells of limits")
+def test_who_reads_a_damaged_file_has_limits() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "jobs.salvage"], cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as child:
+        limits = Path(f"/proc/{child.pid}/limits")
+        wait_for(lambda: re.search(r"Max core file size +0 +0 ", limits.read_text()))  # set last
+        assert re.search(r"Max cpu time +5 +5 ", limits.read_text())
+        assert re.search(r"Max address space +4000000000 +4000000000 ", limits.read_text())
+        assert b"not readable as a shard" in child.communicate(b"")[1]
 
 
 @pytest.fixture

@@ -1,13 +1,15 @@
 """Manifest and task files: what was written is read; what was changed is named."""
 
+import dataclasses
 import json
 from pathlib import Path
 
 import pytest
 
+from jobs.campaign import Campaign
 from jobs.files import publish
 from jobs.manifest import ManifestError, read_header, read_manifest, write_manifest
-from jobs.taskfile import Task, read_task, read_task_runs
+from jobs.taskfile import Task, read_task, read_task_runs, task_places
 from noisy.spec import Execution
 from tests.specs import runs, spec
 
@@ -49,8 +51,8 @@ def test_missing_and_extra_lines_are_found(path: Path, damage: str) -> None:
         del lines[2]
     elif damage == "line 3 doubled":
         lines.insert(2, lines[2])
-    elif damage == "lines 2 and 3 exchanged":
-        lines[1], lines[2] = lines[2], lines[1]
+    elif damage == "lines 2 and 3 exchanged":  # their order is what numbers in other files rely on
+        lines[1:3] = lines[2], lines[1]
     else:
         lines[-1] = lines[-1][:20]
     path.write_bytes(b"".join(lines))
@@ -84,17 +86,53 @@ TASKS = [Task(i, "c0ffee", "abc", "/data", Execution(2, 1, False), runs(*SPECS[2
 
 
 @pytest.fixture
-def task_file(tmp_path: Path) -> Path:
-    publish(tmp_path / "tasks.jsonl", [task.line() for task in TASKS])
-    return tmp_path / "tasks.jsonl"
+def campaign(tmp_path: Path) -> Campaign:
+    made = Campaign(tmp_path)
+    made.submission(1).mkdir(parents=True)
+    publish(made.tasks(1), [task.line() for task in TASKS])
+    return made
 
 
-def test_a_task_is_read_from_its_place(task_file: Path) -> None:
-    assert read_task(task_file, 0, 0) == TASKS[0]
-    assert read_task(task_file, 1, len(TASKS[0].line())) == TASKS[1]
-    of_tasks = read_task_runs(task_file)
-    assert of_tasks.run_id.astype(str).tolist() == RUNS.ids()[:4]
-    assert (of_tasks.task.tolist(), of_tasks.n_tasks) == ([0, 0, 1, 1], 2)
+@pytest.fixture
+def task_file(campaign: Campaign) -> Path:
+    return campaign.tasks(1)
+
+
+def test_each_task_is_read_from_its_place(campaign: Campaign) -> None:
+    places = task_places(campaign, 1)
+    assert [(place.index, place.submission, place.campaign.tasks(1)) for place in places] == [
+        (i, 1, campaign.tasks(1)) for i in range(2)
+    ]
+    assert [read_task(campaign.tasks(1), place.index, place.offset_bytes) for place in places] == TASKS
+
+
+def test_which_runs_are_in_which_task_is_read_without_parsing_them(task_file: Path) -> None:
+    found = read_task_runs(task_file)
+    assert (found.run_id.tolist(), found.task.tolist()) == ([run.run_id.encode() for run in SPECS[:4]], [0, 0, 1, 1])
+    assert found.n_tasks == 2
+    task_file.write_bytes(b"")
+    assert (read_task_runs(task_file).n_tasks, len(read_task_runs(task_file).run_id)) == (0, 0)
+
+
+@pytest.mark.parametrize("content", [b"text\n", TASKS[0].line()[:-1], TASKS[0].line() + TASKS[1].line()[:50]])
+def test_what_is_no_task_file_is_named(task_file: Path, content: bytes) -> None:
+    task_file.write_bytes(content)
+    with pytest.raises(ManifestError, match=r"tasks\.jsonl: not a task file"):
+        read_task_runs(task_file)
+
+
+def test_a_task_file_of_a_newer_version_is_refused(task_file: Path) -> None:
+    task_file.write_text(task_file.read_text().replace('"schema":2', '"schema":3'))
+    for read in (read_task_runs, lambda path: read_task(path, 0, 0)):
+        with pytest.raises(ManifestError, match=r"tasks\.jsonl: schema 3, and this version of the code reads up to 2; update"):
+            read(task_file)
+
+
+def test_a_task_file_of_the_first_version_is_read(task_file: Path) -> None:
+    """It had no number, and named the commit of the campaign, not the one that submitted it."""
+    task_file.write_text(task_file.read_text().replace('"schema":2,', ""))
+    assert read_task(task_file, 0, 0) == dataclasses.replace(TASKS[0], code_commit="")
+    assert read_task_runs(task_file).task.tolist() == [0, 0, 1, 1]
 
 
 def test_a_task_needs_only_its_own_line(task_file: Path) -> None:
@@ -113,14 +151,3 @@ def test_an_edited_task_is_refused(task_file: Path) -> None:
     task_file.write_text(task_file.read_text().replace('"p":0.5', '"p":0.6'))
     with pytest.raises(ManifestError, match=SPECS[1].run_id):
         read_task(task_file, 0, 0)
-
-
-def test_task_files_of_earlier_versions_are_read_and_of_newer_ones_refused(task_file: Path) -> None:
-    text = task_file.read_text()
-    task_file.write_text(text.replace('"schema":2,', ""))
-    assert read_task(task_file, 0, 0).runs == TASKS[0].runs
-    assert read_task_runs(task_file).n_tasks == 2
-    task_file.write_text(text.replace('"schema":2,', '"schema":3,'))
-    for read in (lambda: read_task(task_file, 0, 0), lambda: read_task_runs(task_file)):
-        with pytest.raises(ManifestError, match="schema 3, and this version of the code reads up to 2; update the code"):
-            read()
