@@ -29,7 +29,7 @@ from jobs.worker import SlurmWorker
 WARNING_S = 60  # before the time limit: the run that is training is dropped and the task requeued
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _NO_LIMIT = 10**6  # requeues at the time limit: a task that makes no progress stops itself (jobs/worker.py)
-_LOOK_AGAIN_S = (0.5, 1, 2, 4, 8, 15, 30)  # between questions whether cancelled arrays have gone
+LOOK_AGAIN_S = (0.5, 1, 2, 4, 8, 15, 30)
 
 
 def input_of(folder: Path, job: str) -> Path:
@@ -72,11 +72,14 @@ def submit_arrays(
     return submission
 
 
-def adopt_orphans(campaign: Campaign) -> None:
+def adopt_orphans(campaign: Campaign, pauses_s: Sequence[float] = LOOK_AGAIN_S) -> None:
     """Care for arrays whose submitting process died before it wrote down their id: they are found by their name.
 
     submitit completes the inputs of an array after sbatch. If it came to that, the id is written down. If not, the array is
     cancelled, since each of its tasks would wait for its input for a minute and then fail.
+
+    Args:
+        pauses_s: between the questions whether what was cancelled has gone.
 
     Raises:
         SchedulerError: Slurm does not answer, or does not end what was cancelled.
@@ -94,17 +97,17 @@ def adopt_orphans(campaign: Campaign) -> None:
                 cancelled.append(job_id)
         programs.cancel(cancelled)
         submissions.write(campaign, replace(submission, arrays=tuple(arrays)))
-        _wait_for_end(cancelled)
+        _wait_for_end(cancelled, pauses_s)
 
 
-def _wait_for_end(job_ids: Sequence[str]) -> None:
+def _wait_for_end(job_ids: Sequence[str], pauses_s: Sequence[float]) -> None:
     if not job_ids:
         return
-    for pause_s in _LOOK_AGAIN_S:
+    for pause_s in pauses_s:
         if not any(element.job_id in job_ids for element in programs.queue()):
             return
         time.sleep(pause_s)
-    waited_s = f"{sum(_LOOK_AGAIN_S):.0f} s"
+    waited_s = f"{sum(pauses_s):.0f} s"
     raise SchedulerError(f"jobs {', '.join(job_ids)} were cancelled {waited_s} ago and are still in the queue; try again later")
 
 

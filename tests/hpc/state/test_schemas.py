@@ -1,0 +1,80 @@
+"""Campaigns of earlier versions are read and carried on; files of newer versions are refused in a clear sentence."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from hpc.execution.choice import EXECUTORS
+from hpc.planning.retrying import Reason
+from hpc.state import outcomes, submissions
+from hpc.state.runs import State, state
+from jobs.campaign import Campaign
+from jobs.manifest import ManifestError, read_manifest
+from tests import commands
+
+KEPT = Path(__file__).parent / "schema_1"  # written by the code before files had numbers; two submissions, one on Slurm
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Campaign:
+    return Campaign(Path(shutil.copytree(KEPT, tmp_path / "campaign")))
+
+
+def look(campaign: Campaign) -> State:
+    manifest = read_manifest(campaign.manifest)
+    return state(campaign, manifest.header.campaign, manifest.runs, EXECUTORS, write=True)
+
+
+def test_a_campaign_of_version_1_is_read(campaign: Campaign) -> None:
+    seen = look(campaign)
+    assert {name: seen.count(name) for name in ("done", "failed", "cancelled")} == {"done": 5, "failed": 2, "cancelled": 1}
+    assert [outcome.reason for outcome in seen.outcomes] == [Reason.TIME, Reason.MEMORY, Reason.CANCELLED]
+    assert seen.unreachable == ""
+
+
+def test_a_campaign_of_version_1_is_written_as_of_this_version(campaign: Campaign) -> None:
+    before = look(campaign)
+    submissions.write(campaign, submissions.read(campaign, 2))
+    outcomes.write(campaign, 2, before.outcomes)
+    assert json.loads((campaign.submission(2) / "submission.json").read_text())["schema"] == submissions.SCHEMA_VERSION
+    assert look(campaign).outcomes == before.outcomes
+
+
+def test_a_campaign_of_version_1_is_carried_on(campaign: Campaign, digits_dir: Path) -> None:
+    done = commands.submit(campaign.grid, campaign.folder, digits_dir)
+    assert done.returncode == 0, done.stderr
+    assert "3 of 3 runs done, 0 failed." in done.stdout
+    assert look(campaign).count("done") == 8
+    assert commands.run("analysis.report", "--output-dir", campaign.folder).returncode == 0
+
+
+@pytest.mark.parametrize("name", ["submission.json", "tasks.jsonl", "outcomes.jsonl"])
+def test_a_newer_version_is_refused(campaign: Campaign, name: str) -> None:
+    path = campaign.submission(2) / name
+    first = '"task":' if name == "tasks.jsonl" else '"number":' if name == "submission.json" else '"task":'
+    text = path.read_text()
+    at = text.index(first) if name != "tasks.jsonl" else text.index(",") + 1
+    path.write_text(text[:at] + '"schema":99,' + text[at:])
+    with pytest.raises(ManifestError, match=f"{name}: schema 99, and this version of the code reads up to 2; update the code"):
+        look(campaign)
+    shown = commands.run("hpc.status", "--output-dir", campaign.folder)
+    assert (shown.returncode, "Traceback" in shown.stderr) == (2, False)
+
+
+@pytest.mark.parametrize("damage", ["{}", "[]", "{", '{"task": 0}', "null"])
+@pytest.mark.parametrize("name", ["submission.json", "outcomes.jsonl"])
+def test_a_damaged_file_is_named(campaign: Campaign, name: str, damage: str) -> None:
+    (campaign.submission(2) / name).write_text(damage + "\n")
+    shown = commands.run("hpc.status", "--output-dir", campaign.folder)
+    assert shown.returncode == 2
+    assert shown.stderr.startswith(f"error: {campaign.submission(2) / name}: ")
+
+
+def test_fields_of_others_are_left_out(campaign: Campaign) -> None:
+    path = campaign.submission(2) / "submission.json"
+    record = json.loads(path.read_text())
+    record["arrays"][0]["resources"]["colour"] = record["colour"] = "blue"
+    path.write_text(json.dumps(record))
+    assert submissions.read(campaign, 2).arrays[0].resources.cpus == 1
