@@ -23,7 +23,8 @@ from hpc.console import (
     open_campaign,
 )
 from hpc.execution.choice import EXECUTORS
-from hpc.state.runs import State, Submitted, recorded_by, state
+from hpc.state.known import Submitted, recorded_by
+from hpc.state.runs import State, state
 from hpc.state.scheduler import SchedulerError
 from jobs.campaign import Campaign
 from jobs.files import publish

@@ -1,0 +1,127 @@
+"""All that is known of a campaign: what is on disk, and what the schedulers say of it."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from hpc.planning.retrying import Outcome, Reason
+from hpc.state import outcomes, submissions
+from hpc.state.scheduler import Scheduler, SchedulerError
+from hpc.state.submissions import Activity, Submission
+from jobs.campaign import Campaign
+from jobs.manifest import ManifestError
+from jobs.recorded import Recorded, read_recorded
+from jobs.taskfile import TaskRuns, read_cancelled, read_task_runs
+
+
+@dataclass(frozen=True, eq=False)
+class Submitted:
+    """One submission, with all that is known of it.
+
+    activity: None if the scheduler could not be asked; ended: how tasks ended, as far as known; cancelled: run_ids.
+    """
+
+    submission: Submission
+    tasks: TaskRuns
+    cancelled: Collection[str]
+    activity: Activity | None = None
+    ended: list[Outcome] = field(default_factory=list)
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """All that is known of a campaign. unreachable: why a scheduler could not be asked, empty if all could."""
+
+    recorded: Recorded
+    submitted: list[Submitted]
+    unreachable: str = ""
+
+
+def on_disk(campaign: Campaign, campaign_id: str, schedulers: Mapping[str, Scheduler]) -> Known:
+    """What files say; no scheduler has been asked.
+
+    Raises:
+        ManifestError: a submission's files cannot be read.
+    """
+    found = []
+    for each in submissions.read_all(campaign):
+        if each.executor not in schedulers:
+            allowed = ", ".join(schedulers)
+            raise ManifestError(f"{campaign.submission(each.number)}: executor {each.executor!r}; known: {allowed}")
+        ended = outcomes.read(campaign, each.number, schedulers[each.executor].reason_of)
+        tasks = read_task_runs(campaign.tasks(each.number))
+        found.append(Submitted(each, tasks, read_cancelled(campaign, each.number), ended=ended))
+    return Known(read_recorded(campaign, campaign_id), found)
+
+
+def asked(known: Known, schedulers: Mapping[str, Scheduler], abandoned: Collection[int]) -> Known:
+    """The same with what the schedulers say: what is at work, and how the other tasks ended."""
+    finished = finished_by(known.recorded)
+    submitted, problem = list(known.submitted), ""
+    for name, scheduler in schedulers.items():
+        places = [i for i, each in enumerate(submitted) if each.submission.executor == name]
+        over = {i for i in places if _is_over(submitted[i], finished, abandoned)}
+        try:
+            activities = scheduler.at_work([submitted[i].submission for i in places if i not in over])
+        except SchedulerError as error:
+            activities, problem = {}, str(error)
+        for i in places:
+            activity = Activity({}) if i in over else activities.get(submitted[i].submission)
+            submitted[i] = replace(submitted[i], activity=activity)
+        unexplained = {submitted[i].submission: unexplained_tasks(submitted[i], known.recorded, finished) for i in places}
+        try:
+            explained = scheduler.explain({submission: tasks for submission, tasks in unexplained.items() if tasks})
+        except SchedulerError as error:
+            explained, problem = {}, str(error)
+        for i in places:
+            submitted[i] = replace(submitted[i], ended=[*submitted[i].ended, *explained.get(submitted[i].submission, ())])
+    return Known(known.recorded, submitted, problem)
+
+
+def _is_over(submitted: Submitted, finished: np.ndarray, abandoned: Collection[int]) -> bool:
+    """Whether nothing of a submission matters any more."""
+    number, run_ids = submitted.submission.number, submitted.tasks.run_id
+    return bool(submitted.submission.ended) or number in abandoned or bool(among(run_ids, finished).all())
+
+
+def unexplained_tasks(submitted: Submitted, recorded: Recorded, finished: np.ndarray) -> dict[int, str]:
+    """Tasks that are no longer executed, of whose end nothing is known, and that have runs without a record of this submission.
+
+    Returns:
+        task -> the run that was training, empty if none was.
+    """
+    if submitted.activity is None:
+        return {}
+    tasks, number = submitted.tasks, submitted.submission.number
+    is_undone = ~among(tasks.run_id, finished) & ~among(tasks.run_id, recorded_by(recorded, number))
+    undone = set(tasks.task[is_undone].tolist()) - set(submitted.activity.tasks) - {each.task for each in submitted.ended}
+    return {task: recorded.at_hand.get((number, task), "") for task in sorted(undone)}
+
+
+def keep(campaign: Campaign, before: Known, known: Known, abandoned: Collection[int]) -> None:
+    """Write how tasks ended where that is new and final, and which submissions have ended."""
+    for old, new in zip(before.submitted, known.submitted, strict=True):
+        final = [outcome for outcome in new.ended if outcome.reason is not Reason.UNKNOWN]
+        if len(final) > len(old.ended):
+            outcomes.write(campaign, new.submission.number, final)
+        is_over = new.activity is not None and not new.activity.tasks
+        if is_over and not new.submission.ended and new.submission.number not in abandoned:
+            submissions.end(campaign, new.submission)
+
+
+def finished_by(recorded: Recorded) -> np.ndarray:
+    """S16, ascending: the run_ids of all that is done."""
+    return np.unique(recorded.records["run_id"][recorded.is_finished])
+
+
+def recorded_by(recorded: Recorded, submission: int) -> np.ndarray:
+    """S16, ascending: the run_ids of all records that a submission's tasks wrote."""
+    return np.unique(recorded.records["run_id"][recorded.task[:, 0] == submission])
+
+
+def among(run_ids: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """bool (n,): whether each of `run_ids`, S16 (n,), is among `known`, S16, ascending."""
+    if not len(known):
+        return np.zeros(len(run_ids), bool)
+    return known[np.searchsorted(known, run_ids).clip(max=len(known) - 1)] == run_ids

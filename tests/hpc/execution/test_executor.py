@@ -1,0 +1,143 @@
+"""The way from a grid to an executor, with a small third one: what is shown, asked and handed over, round after round."""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from hpc.execution.executor import Executor, Request, submit
+from hpc.planning.decision import Decision, Room, decide
+from hpc.planning.workers import FirstRequest, Limits
+from hpc.request.grid import parse_grid
+from hpc.state.runs import State
+from hpc.state.scheduler import SchedulerError
+from hpc.state.submissions import Activity, Submission
+from jobs.campaign import Campaign
+from jobs.shard import ShardWriter
+from jobs.task import TaskPlace
+from jobs.taskfile import read_task
+from noisy.runs import Runs
+from tests.campaigns import GRID
+from tests.records import ATTRIBUTES, failure, record
+
+
+class Cluster(Executor):
+    """A cluster of two places, at which a run is done the moment it is handed over, or what `work` makes of it."""
+
+    name, where, is_asked = "cluster", "on a small cluster", True
+
+    def __init__(self, work: Callable[[ShardWriter, object], None] | None = None, n_queued: int = 0) -> None:
+        self.work, self.n_queued, self.rounds = work, n_queued, list[list[str]]()
+
+    def check(self, request: Request) -> None:
+        pass
+
+    def decide(self, request: Request, runs: Runs, found: State) -> Decision:
+        room = Room(Limits(1000, 2), self.n_queued, (), 2)
+        return decide(runs, request.grid.execution, room, FirstRequest(), found.outcomes, runs_per_task=1)
+
+    def execute(self, request: Request, submission: Submission, decision: Decision, places: Sequence[TaskPlace]) -> int:
+        self.rounds.append([])
+        for place in places:
+            task = read_task(place.campaign.tasks(place.submission), place.index, place.offset_bytes)
+            writer = ShardWriter(
+                place.campaign.shards, place.submission, place.index, 0, ATTRIBUTES | {"campaign": task.campaign}
+            )
+            for run in task.runs:
+                self.rounds[-1].append(run.run_id)
+                (self.work or (lambda writer, run: writer.append(record(run))))(writer, run)
+        return 0
+
+    def pause_s(self, request: Request, decision: Decision) -> float | None:
+        return 0.0 if request.options.keep_feeding else None
+
+    def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
+        return {submission: Activity({}) for submission in submissions}
+
+    def log_of(self, campaign: Campaign, submission: Submission, task: int) -> Path:
+        return campaign.log(submission.number, task)
+
+
+def request(folder: Path, data_dir: Path, feeds: bool = False, **options: object) -> Request:
+    grid = parse_grid(GRID)
+    return Request(
+        grid, Campaign(folder / "campaign"), data_dir, grid.runs(), argparse.Namespace(keep_feeding=feeds), **options
+    )
+
+
+def run(cluster: Cluster, asked: Request) -> int:
+    return submit(asked, cluster, {"cluster": cluster})
+
+
+def test_what_is_held_back_is_left_to_the_next_command(tmp_path: Path, digits_dir: Path) -> None:
+    cluster = Cluster()
+    for n_done in (2, 4, 6, 8):
+        assert run(cluster, request(tmp_path, digits_dir)) == 0
+        assert sum(map(len, cluster.rounds)) == n_done
+    assert len(cluster.rounds) == 4
+
+
+def test_feeding_shows_the_whole_plan_once_and_hands_over_each_run_once(
+    tmp_path: Path, digits_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = Cluster()
+    assert run(cluster, request(tmp_path, digits_dir, feeds=True)) == 0
+    ids = [run_id for round_ids in cluster.rounds for run_id in round_ids]
+    assert [len(round_ids) for round_ids in cluster.rounds] == [2, 2, 2, 2]
+    assert sorted(ids) == sorted(parse_grid(GRID).runs().ids())
+    shown = capsys.readouterr().out
+    assert shown.count("CPU time") == 1 and "8 to run; of the grid's 8, 0 are done" in shown
+
+
+def test_a_limit_holds_for_all_rounds_together(tmp_path: Path, digits_dir: Path) -> None:
+    cluster = Cluster()
+    assert run(cluster, request(tmp_path, digits_dir, feeds=True, limit=5)) == 0
+    assert [len(round_ids) for round_ids in cluster.rounds] == [2, 2, 1]
+
+
+@pytest.mark.parametrize("end", ["cancelled", "failed"])
+def test_feeding_does_not_hand_over_again_what_ended_meanwhile(end: str, tmp_path: Path, digits_dir: Path) -> None:
+    def work(writer: ShardWriter, run: object) -> None:
+        if end == "failed":
+            writer.append(failure(run))
+        else:
+            campaign.new_cancelled(len(cluster.rounds)).write_text(f"{run.run_id}\n")
+
+    campaign, cluster = Campaign(tmp_path / "campaign"), Cluster(work)
+    assert run(cluster, request(tmp_path, digits_dir, feeds=True)) == 0
+    ids = [run_id for round_ids in cluster.rounds for run_id in round_ids]
+    assert len(ids) == len(set(ids)) == 8
+
+
+def test_a_dry_run_with_a_full_queue_shows_the_cost(
+    tmp_path: Path, digits_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(Cluster(n_queued=2), request(tmp_path, digits_dir, feeds=True, dry_run=True)) == 0
+    shown = capsys.readouterr().out
+    assert "8 to run" in shown and "CPU hours expected" in shown and "Dry run: nothing was written." in shown
+    assert not (tmp_path / "campaign").exists()
+
+
+def test_a_silent_scheduler_lets_nothing_be_submitted(tmp_path: Path, digits_dir: Path) -> None:
+    class Silent(Cluster):
+        def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
+            raise SchedulerError("nobody answers")
+
+    assert run(Cluster(), request(tmp_path, digits_dir)) == 0
+    with pytest.raises(SchedulerError, match="nobody answers"):
+        run(Silent(), request(tmp_path, digits_dir))
+
+
+def test_ends_are_asked_for_with_the_run_that_was_training(tmp_path: Path, digits_dir: Path) -> None:
+    asked = []
+
+    class Asked(Cluster):
+        def explain(self, ended: Mapping[Submission, Mapping[int, str]]) -> dict:
+            asked.append({submission.number: dict(tasks) for submission, tasks in ended.items()})
+            return {}
+
+    cluster = Asked(lambda writer, run: writer.begin(run.run_id))
+    run(cluster, request(tmp_path, digits_dir))
+    run(cluster, request(tmp_path, digits_dir))
+    assert asked == [{}, {1: dict(enumerate(cluster.rounds[0]))}]
