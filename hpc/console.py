@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import errno
 import json
 import os
 import shlex
@@ -19,6 +18,7 @@ from hpc.planning.tasks import Plan
 from hpc.state.runs import State
 from hpc.state.scheduler import SchedulerError
 from jobs.campaign import Campaign
+from jobs.files import advice_on
 from jobs.manifest import Manifest, ManifestError, newest_campaign, read_manifest
 from noisy.data import DataError
 from noisy.runs import Runs
@@ -27,10 +27,6 @@ from noisy.spec import RunSpec
 ALL_WELL, SOME_FAILED, WRONG_INPUT, NO_SCHEDULER, INTERRUPTED = 0, 1, 2, 3, 130
 _ASK_ABOVE_CPU_H = 10
 _FIELDS = tuple(field.name for field in dataclasses.fields(RunSpec))
-_ADVICE = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room, and use the same command again"),
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "choose a folder that you may write to"),
-}
 
 
 class Refused(Exception):
@@ -59,7 +55,7 @@ def exit_with(command: Callable[[], int], on_silence: str = "", on_interrupt: st
     except BrokenPipeError:  # stdout was closed (for example by `head`)
         os._exit(SOME_FAILED)
     except OSError as error:
-        advice = _ADVICE.get(error.errno or 0, "")
+        advice = advice_on(error)
         _say_error(f"{error.filename or 'a file'}: {error.strerror or error}" + (f"; {advice}" if advice else ""))
     except KeyboardInterrupt:
         print(on_interrupt, file=sys.stderr, end="\n" if on_interrupt else "")

@@ -8,6 +8,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+_ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "see that you may write there"),
+}
+
+
+def advice_on(error: OSError) -> str:
+    """What to do about a file that cannot be written; empty where there is nothing to say."""
+    return _ADVICE.get(error.errno or 0, "")
+
 
 def publish(path: Path, content: bytes | Iterable[bytes], *, exclusive: bool = False) -> None:
     """Put `content`, all bytes or pieces of them in order, at `path`; see `replacing`."""

@@ -24,17 +24,13 @@ from typing import Any
 import numpy as np
 
 from jobs.campaign import shard_prefix
-from jobs.files import publish
+from jobs.files import advice_on, publish
 from jobs.image import SCHEMA_VERSION, SIGNATURE, Body, Record, ShardError, image, is_sealed, parse
 from jobs.provenance import PROJECT_ROOT
 
 RECORDS_PER_PART = 256
 Version = tuple[int, int, int]
 _MOST_BYTES = 10**9  # of a shard; 256 records with thousands of epochs are far below
-_ADVICE = {  # errno -> what to do
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room, then "),
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "see that you may write there, then "),
-}
 _SALVAGE_S = 60  # for a process with 5 s of CPU time, on a busy machine
 
 
@@ -101,7 +97,9 @@ class ShardWriter:
         try:
             publish(path, content)
         except OSError as error:
-            raise NotKept(f"{path}: {error.strerror or error}; {_ADVICE.get(error.errno or 0, '')}submit again") from error
+            advice = advice_on(error)
+            then = f"{advice}, then " if advice else ""
+            raise NotKept(f"{path}: {error.strerror or error}; {then}submit again") from error
         self._named = current_run
 
 
