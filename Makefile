@@ -8,7 +8,7 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 PIP = $(if $(shell command -v uv),VIRTUAL_ENV=$(VENV) uv pip,$(BIN)/python -m pip)
 
-.PHONY: quickstart test test-crash test-slurm setup lint bench clean
+.PHONY: quickstart test test-crash test-slurm setup lint bench mutants clean
 
 quickstart: setup
 	$(BIN)/python -m hpc.submit --grid grids/quickstart.yaml --executor local --yes
@@ -32,6 +32,11 @@ lint: setup
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 
+mutants: setup
+	@echo "This changes the modules that decide, a line at a time, and runs the quick tests on each: about an hour."
+	OMP_NUM_THREADS=1 nice $(BIN)/mutmut run
+	$(BIN)/mutmut results
+
 bench: setup
 	$(BIN)/python -m benchmarks.training
 
@@ -45,4 +50,4 @@ $(VENV)/installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache *.egg-info
+	rm -rf $(VENV) .pytest_cache .ruff_cache mutants *.egg-info

@@ -33,6 +33,17 @@ COMMAND_LINES = {  # options of hpc.submit -> part of the answer
     ("--sbatch", "wrap=touch owned"): "an option that is set by this suite: 'wrap'",
     ("--sbatch", "job_name=x"): "an option that is set by this suite: 'job_name'",
     ("--sbatch", "outp=/etc/passwd"): "an option that is set by this suite: 'outp'",
+    ("--sbatch", "signal=USR1"): "an option that is set by this suite: 'signal'",
+    ("--executor", "local", "--test-only"): "--test-only: only with --executor slurm, and this runs with --executor local",
+    (
+        "--executor",
+        "local",
+        "--sbatch",
+        "time=5",
+        "--runs-per-task",
+        "1",
+    ): "--sbatch, --runs-per-task: only with --executor",
+    ("--executor", "local", "--keep-feeding"): "--keep-feeding: only with --executor slurm",
 }
 
 

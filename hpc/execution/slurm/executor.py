@@ -96,6 +96,7 @@ class Slurm(Executor):
                 change = f"change {options.what_to_change(answer)} in slurm: of the grid, or with --sbatch KEY=VALUE"
                 print(f"           {change} (sinfo shows what there is)")
                 status = WRONG_INPUT
+        self._say_held_back(decision)
         print("Nothing was submitted.")
         return status
 
@@ -109,13 +110,17 @@ class Slurm(Executor):
         return ALL_WELL
 
     def pause_s(self, request: Request, decision: Decision) -> float | None:
-        most = f"Slurm accepts at most {self._limits.max_submitted} of your tasks at once" if self._limits else "no room"
-        print(f"{count(decision.n_held_back, 'task')} held back: {most}.", end=" ")
+        self._say_held_back(decision)
         if not request.options.keep_feeding:
             print("The same command submits the rest when there is room; --keep-feeding waits for it.")
             return None
         print(f"Looking again in {_FEED_EVERY_S} s.", flush=True)
         return _FEED_EVERY_S
+
+    def _say_held_back(self, decision: Decision) -> None:
+        if decision.n_held_back and self._limits:
+            most = f"Slurm accepts at most {self._limits.max_submitted} of your tasks at once"
+            print(f"{count(decision.n_held_back, 'task')} held back: {most}.", end=" ")
 
     def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
         queue = programs.queue() if submissions else []
