@@ -84,21 +84,22 @@ class Counted:
         """`analysis.merge.Merged.runs`; texts are categories, which take a byte or two per run."""
         has_record = self.record >= 0
         counting, records = self.record[has_record], self.recorded.records
-        columns: dict[str, Any] = {}
+        columns: dict[str, Any] = planned.columns()
         for name in NUMBERS:
             columns[name] = np.full(len(self.record), np.nan if RECORD[name].kind == "f" else 0, RECORD[name])
             columns[name][has_record] = records[name][counting]
         status = np.full(len(self.record), MISSING, RECORD["status"])
         status[has_record] = records["status"][counting]
-        columns["status"] = pd.Categorical(status.astype(str))
+        kinds = np.unique(status)
+        columns["status"] = _categories(kinds.astype(str), np.searchsorted(kinds, status))
         columns |= {name: _categories(self.of_sources(name), self.source) for name in _ORIGIN}
         columns["shard"] = _categories([source.name for source in self.recorded.sources], self.source)
         failed = np.flatnonzero(status == b"failed")
         place = np.full(len(self.record), -1)
         place[failed] = np.arange(len(failed))
         columns["message"] = _categories([self.recorded.message(record) for record in self.record[failed]], place)
-        table = planned.table().assign(**columns)
-        return table[[*_FIRST_COLUMNS, *(name for name in table if name not in _FIRST_COLUMNS)]]
+        order = [*_FIRST_COLUMNS, *(name for name in columns if name not in _FIRST_COLUMNS)]
+        return pd.DataFrame({name: columns[name] for name in order}, copy=False)
 
 
 def is_finished(status: np.ndarray) -> np.ndarray:
@@ -111,7 +112,7 @@ def rank_of(is_finished: np.ndarray, place: np.ndarray | int, n_places: int) -> 
     return place + n_places * ~is_finished
 
 
-def _categories(values: Sequence[str], index: np.ndarray) -> pd.Categorical:
+def _categories(values: Sequence[str] | np.ndarray, index: np.ndarray) -> pd.Categorical:
     """The value at each index; none at -1."""
     kinds, codes = np.unique(np.array(values, dtype=str), return_inverse=True)
     return pd.Categorical.from_codes(np.append(codes, -1)[index], kinds)

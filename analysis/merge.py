@@ -15,11 +15,11 @@ from tqdm import tqdm
 from analysis import doubts
 from analysis.counted import Counted, is_finished, rank_of
 from analysis.planned import Planned, read_planned
-from analysis.store import RECORDED, Rows, add, lay_out
+from analysis.store import RECORDED, Rows, add, lay_out, remember
 from jobs.campaign import Campaign
 from jobs.files import replacing
 from jobs.recorded import Recorded
-from jobs.shard import Shard, version_of
+from jobs.shard import Shard, read_shards, version_of
 
 _STORE_VERSION = 4  # of the layout of results.h5: a file of another version is made anew
 
@@ -51,7 +51,7 @@ def merge(campaign: Campaign, store: Path) -> Merged:
     """
     planned, paths = read_planned(campaign.manifest), campaign.shard_paths()
     previous = _previous(store, planned)
-    if previous.sources and [(s.name, s.version) for s in previous.sources] == [(p.name, version_of(p)) for p in paths]:
+    if _is_current(previous, paths):
         counted = Counted.of(previous, planned.runs)
         runs = counted.table(planned)
     else:
@@ -71,6 +71,14 @@ def _previous(store: Path, planned: Planned) -> Recorded:
     return Recorded(planned.header.campaign)
 
 
+def _is_current(previous: Recorded, paths: list[Path]) -> bool:
+    """Whether nothing can be added: no file is new, changed or gone, and what could not be used still cannot."""
+    if not previous.sources or [(s.name, s.version) for s in previous.sources] != [(p.name, version_of(p)) for p in paths]:
+        return False
+    unusable = (path for source, path in zip(previous.sources, paths, strict=True) if not source.attributes)
+    return not any(isinstance(shard, Shard) for shard in read_shards(unusable, previous.campaign))
+
+
 def _update(store: Path, planned: Planned, paths: list[Path], previous: Recorded) -> tuple[Counted, pd.DataFrame]:
     """Read what changed, and write the store."""
     with replacing(store) as file:
@@ -83,9 +91,10 @@ def _update(store: Path, planned: Planned, paths: list[Path], previous: Recorded
             counted, _ = _fill(rows, planned, paths, Recorded(planned.header.campaign))
         if not (previous.sources and is_complete):
             rows.clear(np.flatnonzero(counted.record < 0))
+        remember(file, counted.recorded.to_bytes())
         runs = counted.table(planned)
         attributes = {"store_version": _STORE_VERSION, "campaign": planned.header.campaign, "manifest": _text(planned)}
-        add(file, {**runs, "run_id": planned.runs.run_id}, counted.recorded.to_bytes(), attributes)
+        add(file, {**runs, "run_id": planned.runs.run_id}, attributes)
     return counted, runs
 
 

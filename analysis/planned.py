@@ -3,6 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -34,11 +35,10 @@ class Planned:
         """Bytes that hold one bit per test image."""
         return max((-(-DATASETS[name].n_test // 8) for name in set(self.cells["dataset"])), default=0)
 
-    def table(self) -> pd.DataFrame:
-        """A row for every run: run_id and SPEC_FIELDS; texts as categories."""
-        table = self.cells.take(self.runs.cell).reset_index(drop=True)
-        table.insert(0, "run_id", np.array(self.runs.ids(), object))
-        return table.assign(repeat=self.runs.repeat)[["run_id", *SPEC_FIELDS]]
+    def columns(self) -> dict[str, Any]:
+        """run_id and SPEC_FIELDS of every run, in this order; texts as categories."""
+        run_id, cells = np.array(self.runs.ids(), object), self.cells.take(self.runs.cell)
+        return {"run_id": run_id} | {name: self.runs.repeat if name == "repeat" else cells[name].array for name in SPEC_FIELDS}
 
 
 def read_planned(path: Path) -> Planned:

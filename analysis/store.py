@@ -97,18 +97,16 @@ def lay_out(file: BinaryIO, n_runs: int, n_epochs: int, n_bytes: int) -> Rows:
     return Rows(file)
 
 
-def add(
-    file: BinaryIO, columns: Mapping[str, np.ndarray | pd.Series], recorded: bytes, attributes: Mapping[str, object]
-) -> None:
-    """Complete the file.
+def remember(file: BinaryIO, recorded: bytes) -> None:
+    """Keep what was read, for the next merge."""
+    with h5py.File(file.name, "r+", locking=False) as h5:
+        h5.create_dataset(RECORDED, data=np.frombuffer(recorded, np.uint8))
 
-    Args:
-        columns: a value for every run: numbers, or categories (empty where there is none).
-        recorded: what was read, for the next merge.
-    """
+
+def add(file: BinaryIO, columns: Mapping[str, np.ndarray | pd.Series], attributes: Mapping[str, object]) -> None:
+    """Complete the file: a value for every run (numbers; categories, empty where there is none), and the attributes."""
     with h5py.File(file.name, "r+", locking=False) as h5:
         h5.attrs.update(attributes)
-        h5.create_dataset(RECORDED, data=np.frombuffer(recorded, np.uint8))
         for name, column in columns.items():
             _create(h5, name, column)
             _describe(h5, name, ("run",))

@@ -93,8 +93,8 @@ def _show_retries(planned: Plan) -> None:
     if alone:
         mem_gb, time_min = max(retry.mem_mb for retry in alone) / 1000, max(retry.time_limit_min for retry in alone)
         more = [f"{mem_gb:.1f} GB"] * (mem_gb > 0) + [f"{time_min:.0f} min"] * (time_min > 0)
-        asked = f"ask for more than before (up to {' and '.join(more)}), also where the grid says mem or time"
-        print(f"retries    {count(len(alone), 'run')} of which a try ended its task: each in a task of its own; they {asked}")
+        asked = f"each alone in a task that asks for more (up to {' and '.join(more)}), also where you set mem or time"
+        print(f"retries    {count(len(alone), 'run')} ran out of memory or time before: {asked}")
 
 
 def _show_arrays(decision: Decision) -> None:

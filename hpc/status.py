@@ -99,7 +99,7 @@ def _once(options: argparse.Namespace) -> tuple[int, bool]:
 
 
 def other_code(found: State) -> list[str]:
-    """Submissions of which tasks were executed by other code than submitted them, a line each."""
+    """A line for each submission with tasks that other code executed than the code that submitted them."""
     submitted = {each.submission.number: each.submission.code_commit for each in found.known.submitted}
     executed: dict[int, set[str]] = {}
     for source in found.recorded.sources:

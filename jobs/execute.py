@@ -1,4 +1,4 @@
-"""Trains runs, one by one or together, and makes their records. A failure gives a record too."""
+"""Trains runs, one at a time or together, and makes their records. A failure gives a record too."""
 
 import traceback
 from collections.abc import Iterator, Sequence

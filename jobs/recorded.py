@@ -68,11 +68,13 @@ class Source:
 class Recorded:
     """All sources, in name order. Records are numbered through all of them.
 
-    campaign: the id of the campaign; shards of others cannot be used (empty: any will do).
+    campaign: the id of the campaign; shards of others cannot be used (empty: any will do). records: RECORD (n,), those of all
+    sources; each source has its part of this array.
     """
 
     campaign: str
     sources: tuple[Source, ...] = ()
+    records: np.ndarray = field(default_factory=lambda: np.empty(0, RECORD))
 
     def updated(self, paths: Iterable[Path], seen: Callable[[Shard], None] | None = None) -> "Recorded":
         """The state of these files now. Only new and changed files are read, and those that could not be used before.
@@ -92,12 +94,10 @@ class Recorded:
                 if seen and isinstance(shard, Shard):
                     seen(shard)
             sources.append(source)
-        return replace(self, sources=tuple(sources))
-
-    @cached_property
-    def records(self) -> np.ndarray:
-        """RECORD (n,): the records of all sources."""
-        return np.concatenate([np.empty(0, RECORD), *(source.records for source in self.sources)])
+        records = np.concatenate([np.empty(0, RECORD), *(source.records for source in sources)])
+        parts = np.split(records, np.cumsum([len(source.records) for source in sources[:-1]], dtype=int))
+        joined = (replace(source, records=part) for source, part in zip(sources, parts, strict=False))
+        return Recorded(self.campaign, tuple(joined), records)
 
     @cached_property
     def source(self) -> np.ndarray:
@@ -174,7 +174,7 @@ class Recorded:
             Source(name, tuple(version), records[end - n : end], dict(messages), attributes, problem)
             for end, (name, version, n, messages, attributes, problem) in zip(ends, described, strict=True)
         )
-        return cls(campaign, tuple(sources))
+        return cls(campaign, tuple(sources), records)
 
 
 def read_recorded(campaign: Campaign, campaign_id: str) -> Recorded:

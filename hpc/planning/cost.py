@@ -44,6 +44,6 @@ class Cost:
     mem_mb: Range
 
     def times(self, n_runs: int, least_gpu_s: float = 0.0) -> "Cost":
-        """The cost of `n_runs` such runs by one worker, of which a GPU takes at least `least_gpu_s`."""
+        """The cost of `n_runs` such runs by one worker; a GPU takes at least `least_gpu_s` for them."""
         cpu_s, gpu_s, wall_s = (getattr(self, field.name).scaled(n_runs) for field in fields(self)[:3])
         return Cost(cpu_s.at_least(least_gpu_s), gpu_s.at_least(least_gpu_s), wall_s.at_least(least_gpu_s), self.mem_mb)

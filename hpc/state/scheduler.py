@@ -1,4 +1,4 @@
-"""What the state of runs needs to know from whoever executes them."""
+"""What the state of runs asks of a scheduler."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol

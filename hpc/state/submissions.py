@@ -127,7 +127,7 @@ def numbers(campaign: Campaign) -> list[int]:
 
 
 def next_number(campaign: Campaign) -> int:
-    """The number that a new submission has to claim: above all submissions, also above those of which only shards are left."""
+    """The number for a new submission to claim. It is above all submissions, also above one that left only shards."""
     of_shards = (path.name.split("-")[0] for path in campaign.shard_paths())
     return max([0, *numbers(campaign), *(int(text) for text in of_shards if text.isdecimal())]) + 1
 

@@ -78,7 +78,7 @@ def test_whatever_comes_in_whatever_order(campaign: Campaign, seed: int) -> None
         else:
             campaign.shards.mkdir(exist_ok=True)
             growing.append(ShardWriter(campaign.shards, 1, task, 0, ATTRIBUTES | {"host": f"node{task}"}))
-            growing[-1].start("")
+            growing[-1].begin("")
         for writer in chance.sample(growing, min(len(growing), 3)):
             writer.append(any_record(chance))
         assert_as_from_nothing(campaign)
