@@ -107,6 +107,7 @@ def test_nothing_new_writes_nothing(campaign: Campaign) -> None:
     assert (campaign.folder / "results.h5").stat().st_mtime_ns == before.st_mtime_ns
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["a shard is removed", "a shard is shorter", "the grid grows", "the store is damaged"])
 def test_what_cannot_be_added_to_is_made_anew(campaign: Campaign, change: str) -> None:
     write_shard(campaign.shards, 1, [record(RUNS[0]), record(RUNS[1])])
@@ -137,6 +138,7 @@ def unmerged(folder: Path, n_shards: int) -> Campaign:
     return made
 
 
+@pytest.mark.slow
 def test_the_work_is_linear_in_the_number_of_shards(tmp_path: Path) -> None:
     small, large = (unmerged(tmp_path, n_shards) for n_shards in (25, 100))
     merged_of(unmerged(tmp_path, 1))  # what is done once in a process

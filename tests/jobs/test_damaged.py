@@ -168,6 +168,7 @@ def test_a_message_that_is_no_text_is_kept(path: Path) -> None:
     assert shard.runs["message"][0] == rb"no file a\udcff"
 
 
+@pytest.mark.slow
 def test_every_truncation_is_found(path: Path) -> None:
     """Every length: HDF5 never sees them, since no file that is shorter is sealed; some of them are read all the way."""
     assert is_sealed(WHOLE)
@@ -179,6 +180,7 @@ def test_every_truncation_is_found(path: Path) -> None:
         assert len(read_after(path, WHOLE[:length]).runs) == 5
 
 
+@pytest.mark.slow
 def test_no_flipped_bit_does_harm() -> None:
     """The seal finds each; what is then read in a process that may crash is right, or is not believed."""
     whole, verdicts = parse(WHOLE), Counter[str]()
@@ -237,6 +239,7 @@ def test_the_whole_way_of_a_flipped_bit(dataset: str, path: Path) -> None:
     assert [run_id.decode() for run_id in shard.runs["run_id"]] == [run.run_id for run in RUNS if run.repeat != 2]
 
 
+@pytest.mark.slow
 def test_a_file_on_which_hdf5_hangs_is_answered(tmp_path: Path) -> None:
     """One of the flips that FLIPS=1500 finds. The reader's child has 5 s of CPU time; the reader itself does not hang."""
     path = shutil.copy(ROOT / "tests/jobs/hangs_hdf5.h5", tmp_path / "0001-00000-0-aaaaaa-p00.h5")
@@ -278,6 +281,7 @@ def campaign(tmp_path: Path) -> Campaign:
     return made
 
 
+@pytest.mark.slow
 def test_every_reader_survives(campaign: Campaign, digits_dir: Path) -> None:
     n_wrong = len(SOME) + 1
     its_id = read_header(campaign.manifest).campaign

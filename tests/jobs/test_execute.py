@@ -30,6 +30,7 @@ def test_groups_are_of_one_shape_and_of_limited_size() -> None:
     assert groups_of([], 3) == []
 
 
+@pytest.mark.slow
 def test_a_group_that_fails_is_halved_until_each_has_its_own_record(digits: Data, capfd: pytest.CaptureFixture[str]) -> None:
     impossible = [spec(hidden_sizes=(2**31 - 1,), repeat=repeat) for repeat in range(3)]
     records = list(execute(impossible, digits, Execution(runs_together=3)))
@@ -38,6 +39,7 @@ def test_a_group_that_fails_is_halved_until_each_has_its_own_record(digits: Data
     assert capfd.readouterr().out.count("tried again in halves") == 2
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_into_memory_together_is_trained_in_smaller_groups(digits_dir: Path, digits: Data) -> None:
     program = (
         "import resource, sys; from noisy import data, spec; from jobs.execute import execute\n"
@@ -60,6 +62,7 @@ def ids(campaign: Campaign, attempt: int) -> list[str]:
     return [run_id for run_id, _ in recorded(campaign, f"0001-00000-{attempt}-")]
 
 
+@pytest.mark.slow
 def test_a_task_records_each_run_of_its_groups_and_says_how_they_were_trained(
     tmp_path: Path, digits_dir: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,6 +84,7 @@ def test_another_attempt_trains_what_is_missing_and_the_suspect_by_itself(tmp_pa
     assert ids(campaign, 1) == [RUNS[4].run_id, RUNS[6].run_id, RUNS[0].run_id]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("n_without_record", "size"), [(0, 8), (1, 4), (2, 2), (5, 1)])
 def test_groups_are_halved_for_each_attempt_of_the_task_that_recorded_nothing(
     tmp_path: Path, digits_dir: Path, n_without_record: int, size: int

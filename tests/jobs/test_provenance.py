@@ -36,6 +36,7 @@ def commit(project: Path) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_each_difference_has_a_name_of_its_own(project: Path) -> None:
     head = git(project, "rev-parse", "HEAD")
     (project / "results").mkdir()  # what is not tracked is no code

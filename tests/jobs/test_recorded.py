@@ -75,6 +75,7 @@ def test_a_damaged_record_is_a_problem_and_the_others_are_used(campaign: Campaig
     assert found.problems[0].startswith(f"{path}: the record of run ")
 
 
+@pytest.mark.slow
 def test_the_run_in_training_is_that_of_the_last_attempt(tmp_path: Path) -> None:
     for task, attempt, run_id in [(0, 10, IDS[0]), (0, 2, IDS[1]), (1, 0, IDS[2]), (1, 1, "")]:
         ShardWriter(tmp_path, 1, task, attempt, ATTRIBUTES).begin(run_id)
@@ -149,6 +150,7 @@ def test_bytes_that_are_damaged_or_of_others_give_nothing(campaign: Campaign) ->
         assert not Recorded.from_bytes(ITS_ID, wrong).sources
 
 
+@pytest.mark.slow
 def test_what_was_read_is_remembered_from_50_files_on(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path)
     for task in range(49):
@@ -169,6 +171,7 @@ def test_what_was_read_is_remembered_from_50_files_on(tmp_path: Path) -> None:
     assert len(read_recorded(campaign, ITS_ID).records) == 41
 
 
+@pytest.mark.slow
 def test_a_campaign_that_cannot_be_written_can_be_read(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path)
     for task in range(50):

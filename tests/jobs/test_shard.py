@@ -79,6 +79,7 @@ def test_beginning_a_run_writes_only_what_is_new(tmp_path: Path) -> None:
     assert (shard.attributes["current_run"], len(shard.runs)) == ("fourth", 1)
 
 
+@pytest.mark.slow
 def test_a_new_part_begins_when_one_is_full(tmp_path: Path) -> None:
     runs = [spec(repeat=repeat) for repeat in range(RECORDS_PER_PART + 2)]
     shards = writer(tmp_path)
@@ -192,6 +193,7 @@ for repeat in range(10_000):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_a_killed_writer_leaves_what_it_acknowledged(tmp_path: Path, seed: int) -> None:
     root = Path(__file__).resolve().parents[2]

@@ -102,6 +102,7 @@ def test_an_unreadable_earlier_shard_is_done_again(tmp_path: Path, digits_dir: P
 PROGRAM = "import sys; from jobs.task import execute_task, TaskPlace; execute_task(TaskPlace(sys.argv[1], 1, 0, 0), 0)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task", "cancelled"),
     [((RUNS[0], ENDLESS, RUNS[1]), []), ((*RUNS[:2], ENDLESS), IDS[1:2]), ((*RUNS[:2], ENDLESS), IDS[:2])],

@@ -79,6 +79,7 @@ def test_a_warning_before_the_call_is_no_sign_of_the_limit(campaign: Campaign) -
     assert queued.checkpoint().function == queued
 
 
+@pytest.mark.slow
 def test_what_was_queued_before_is_executed(campaign: Campaign) -> None:
     """As submitit does it: the pickle is loaded and called, and asked for its successor. Its task file has no schema either."""
     campaign.tasks(1).write_text(campaign.tasks(1).read_text().replace('"schema":2,', ""))
@@ -128,6 +129,7 @@ def test_only_results_that_cannot_be_written_are_not_kept(
     assert captured.err == ""
 
 
+@pytest.mark.slow
 def test_a_log_that_cannot_be_written_stops_no_task(campaign: Campaign) -> None:
     program = f"from jobs.worker import *; attempt_task(TaskPlace({str(campaign.folder)!r}, 1, 0, 0), 0)"
     with open("/dev/full", "w") as full:

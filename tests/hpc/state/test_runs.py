@@ -106,6 +106,7 @@ def test_how_a_task_ended_explains_its_runs(
     assert ids_to_submit(seen) == IDS[:2]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_no_try_of_a_run_and_status_says_so(campaign: Campaign, tmp_path: Path) -> None:
     for task in range(4):
         begin(campaign, task, [], at_hand=IDS[2 * task])
@@ -184,6 +185,7 @@ def test_an_array_whose_id_was_never_written_is_found_by_its_name(campaign: Camp
     assert set(states(gone)) == {"lost"}  # never submitted: nothing to ask accounting about
 
 
+@pytest.mark.slow
 def test_status_says_it_all(campaign: Campaign, tmp_path: Path) -> None:
     begin(campaign, 0, [record(RUNS[0]), failure(RUNS[1], "ValueError: no such thing")])
     begin(campaign, 1, [], at_hand=IDS[2])
@@ -207,6 +209,7 @@ def test_status_says_it_all(campaign: Campaign, tmp_path: Path) -> None:
     assert "'xyz' matches no run" in no_log.stderr
 
 
+@pytest.mark.slow
 def test_cancelling_passes_over_runs_and_cancels_tasks_with_nothing_left(campaign: Campaign, tmp_path: Path) -> None:
     begin(campaign, 0, [record(RUNS[0])], at_hand=IDS[1])
     rows = "".join(f"17|{i}|PENDING|None|c0ffee-0001-00\\n" for i in range(4))
@@ -371,6 +374,7 @@ def test_status_tells_of_tasks_that_failed_before_a_run(campaign: Campaign, tmp_
     assert "4 tasks failed before the first run began: see python -m hpc.logs --failed" in shown.stdout
 
 
+@pytest.mark.slow
 def test_cancel_leaves_tasks_without_a_wanted_run_alone(campaign: Campaign, tmp_path: Path) -> None:
     """Runs that failed in an earlier submission are still to be done in a later one."""
     begin(campaign, 0, [failure(RUNS[0]), failure(RUNS[1])])

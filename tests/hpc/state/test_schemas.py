@@ -42,6 +42,7 @@ def test_a_campaign_of_version_1_is_written_as_of_this_version(campaign: Campaig
     assert look(campaign).outcomes == before.outcomes
 
 
+@pytest.mark.slow
 def test_a_campaign_of_version_1_is_carried_on(campaign: Campaign, digits_dir: Path) -> None:
     done = commands.submit(campaign.grid, campaign.folder, digits_dir)
     assert done.returncode == 0, done.stderr
@@ -50,6 +51,7 @@ def test_a_campaign_of_version_1_is_carried_on(campaign: Campaign, digits_dir: P
     assert commands.run("analysis.report", "--output-dir", campaign.folder).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["submission.json", "tasks.jsonl", "outcomes.jsonl"])
 def test_a_newer_version_is_refused(campaign: Campaign, name: str) -> None:
     path = campaign.submission(2) / name
@@ -63,6 +65,7 @@ def test_a_newer_version_is_refused(campaign: Campaign, name: str) -> None:
     assert (shown.returncode, "Traceback" in shown.stderr) == (2, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["{}", "[]", "{", '{"task": 0}', "null"])
 @pytest.mark.parametrize("name", ["submission.json", "outcomes.jsonl"])
 def test_a_damaged_file_is_named(campaign: Campaign, name: str, damage: str) -> None:
