@@ -6,6 +6,7 @@ Exit status: 0; 2 the input is wrong; 3 the scheduler cannot be reached.
 import argparse
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -95,9 +96,15 @@ def _show_log(path: Path, run_id: str) -> None:
     if not path.exists():
         print("   (no output yet)")
         return
-    lines = path.read_text(errors="replace").splitlines()
+    lines = _lines(path)
     for part in part_about(lines, run_id) or [lines[-_TAIL_LINES:]]:
         _print_indented(part)
+
+
+@lru_cache(maxsize=8)
+def _lines(path: Path) -> list[str]:
+    """The lines of a log; runs of one task come one after the other, and share it."""
+    return path.read_text(errors="replace").splitlines()
 
 
 def _print_indented(lines: Iterable[str]) -> None:
