@@ -90,3 +90,14 @@ def test_a_decision_follows_the_retry_rule() -> None:
     killed = Outcome(0, two.ids()[1], Reason.MEMORY, "OUT_OF_MEMORY", "n1", "17_0", 4000, 10)
     decision = decide(two, Execution(), Room(Limits(1001, 100), 0, (), 4), FirstRequest(mem_mb=4000), [killed])
     assert {array.resources.mem_mb for array in decision.arrays} == {4000, 6000}
+
+
+def test_a_decision_halves_groups_after_attempts_that_recorded_nothing_and_counts_the_workers_of_now() -> None:
+    six = runs(*(spec(repeat=i) for i in range(6)))
+    execution = Execution(use_cuda=True, runs_together=8)
+    room = Room(Limits(1001, 2), 0, (), 4)
+    decision = decide(six, execution, room, FirstRequest(), empty_attempts={six.ids()[0]: 1}, runs_per_task=2)
+    assert [task.runs_together for task in decision.whole.tasks] == [4, 8, 8]
+    assert (decision.whole.workers, decision.now.workers) == (3, 2)
+    nothing = decide(six, execution, Room(Limits(1001, 0), 0, (), 4), FirstRequest())
+    assert (nothing.now.tasks, nothing.arrays) == ((), ())

@@ -11,9 +11,10 @@ import pytest
 
 from hpc.execution.local import Local
 from hpc.planning.tasks import Plan, plan
+from hpc.planning.workers import PlannedArray, Resources
 from hpc.state import submissions
 from hpc.state.owner import Process, start_ticks
-from hpc.state.submissions import Submission, SubmissionTaken
+from hpc.state.submissions import Array, Submission, SubmissionTaken
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError
 from jobs.taskfile import Task, read_task
@@ -91,3 +92,33 @@ def test_an_unreadable_record_is_named(campaign: Campaign) -> None:
     (campaign.submission(1) / "submission.json").write_text("{}")
     with pytest.raises(ManifestError, match=r"submission.json: not the record of a submission"):
         submissions.read_all(campaign)
+
+
+def test_an_array_knows_its_tasks_by_element() -> None:
+    asked = Resources(1, 0, 1000, 10)
+    several, one = Array("a", 3, 2, 1, asked, "17"), Array("b", 5, 1, 1, asked, "18")
+    assert [(several.index_of(task), several.job_of(task)) for task in several.tasks] == [(0, "17_0"), (1, "17_1")]
+    assert (one.index_of(5), one.job_of(5)) == (None, "18")
+    assert [several.task_of(0), several.task_of(1), one.task_of(None)] == [3, 4, 5]
+    both = dataclasses.replace(local(), arrays=(several, one))
+    assert [both.array_of(task) for task in (3, 4, 5, 6)] == [several, several, one, None]
+
+
+def test_a_new_submission_is_above_all_of_which_anything_is_left(campaign: Campaign) -> None:
+    assert submissions.next_number(campaign) == 1
+    submissions.claim(campaign, local(), TASKS)
+    assert submissions.next_number(campaign) == 2
+    campaign.shards.mkdir()
+    (campaign.shards / "0007-00099-0-abcdef-p00.h5").touch()
+    (campaign.shards / "copy-of-a-shard.h5").touch()
+    assert submissions.next_number(campaign) == 8
+
+
+def test_arrays_wait_for_the_job_only_where_they_wait_for_none_of_their_own() -> None:
+    planned = [PlannedArray(range(2), Resources(1, 0, 1000, 10), 2), PlannedArray(range(2, 5), Resources(1, 0, 900, 9), 1, 0)]
+    first, second = submissions.arrays_of("c0ffee", 3, planned, "17")
+    assert (first.name, list(first.tasks), first.parallel, first.waits_for) == ("c0ffee-0003-00", [0, 1], 2, "17")
+    assert (second.name, list(second.tasks), second.parallel, second.waits_for) == ("c0ffee-0003-01", [2, 3, 4], 1, None)
+    assert second.resources == planned[1].resources
+    with pytest.raises(ManifestError, match="not an id"):
+        submissions.arrays_of("c0ffee; touch owned", 3, planned, None)
