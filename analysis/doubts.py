@@ -46,7 +46,7 @@ def notes(counted: Counted) -> Iterator[str]:
 
 
 def _values(counted: Counted, name: str) -> set[str]:
-    """What an attribute is in the sources of which records count."""
+    """The values of an attribute over all shards with a record that counts."""
     values = counted.of_sources(name)
     return {values[place] for place in np.unique(counted.source) if place >= 0}
 

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(report(Campaign(arguments.output_dir or newest_campaign(Path("results"))), arguments.to))
     except ManifestError as error:
         message = str(error)
-    except BrokenPipeError:  # whoever read the output has gone: nobody is left to be told
+    except BrokenPipeError:  # stdout was closed (for example by `head`)
         os._exit(1)
     except OSError as error:
         message = f"{error.filename or arguments.output_dir}: {error.strerror or error}; write elsewhere with --to DIR"

@@ -73,6 +73,7 @@ def _measure(n_runs: int, folder: Path) -> None:
     _run(steps["last shards"])
     _time(n_runs, "merge, new shards", steps["merge"])
     _time(n_runs, "status", ["hpc.status", "--output-dir", folder])
+    _time(n_runs, "status, nothing new", ["hpc.status", "--output-dir", folder])
     _time(n_runs, "report", ["analysis.report", "--output-dir", folder])
 
 

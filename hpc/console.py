@@ -117,7 +117,7 @@ def show_others(found: State) -> None:
     for submission, activity in found.activities.items():
         owner = submission.process
         place = "queued or running" if submission.arrays else f"process {owner.pid} on {owner.host}"
-        unknown = f"; it cannot be seen from here: if it is gone, add --abandon {submission.number}"
+        unknown = f"; its process cannot be checked from this host: if it no longer runs, add --abandon {submission.number}"
         note = place + ("" if activity.is_known else unknown)
         print(f"{count(len(activity.tasks), 'task')} of submission {submission.number:04d} still at work ({note})")
     if n_given_up := int(found.is_given_up.sum()):
@@ -202,7 +202,7 @@ def matching(runs: Runs, filters: Sequence[tuple[str, object]]) -> np.ndarray:
     ]
     for name, value in filters:
         if name == "repeat":
-            fits &= runs.repeat == value
+            fits &= runs.repeat == (value if type(value) is int else -1)
     if not fits.any():
         wanted = " ".join(f"{name}={value}" for name, value in filters)
         raise Refused(f"no run of the campaign has {wanted}; python -m hpc.status --cells lists what it has")
@@ -210,7 +210,9 @@ def matching(runs: Runs, filters: Sequence[tuple[str, object]]) -> np.ndarray:
 
 
 def _fits(found: object, value: object) -> bool:
-    return (list(found) if isinstance(found, tuple) else found) == value
+    if isinstance(found, tuple):  # hidden_sizes: [16, 8], 16-8 as the CSV writes it, or 16
+        return value in (list(found), "-".join(map(str, found))) or [value] == list(found)
+    return found == value and isinstance(found, bool) == isinstance(value, bool)
 
 
 # Words

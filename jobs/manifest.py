@@ -29,6 +29,20 @@ class ManifestError(Exception):
     """A manifest or task file is missing, damaged or was edited; the message names the file, the line and what to do."""
 
 
+class NewerError(ManifestError):
+    """A newer version of the code wrote a file."""
+
+
+def refuse_newer(path: Path, schema: int, known: int) -> None:
+    """Check the schema number of a file against the newest one `known`.
+
+    Raises:
+        NewerError: it is above it.
+    """
+    if schema > known:
+        raise NewerError(f"{path}: schema {schema}, and this version of the code reads up to {known}; update the code")
+
+
 @dataclass(frozen=True)
 class Header:
     """Line 1 of a manifest. campaign: a random id, made once; created: time of creation, ISO 8601, UTC."""
@@ -146,10 +160,7 @@ def _parse_run_line(path: Path, number: int, line: bytes) -> tuple[bytes, str]:
 def _header(path: Path, line: bytes) -> Header:
     try:
         fields: dict[str, Any] = json.loads(line)
-        if fields["schema"] > SCHEMA_VERSION:
-            raise ManifestError(
-                f"{path}: schema {fields['schema']}, and this version reads up to {SCHEMA_VERSION}; update the code"
-            )
+        refuse_newer(path, fields["schema"], SCHEMA_VERSION)
         return Header(**fields)
     except (ValueError, KeyError, TypeError) as error:
         raise ManifestError(f"{path}: line 1: not the header of a manifest ({error}); {_REWRITE}") from error

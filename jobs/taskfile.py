@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jobs.campaign import Campaign
-from jobs.manifest import ManifestError, json_line, run_records
+from jobs.manifest import ManifestError, json_line, refuse_newer, run_records
 from noisy.runs import ID, Runs
 from noisy.spec import Execution, RunSpec
 
@@ -123,14 +123,12 @@ def read_cancelled(campaign: Campaign, submission: int) -> set[str]:
 
     Each cancel writes its own file, so that two at the same time do not overwrite each other.
     """
-    return {run_id for path in campaign.cancelled(submission) for run_id in path.read_text().split()}
+    return {run_id for path in campaign.cancelled(submission) for run_id in path.read_text(errors="replace").split()}
 
 
 def _check_schema(path: Path, line: bytes) -> None:
     match = _SCHEMA.match(line)
-    if match and int(match[1]) > SCHEMA_VERSION:
-        known = f"this version of the code reads up to {SCHEMA_VERSION}"
-        raise ManifestError(f"{path}: schema {match[1].decode()}, and {known}; update the code")
+    refuse_newer(path, int(match[1]) if match else 1, SCHEMA_VERSION)
 
 
 def _task(fields: dict[str, Any]) -> tuple[Task, list[str]]:

@@ -23,7 +23,6 @@ from hpc.state.submissions import Activity, Submission, SubmissionTaken
 from jobs.campaign import Campaign
 from jobs.manifest import Header
 from jobs.provenance import code_commit
-from jobs.task import TaskPlace
 from jobs.taskfile import Task
 from noisy.data import is_staged
 from noisy.runs import Runs
@@ -49,7 +48,7 @@ class Request:
 
 
 class Executor(ABC):
-    """Who executes tasks: this machine, or a scheduler. It also is a `Scheduler`: what the state of runs asks it is there.
+    """Who executes tasks: this machine, or a scheduler. It is also a `Scheduler` (hpc/state/scheduler.py).
 
     name: in submission.json; where: in words, behind a plan; is_asked: whether nothing can be submitted while it is silent.
     """
@@ -83,7 +82,7 @@ class Executor(ABC):
         return ALL_WELL
 
     @abstractmethod
-    def execute(self, request: Request, submission: Submission, decision: Decision, places: Sequence[TaskPlace]) -> int:
+    def execute(self, request: Request, submission: Submission, decision: Decision) -> int:
         """Execute a submission or hand it over; returns the exit status."""
 
     def pause_s(self, request: Request, decision: Decision) -> float | None:
@@ -185,7 +184,8 @@ def _hand_over(request: Request, executor: Executor, number: int, header: Header
         Task(index, header.campaign, commit, str(request.data_dir), execution, task.runs)
         for index, (task, execution) in enumerate(zip(now.tasks, together, strict=True))
     )
-    return executor.execute(request, submission, decision, submissions.claim(request.campaign, submission, tasks))
+    submissions.claim(request.campaign, submission, tasks)
+    return executor.execute(request, submission, decision)
 
 
 def _nothing_to_submit(request: Request, executor: Executor, found: State) -> int:

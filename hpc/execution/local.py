@@ -26,7 +26,6 @@ from hpc.state.submissions import Activity, Submission, TaskActivity
 from jobs.campaign import Campaign
 from jobs.pool import STOP_S, last_line
 from jobs.provenance import PROJECT_ROOT
-from jobs.task import TaskPlace
 from noisy.processor import this_processor
 from noisy.runs import Runs
 from noisy.spec import Execution
@@ -54,7 +53,7 @@ class Local(Executor):
         planned = plan(runs, _workers(request.grid, runs), request.grid.execution, empty_attempts=found.empty_attempts)
         return Decision(planned, planned)
 
-    def execute(self, request: Request, submission: Submission, decision: Decision, places: Sequence[TaskPlace]) -> int:
+    def execute(self, request: Request, submission: Submission, decision: Decision) -> int:
         campaign, tasks = request.campaign, decision.now.tasks
         costs_s = np.repeat([task.per_run.wall_s.middle for task in tasks], [len(task.runs) for task in tasks])
         progress = Progress(campaign, submission.number, Runs.joined([task.runs for task in tasks]), costs_s)
@@ -62,7 +61,7 @@ class Local(Executor):
             problems = run_locally(campaign, submission.number, submission.workers, decision.now.execution, progress.update)
         finally:
             progress.close()
-            with contextlib.suppress(OSError):  # no room: that this process has ended tells the same
+            with contextlib.suppress(OSError):  # a full disk; later commands see that the process is gone
                 submissions.end(campaign, submission)
         for problem in problems:
             print(f"error: {problem}", file=sys.stderr)

@@ -63,7 +63,7 @@ def tries(outcomes: Iterable[Outcome], failures: Iterable[str]) -> Counter[str]:
 def retries(outcomes: Iterable[Outcome], limits: Limits) -> dict[str, Retry]:
     """run_id -> the least to ask for: 1.5 times the memory or time that was not enough, up to what the cluster has.
 
-    Other reasons ask for no more than before, but the run still comes alone.
+    For other reasons nothing more is asked for, but the run still gets a task of its own.
     """
     found: dict[str, Retry] = {}
     for outcome in outcomes:

@@ -94,8 +94,8 @@ def arrays(planned: Plan, limits: Limits, first: FirstRequest) -> tuple[PlannedA
 def share_left(busy: Sequence[BusyArray], max_workers: int) -> tuple[int, str | None]:
     """How many workers a new submission may have beside the arrays in the queue, and the job that it has to wait for, if any.
 
-    All arrays of a campaign together never run more than `max_workers` tasks. Where no worker is left, the new arrays take
-    the place of an array for whose end no other waits.
+    All arrays of a campaign together never run more than `max_workers` tasks. Where no worker is left, the new arrays start
+    after a queued array that no other array waits for.
 
     Raises:
         LookupError: every such array is still being submitted, so that nothing can wait for it yet.

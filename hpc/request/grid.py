@@ -121,7 +121,7 @@ def load_grid(path: Path, sections: Sections) -> Grid:
     """
     try:
         with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)  # not all of it: it may be any file, and without end
+            content = file.read(_MAX_BYTES + 1)  # no more than that: the path may be /dev/zero
         if len(content) > _MAX_BYTES:
             raise GridError([f"more than {_MAX_BYTES:,} bytes; allowed: the path of a grid file"])
         return parse_grid(content.decode(), sections)

@@ -6,7 +6,7 @@ from pathlib import Path
 from hpc.request.grid import Grid
 from jobs.campaign import Campaign
 from jobs.files import publish
-from jobs.manifest import Header, ManifestError, read_header, read_manifest, write_manifest
+from jobs.manifest import Header, ManifestError, NewerError, read_header, read_manifest, write_manifest
 from jobs.provenance import code_commit
 from jobs.recorded import read_recorded
 from noisy.data import stage
@@ -22,6 +22,7 @@ def prepare(campaign: Campaign, grid: Grid, runs: Runs, data_dir: Path) -> Heade
     Raises:
         DataError: the data set is missing and cannot be had.
         OSError: the campaign's folder cannot be written.
+        NewerError: a newer version of the code wrote the manifest.
     """
     stage(grid.dataset, data_dir)
     campaign.shards.mkdir(parents=True, exist_ok=True)
@@ -38,6 +39,8 @@ def campaign_id(campaign: Campaign) -> str:
     """The id of the campaign in a folder: by its manifest, or else by its shards, which outlive it; empty if it is new."""
     try:
         return read_header(campaign.manifest).campaign
+    except NewerError:
+        raise
     except ManifestError:
         sources = read_recorded(campaign, "").sources
         return next((source.attributes["campaign"] for source in sources if source.attributes), "")
@@ -46,6 +49,8 @@ def campaign_id(campaign: Campaign) -> str:
 def _extend(campaign: Campaign, runs: Runs) -> Header:
     try:
         manifest = read_manifest(campaign.manifest)
+    except NewerError:
+        raise
     except ManifestError as error:
         print(f"warning: {error}; it is written anew", file=sys.stderr)
         return write_manifest(campaign.manifest, runs, code_commit(), _readable_header(campaign), campaign_id(campaign))

@@ -80,7 +80,7 @@ def asked(known: Known, schedulers: Mapping[str, Scheduler], abandoned: Collecti
 
 
 def _is_over(submitted: Submitted, finished: np.ndarray, abandoned: Collection[int]) -> bool:
-    """Whether nothing of a submission matters any more."""
+    """Whether a submission needs no more questions: it ended, was abandoned, or all its runs are done."""
     number, run_ids = submitted.submission.number, submitted.tasks.run_id
     return bool(submitted.submission.ended) or number in abandoned or bool(among(run_ids, finished).all())
 

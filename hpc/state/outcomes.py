@@ -12,7 +12,7 @@ from typing import Any
 from hpc.planning.retrying import Outcome, Reason
 from jobs.campaign import Campaign
 from jobs.files import publish
-from jobs.manifest import ManifestError
+from jobs.manifest import ManifestError, refuse_newer
 
 SCHEMA_VERSION = 2  # 1 had no number and no reason, only the scheduler's own word, as `state`
 
@@ -30,10 +30,7 @@ def read(campaign: Campaign, number: int, reason_of: Callable[[str], Reason]) ->
     try:
         lines = path.read_text().splitlines() if path.exists() else []
         records = [json.loads(line) for line in lines]
-        newest = max((record.get("schema", 1) for record in records), default=1)
-        if newest > SCHEMA_VERSION:
-            known = f"this version of the code reads up to {SCHEMA_VERSION}"
-            raise ManifestError(f"{path}: schema {newest}, and {known}; update the code")
+        refuse_newer(path, max((record.get("schema", 1) for record in records), default=1), SCHEMA_VERSION)
         return [_outcome(record, reason_of) for record in records]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise ManifestError(f"{path}: cannot be read ({error}); remove it, and its tasks are asked for again") from error

@@ -59,4 +59,4 @@ def _boot_id() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        return platform.node()  # no Linux: a host is taken for one boot
+        return platform.node()  # without Linux, a reboot cannot be noticed

@@ -131,7 +131,7 @@ def states_of(
         training[index] = recorded.at_hand.get((number, index), "")
     for index, element in (activity.tasks if activity else {}).items():
         is_at_work[index], is_begun[index] = True, element.is_begun
-    for outcome in submitted.ended:
+    for outcome in (outcome for outcome in submitted.ended if 0 <= outcome.task < n_tasks):  # the file may be damaged
         has_ended[outcome.task], was_cancelled[outcome.task] = True, outcome.reason is Reason.CANCELLED
         blamed[outcome.task] = outcome.run_id if outcome.is_blamed_on_run else ""
     is_training = training[task] == run_id

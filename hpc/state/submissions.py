@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timezone
 from typing import Any, TypeVar
@@ -19,8 +19,7 @@ from hpc.planning.workers import PlannedArray, Resources
 from hpc.state.owner import Process
 from jobs.campaign import Campaign
 from jobs.files import publish, sync_folder
-from jobs.manifest import ManifestError
-from jobs.task import TaskPlace
+from jobs.manifest import ManifestError, refuse_newer
 from jobs.taskfile import Task
 
 SCHEMA_VERSION = 2  # 1 had no number, no code_commit, and no waits_for in an array
@@ -70,7 +69,7 @@ class Array:
 class Submission:
     """What `submission.json` says. Times are ISO 8601, UTC; ended is None until nothing of it is executed any more.
 
-    process: that which submits (to a scheduler) or executes (here) it. arrays: none, if it is executed here. code_commit: of
+    process: the one that hands it over or executes it. arrays: empty for local submissions. code_commit: of
     the code that submitted it; empty if that was not yet recorded.
     """
 
@@ -167,10 +166,7 @@ def read(campaign: Campaign, number: int) -> Submission:
     path = campaign.submission(number) / "submission.json"
     try:
         record = json.loads(path.read_bytes())
-        schema = record.get("schema", 1)
-        if schema > SCHEMA_VERSION:
-            known = f"this version of the code reads up to {SCHEMA_VERSION}"
-            raise ManifestError(f"{path}: schema {schema}, and {known}; update the code")
+        refuse_newer(path, record.get("schema", 1), SCHEMA_VERSION)
         arrays = tuple(_made(Array, {**array, "resources": _made(Resources, array["resources"])}) for array in record["arrays"])
         ids = [job for array in arrays for job in (array.job_id, array.waits_for) if job is not None]
         if not all(job_id.isdecimal() for job_id in ids):  # they become arguments of programs
@@ -199,29 +195,19 @@ def write(campaign: Campaign, submission: Submission) -> None:
     publish(campaign.submission(submission.number) / "submission.json", _json(submission))
 
 
-def claim(campaign: Campaign, submission: Submission, tasks: Iterable[Task]) -> list[TaskPlace]:
-    """Publish a submission with its tasks; returns where each task is written.
+def claim(campaign: Campaign, submission: Submission, tasks: Iterable[Task]) -> None:
+    """Publish a submission with its tasks.
 
     Raises:
         SubmissionTaken: another process was first.
         OSError: it cannot be written.
     """
-    folder, places = str(campaign.folder.resolve()), list[TaskPlace]()
-
-    def lines() -> Iterator[bytes]:
-        offset_bytes = 0
-        for task in tasks:
-            places.append(TaskPlace(folder, submission.number, task.index, offset_bytes))
-            line = task.line()
-            offset_bytes += len(line)
-            yield line
-
     hidden = campaign.submissions / f".{submission.number:04d}.{secrets.token_hex(4)}"
     hidden.mkdir(parents=True)
     rights = _PRIVATE if submission.arrays else _SHARED  # a scheduler's inputs lie there: nobody else may ever put one there
     (hidden / "logs").mkdir(mode=rights)
     try:
-        publish(hidden / "tasks.jsonl", lines())
+        publish(hidden / "tasks.jsonl", (task.line() for task in tasks))
         publish(hidden / "submission.json", _json(submission))
         os.rename(hidden, campaign.submission(submission.number))
     except OSError as error:
@@ -230,7 +216,6 @@ def claim(campaign: Campaign, submission: Submission, tasks: Iterable[Task]) -> 
             raise SubmissionTaken(f"submission {submission.number:04d} was claimed by another submit") from error
         raise
     sync_folder(campaign.submissions)
-    return places
 
 
 def end(campaign: Campaign, submission: Submission) -> None:

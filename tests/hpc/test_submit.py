@@ -147,7 +147,7 @@ def test_the_environment_names_the_data_and_an_unseen_submission_can_be_abandone
     for path in Campaign(out).shard_paths():
         path.unlink()
     unseen = commands.run(*command, "--dry-run")
-    assert "cannot be seen from here: if it is gone, add --abandon 1" in unseen.stdout
+    assert "cannot be checked from this host: if it no longer runs, add --abandon 1" in unseen.stdout
     assert "6 to run" in unseen.stdout
     assert "8 to run" in commands.run(*command, "--dry-run", "--abandon", "1").stdout
 

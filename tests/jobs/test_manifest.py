@@ -62,7 +62,7 @@ def test_missing_and_extra_lines_are_found(path: Path, damage: str) -> None:
 
 def test_a_newer_schema_is_refused(path: Path) -> None:
     path.write_text(path.read_text().replace('"schema":1', '"schema":2'))
-    with pytest.raises(ManifestError, match="schema 2, and this version reads up to 1"):
+    with pytest.raises(ManifestError, match="schema 2, and this version of the code reads up to 1; update the code"):
         read_manifest(path)
 
 

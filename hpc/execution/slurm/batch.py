@@ -5,7 +5,6 @@ All that this suite knows of submitit's insides is here: a test fails, and says 
 
 import math
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ from hpc.state.scheduler import SchedulerError
 from hpc.state.submissions import Array, Submission
 from jobs.campaign import Campaign
 from jobs.provenance import PROJECT_ROOT
-from jobs.task import TaskPlace
+from jobs.taskfile import task_places
 from jobs.worker import SlurmWorker
 
 WARNING_S = 60  # before the time limit: the run that is training is dropped and the task requeued
@@ -42,20 +41,17 @@ def output_of(folder: Path, job: str) -> Path:
     return folder / f"{job}_0_log.out"
 
 
-def submit_arrays(
-    campaign: Campaign, submission: Submission, places: Sequence[TaskPlace], after: Sequence[int | None], options: Options
-) -> Submission:
+def submit_arrays(campaign: Campaign, submission: Submission, after: Sequence[int | None], options: Options) -> Submission:
     """Submit array after array, each id on disk before the next; gives back the record.
 
     Args:
-        places: of all tasks.
         after: for each array the place of the one that has to end first, if any; else it waits for its `waits_for`.
         options: the user's.
 
     Raises:
         SchedulerError: sbatch refuses an array; the ids of those before it are written.
     """
-    arrays = list(submission.arrays)
+    arrays, places = list(submission.arrays), task_places(campaign, submission.number)
     for i, predecessor in enumerate(after):
         if predecessor is not None:
             arrays[i] = replace(arrays[i], waits_for=arrays[predecessor].job_id)
@@ -116,7 +112,7 @@ def rehearse(campaign: Campaign, arrays: Sequence[Array], options: Options) -> l
     answers = []
     for array in arrays:
         script = script_of(_executor(campaign, 0, array, options), array.n_tasks)
-        done = subprocess.run(["sbatch", "--test-only"], input=script, capture_output=True, text=True, timeout=60)
+        done = programs.call("sbatch", "--test-only", text=script)
         answers.append((array, done.stderr.strip() or done.stdout.strip(), done.returncode == 0))
     return answers
 
@@ -130,7 +126,7 @@ def script_of(executor: submitit.SlurmExecutor, n_tasks: int) -> str:
 def _executor(campaign: Campaign, number: int, array: Array, options: Options) -> submitit.SlurmExecutor:
     folder = campaign.submission(number).resolve() / "logs"
     if folder.is_dir():  # (a rehearsal has none)
-        folder.chmod(0o700)  # the pickles in it are executed: nobody else may write them (as claimed; made sure of)
+        folder.chmod(0o700)  # only the owner may write the pickles; `claim` made it so, and it may have been changed
     executor = submitit.SlurmExecutor(folder, max_num_timeout=_NO_LIMIT, python="exec " + shlex.quote(sys.executable))
     executor.update_parameters(**_parameters(folder, array, options))
     return executor

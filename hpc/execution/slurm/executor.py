@@ -18,7 +18,6 @@ from hpc.state.runs import State
 from hpc.state.scheduler import SchedulerError
 from hpc.state.submissions import Activity, Array, Submission, TaskActivity
 from jobs.campaign import Campaign
-from jobs.task import TaskPlace
 from jobs.worker import NO_PROGRESS_STATUS, NOT_KEPT_STATUS
 from noisy.runs import Runs
 
@@ -100,9 +99,9 @@ class Slurm(Executor):
         print("Nothing was submitted.")
         return status
 
-    def execute(self, request: Request, submission: Submission, decision: Decision, places: Sequence[TaskPlace]) -> int:
+    def execute(self, request: Request, submission: Submission, decision: Decision) -> int:
         after = [array.after for array in decision.arrays]
-        submission = batch.submit_arrays(request.campaign, submission, places, after, _options(request))
+        submission = batch.submit_arrays(request.campaign, submission, after, _options(request))
         ids = " ".join(array.job_id or "" for array in submission.arrays)
         print(f"submission {submission.number:04d}: {count(submission.n_tasks, 'task')} submitted as {ids}")
         if not decision.n_held_back:

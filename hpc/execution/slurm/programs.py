@@ -91,7 +91,7 @@ def limits(partition: str | None = None) -> Limits:
         mem_mb = max((int(re.sub(r"\D", "", row[1])) * 2**20 // 10**6 - 1 for row in its_rows), default=math.inf)
         time_min = max((minutes(row[2]) for row in its_rows), default=math.inf)
         most = [int(configuration["MaxJobCount"])]
-        max_array_size = int(configuration["MaxArraySize"])
+        max_array_size = max(1, int(configuration["MaxArraySize"]))  # 0: no arrays, so each task is a job of its own
     except (KeyError, ValueError) as error:
         raise SchedulerError(f"scontrol or sinfo did not answer as expected: {error!r}") from error
     if configuration.get("AccountingStorageType") == "accounting_storage/slurmdbd":
@@ -128,14 +128,24 @@ def _rows(n_fields: int, *command: str) -> Iterator[list[str]]:
         yield row
 
 
-def _call(*command: str) -> str:
+def call(*command: str, text: str | None = None) -> subprocess.CompletedProcess:
+    """What a program answers, whatever its exit status; `text` goes to its standard input.
+
+    Raises:
+        SchedulerError: there is no such program, or it does not answer.
+    """
     timeout_s = float(os.environ.get(TIMEOUT_VARIABLE, "60"))
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+        return subprocess.run(command, input=text, capture_output=True, text=True, timeout=timeout_s, check=False)
     except FileNotFoundError as error:
         raise SchedulerError(f"{command[0]}: no such program; is this a login node?") from error
     except subprocess.TimeoutExpired as error:
         raise SchedulerError(f"{command[0]}: no answer in {timeout_s:g} s; try again later") from error
+
+
+def _call(*command: str) -> str:
+    """What a program prints, if it succeeds."""
+    done = call(*command)
     if done.returncode:
         said = _last_line(done.stderr) or _last_line(done.stdout)
         raise SchedulerError(f"{command[0]} exited with {done.returncode}: {said}")

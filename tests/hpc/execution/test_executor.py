@@ -15,8 +15,7 @@ from hpc.state.scheduler import SchedulerError
 from hpc.state.submissions import Activity, Submission
 from jobs.campaign import Campaign
 from jobs.shard import ShardWriter
-from jobs.task import TaskPlace
-from jobs.taskfile import read_task
+from jobs.taskfile import read_task, task_places
 from noisy.runs import Runs
 from tests.campaigns import GRID
 from tests.records import ATTRIBUTES, failure, record
@@ -37,9 +36,9 @@ class Cluster(Executor):
         room = Room(Limits(1000, 2), self.n_queued, (), 2)
         return decide(runs, request.grid.execution, room, FirstRequest(), found.outcomes, runs_per_task=1)
 
-    def execute(self, request: Request, submission: Submission, decision: Decision, places: Sequence[TaskPlace]) -> int:
+    def execute(self, request: Request, submission: Submission, decision: Decision) -> int:
         self.rounds.append([])
-        for place in places:
+        for place in task_places(request.campaign, submission.number):
             task = read_task(place.campaign.tasks(place.submission), place.index, place.offset_bytes)
             writer = ShardWriter(
                 place.campaign.shards, place.submission, place.index, 0, ATTRIBUTES | {"campaign": task.campaign}

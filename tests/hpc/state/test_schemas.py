@@ -91,3 +91,12 @@ def test_fields_of_others_are_left_out(campaign: Campaign) -> None:
     record["arrays"][0]["resources"]["colour"] = record["colour"] = "blue"
     path.write_text(json.dumps(record))
     assert submissions.read(campaign, 2).arrays[0].resources.cpus == 1
+
+
+def test_a_submit_leaves_the_manifest_of_a_newer_version_alone(campaign: Campaign, digits_dir: Path) -> None:
+    text = campaign.manifest.read_text().replace('"schema":1', '"schema":99')
+    campaign.manifest.write_text(text)
+    refused = commands.submit(campaign.grid, campaign.folder, digits_dir)
+    assert refused.returncode == 2
+    assert "manifest.jsonl: schema 99, and this version of the code reads up to 1; update the code" in refused.stderr
+    assert campaign.manifest.read_text() == text

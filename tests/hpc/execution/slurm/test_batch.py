@@ -14,7 +14,7 @@ from hpc.state import submissions
 from hpc.state.scheduler import SchedulerError
 from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
-from jobs.taskfile import Task, TaskPlace
+from jobs.taskfile import Task
 from noisy.spec import Execution
 from tests.programs import programs
 from tests.specs import runs, spec
@@ -38,10 +38,11 @@ def campaign(tmp_path: Path) -> Campaign:
     return made
 
 
-def claimed(campaign: Campaign, waits_for: str | None = None) -> tuple[Submission, list[TaskPlace]]:
+def claimed(campaign: Campaign, waits_for: str | None = None) -> Submission:
     arrays = submissions.arrays_of("c0ffee", 1, ARRAYS, waits_for)
     submission = Submission.by_this_process(1, "c0ffee", "slurm", PLAN, arrays=arrays)
-    return submission, submissions.claim(campaign, submission, TASKS)
+    submissions.claim(campaign, submission, TASKS)
+    return submission
 
 
 def lines(script: Path) -> set[str]:
@@ -50,9 +51,9 @@ def lines(script: Path) -> set[str]:
 
 
 def test_what_is_asked_of_sbatch(campaign: Campaign, tmp_path: Path) -> None:
-    submission, places = claimed(campaign, waits_for="9")
+    submission = claimed(campaign, waits_for="9")
     with programs(tmp_path / "bin", sbatch=SBATCH, srun="true"):
-        done = submit_arrays(campaign, submission, places, [None, 0], {"partition": "cpu", "exclusive": False, "mem": "1G"})
+        done = submit_arrays(campaign, submission, [None, 0], {"partition": "cpu", "exclusive": False, "mem": "1G"})
     first, second = (lines(tmp_path / "bin" / f"script{n}") for n in (0, 1))
     asked = {"--time=10", "--mem=954M", "--cpus-per-task=2", "--array=0-2%2", "--dependency=afterany:9", "--partition=cpu"}
     assert asked | {"--signal=B:USR2@60", "--requeue", "--job-name=c0ffee-0001-00"} <= first
@@ -64,10 +65,10 @@ def test_what_is_asked_of_sbatch(campaign: Campaign, tmp_path: Path) -> None:
 
 
 def test_each_id_is_on_disk_before_the_next_array(campaign: Campaign, tmp_path: Path) -> None:
-    submission, places = claimed(campaign)
+    submission = claimed(campaign)
     second_fails = SBATCH.replace("cp ", '[ $n = 1 ] && { echo "sbatch: error: no room" >&2; exit 1; }; cp ')
     with programs(tmp_path / "bin", sbatch=second_fails, srun="true"), pytest.raises(SchedulerError, match="no room"):
-        submit_arrays(campaign, submission, places, [None, 0], {})
+        submit_arrays(campaign, submission, [None, 0], {})
     assert [array.job_id for array in submissions.read(campaign, 1).arrays] == ["17", None]
 
 
@@ -77,7 +78,7 @@ def queue_of(*names: str) -> str:
 
 
 def orphaned(campaign: Campaign, is_alive: bool = False) -> Submission:
-    submission, _ = claimed(campaign)
+    submission = claimed(campaign)
     if not is_alive:
         submission = replace(submission, process=replace(submission.process, start_ticks=1))
         submissions.write(campaign, submission)
