@@ -90,21 +90,25 @@ def image(records: list[Record], attributes: dict[str, Any]) -> bytes:
         file.create_dataset("correct", data=correct).attrs.update(
             dimensions="run byte", packing="numpy.packbits, most significant bit first"
         )
-    return sealed(memory.getvalue())
+    return sealed(memory)
 
 
-def sealed(content: bytes) -> bytes:
-    """The content with its seal."""
-    return content + _seal(content)
+def sealed(memory: io.BytesIO) -> bytes:
+    """The content of a file in memory, which gets its seal. Nothing is copied: it may be large."""
+    with memory.getbuffer() as content:
+        seal = _seal(content)
+    memory.seek(0, io.SEEK_END)
+    memory.write(seal)
+    return memory.getvalue()
 
 
-def _seal(content: bytes) -> bytes:
+def _seal(content: bytes | memoryview) -> bytes:
     return b"crc32=%08x\n" % zlib.crc32(content)
 
 
 def is_sealed(content: bytes) -> bool:
     """Whether every byte is as it was written."""
-    return content.endswith(_seal(content[: -len(_seal(b""))]))
+    return content.endswith(_seal(memoryview(content)[: -len(_seal(b""))]))
 
 
 def parse(content: bytes) -> Body:

@@ -156,7 +156,7 @@ class Recorded:
             sources=np.bytes_(json.dumps(described).encode()),
             records=self.records,
         )
-        return sealed(memory.getvalue())
+        return sealed(memory)
 
     @classmethod
     def from_bytes(cls, campaign: str, content: bytes) -> "Recorded":

@@ -141,7 +141,7 @@ def test_bytes_that_are_damaged_or_of_others_give_nothing(campaign: Campaign) ->
     for change in ({"schema": 2}, {"records": arrays["records"][["run_id", "status"]]}):
         memory = io.BytesIO()
         np.savez(memory, **{**arrays, **change})
-        others.append(sealed(memory.getvalue()))
+        others.append(sealed(memory))
     flipped = bytearray(content)
     flipped[len(content) // 2] ^= 1
     assert Recorded.from_bytes(ITS_ID, content).sources
