@@ -205,3 +205,18 @@ def test_runs_of_one_class_stay_in_the_order_in_which_results_are_wanted() -> No
     planned = plan(many, 2, Execution(), runs_per_task=7)
     assert max(len(task.runs) for task in planned.tasks) <= 7
     assert Runs.joined([task.runs for task in planned.tasks]) == many
+
+
+def test_a_run_that_needs_more_time_starts_with_the_longest() -> None:
+    cnn, mlps = CNN, [replace(MLP, repeat=i) for i in range(3)]
+    planned = plan(runs(cnn, *mlps), 2, Execution(), {mlps[1].run_id: Retry(time_limit_min=5)})  # 300 s; a CNN takes 240 s
+    assert [task.runs.ids()[0] for task in planned.tasks][:2] == [mlps[1].run_id, cnn.run_id]
+
+
+def test_a_retried_run_on_a_gpu_launches_its_steps_too() -> None:
+    execution = parse_grid("use_cuda: true").execution
+    (task,) = plan(runs(MLP), 1, execution, {MLP.run_id: Retry(mem_mb=9000)}).tasks
+    assert task.least_gpu_s == pytest.approx(15 * 118 * 0.003)
+    (on_cpu,) = plan(runs(MLP), 1, Execution(), {MLP.run_id: Retry(mem_mb=9000)}).tasks
+    (plain,) = plan(runs(MLP), 1, Execution()).tasks
+    assert on_cpu.least_gpu_s == plain.least_gpu_s == 0
