@@ -79,7 +79,7 @@ def _failures_of(found: State, wanted: np.ndarray) -> dict[bytes, list[str]]:
 def _show(place: int, found: State, failures: dict[bytes, list[str]], logs: dict[bytes, list[Path]]) -> None:
     run, key = found.runs.at(place), found.runs.run_id[place]
     run_id = key.decode()
-    print(f"== {run_id} {run.model_type} {run.activation} p={run.p:g} repeat {run.repeat}: {found.of(place)}")
+    print(f"== {run_id} {run.label}: {found.of(place)}")
     for outcome in found.outcomes:
         if outcome.run_id == run_id:
             asked = f"asked for {outcome.mem_mb} MB, {outcome.time_limit_min} min"

@@ -87,7 +87,7 @@ def _groups(task: Task, recorded: Recorded) -> list[list[RunSpec]]:
 
 def _summary(run: RunSpec, record: Record) -> str:
     found = record.message if record.status == "failed" else f"accuracy {record.test_accuracy:.4f}, {record.cpu_s:.1f} CPU s"
-    return f"{run.model_type} {run.activation} p={run.p:g} repeat {run.repeat}: {record.status}, {found}"
+    return f"{run.label}: {record.status}, {found}"
 
 
 def _attributes(task: Task, data: Data) -> dict[str, str | int]:

@@ -146,6 +146,11 @@ class RunSpec:
         """The run's name: 16 hexadecimal digits of the SHA-256 of `canonical_json()`."""
         return run_id_of(self.canonical_json())
 
+    @property
+    def label(self) -> str:
+        """A short name for people; several cells may share it."""
+        return f"{self.model_type} {self.activation} p={self.p:g} repeat {self.repeat}"
+
     def shape(self) -> "RunSpec":
         """What runs must share to be trained together: all but activation, p, repeat and seed."""
         return replace(self, activation=ACTIVATION_NAMES[0], p=0.0, repeat=0, seed=0)

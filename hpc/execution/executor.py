@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,13 +13,12 @@ import numpy as np
 from hpc import console
 from hpc.console import ALL_WELL, NO_SCHEDULER, SOME_FAILED, Refused, count
 from hpc.planning.decision import Decision
-from hpc.planning.retrying import Outcome, Reason
 from hpc.request.grid import Grid
 from hpc.request.prepare import campaign_id, prepare
 from hpc.state import submissions
 from hpc.state.runs import State, state
 from hpc.state.scheduler import Scheduler, SchedulerError
-from hpc.state.submissions import Activity, Submission, SubmissionTaken
+from hpc.state.submissions import Submission, SubmissionTaken
 from jobs.campaign import Campaign
 from jobs.manifest import Header
 from jobs.provenance import code_commit
@@ -47,7 +46,7 @@ class Request:
     yes: bool = False
 
 
-class Executor(ABC):
+class Executor(Scheduler):
     """Who executes tasks: this machine, or a scheduler. It is also a `Scheduler` (hpc/state/scheduler.py).
 
     name: in submission.json; where: in words, behind a plan; is_asked: whether nothing can be submitted while it is silent.
@@ -88,18 +87,6 @@ class Executor(ABC):
     def pause_s(self, request: Request, decision: Decision) -> float | None:
         """Say what is held back; returns the seconds after which to look again, or None to leave it to a later command."""
         return None
-
-    @abstractmethod
-    def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
-        """See `Scheduler`."""
-
-    def explain(self, ended: Mapping[Submission, Mapping[int, str]]) -> dict[Submission, list[Outcome]]:
-        """See `Scheduler`; by default, nobody knows how a task ended."""
-        return {}
-
-    def reason_of(self, said: str) -> Reason:
-        """See `Scheduler`."""
-        return Reason.UNKNOWN
 
     def cancel(self, jobs: Sequence[str]) -> None:
         """Cancel tasks by the scheduler's names; by default, tasks have none."""
