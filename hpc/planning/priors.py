@@ -6,7 +6,7 @@ import math
 from hpc.planning.cost import NOTHING, Cost, Range
 from noisy.spec import IMAGE_SIZE_PX, Execution, RunSpec
 
-# One run of the reliable campaign (60,000 images; see README, "Costs"): MLP 1024-512-256, 15 epochs at batch 512;
+# One run of the reliable campaign (60,000 images; see docs/performance.md): MLP 1024-512-256, 15 epochs at batch 512;
 # CNN 20 epochs at batch 256. Ranges span the machines they were collected on.
 _PUBLISHED_CPU_S = {"mlp": Range(60, 180), "cnn": Range(120, 360)}
 _PUBLISHED_MEM_MB = {"mlp": Range(300, 800), "cnn": Range(500, 1200)}
