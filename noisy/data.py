@@ -2,6 +2,7 @@
 
 import hashlib
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def load(name: str, data_dir: str | Path) -> Data:
     found, said = search(name, data_dir)
     if len(found) < len(FILES):
         raise incomplete(name, data_dir, said)
-    return Data(name, *(found[file] for file in FILES))
+    return _data(name, found)
 
 
 def stage(name: str, data_dir: str | Path) -> Data:
@@ -61,12 +62,13 @@ def stage(name: str, data_dir: str | Path) -> Data:
     """
     found, said = search(name, data_dir)
     missing = [file for file in FILES if file not in found]
-    if missing:
-        try:
-            contents = _digits_files() if name == "digits" else downloaded(name, missing)
-            put(folder(name, data_dir), {file: contents[file] for file in missing})
-        except Exception as error:  # of the network, the disk or a library: the answer is one
-            raise incomplete(name, data_dir, [*said, *str(error).splitlines()]) from error
+    if not missing:
+        return _data(name, found)
+    try:
+        contents = _digits_files() if name == "digits" else downloaded(name, missing)
+        put(folder(name, data_dir), {file: contents[file] for file in missing})
+    except Exception as error:  # of the network, the disk or a library: the answer is one
+        raise incomplete(name, data_dir, [*said, *str(error).splitlines()]) from error
     return load(name, data_dir)
 
 
@@ -77,6 +79,10 @@ def is_staged(name: str, data_dir: str | Path) -> bool:
         DataError: something else stands where a missing file would be put.
     """
     return len(search(name, data_dir)[0]) == len(FILES)
+
+
+def _data(name: str, found: Mapping[str, np.ndarray]) -> Data:
+    return Data(name, *(found[file] for file in FILES))
 
 
 def _digits_files() -> dict[str, bytes]:

@@ -53,7 +53,7 @@ _MIRRORS = {  # as in torchvision.datasets; what comes is known by its digest, s
     "kmnist": ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
 }
 _OWNER = {md5: f"{name}'s {file}" for name, digests in MD5.items() for file, md5 in zip(FILES, digests, strict=True)}
-_TIMEOUT_S = 30  # for a server to answer
+_PATIENCE_S = 30  # for a server to answer
 _USE_OTHERS = "or name the folder of the data with --data-dir"
 
 
@@ -97,9 +97,9 @@ def search(name: str, data_dir: str | Path) -> tuple[dict[str, np.ndarray], list
                 wrong.append(f"{file}: {path} {problem}")
         else:
             said += wrong or [f"{file}: missing"]
-            taken += [str(own / file)] if (own / file).exists() else []
+            taken += [file] if (own / file).exists() else []
     if taken:
-        what_next = f"delete or move {', '.join(taken)} and run again, {_USE_OTHERS}"
+        what_next = f"delete or move {', '.join(taken)} in {own} and run again, {_USE_OTHERS}"
         raise DataError(f"dataset {name}: not the published files", [*said, what_next])
     return found, said
 
@@ -148,7 +148,7 @@ def fetched(urls: Sequence[str], md5: str) -> bytes:
     for url in urls:
         print(f"downloading {url}", file=sys.stderr)
         try:
-            with urllib.request.build_opener().open(url, timeout=_TIMEOUT_S) as answer:
+            with urllib.request.build_opener().open(url, None, _PATIENCE_S) as answer:
                 content = gzip.decompress(answer.read())
         except Exception as error:  # URLError, HTTPException, BadGzipFile, EOFError, zlib.error, ...: the answer is one
             failures.append(f"download of {url}: {getattr(error, 'reason', error)}")
@@ -195,8 +195,9 @@ def _checked(path: Path, size_bytes: int, md5: str) -> tuple[np.ndarray, str]:
     except (OSError, EOFError, zlib.error) as error:
         return content, f"cannot be read ({getattr(error, 'strerror', None) or error})"
     if len(content) != size_bytes:
-        has = "more" if len(content) > size_bytes else f"{len(content)}"
-        return content, f"has {has} bytes instead of {size_bytes}{' when it is unpacked' * (path.suffix == '.gz')}"
+        is_packed = path.suffix == ".gz"
+        has = "more" if is_packed and len(content) > size_bytes else len(content)
+        return content, f"has {has} bytes instead of {size_bytes}{' when it is unpacked' if is_packed else ''}"
     its_md5 = _md5(content)
     whose = f" (that is {_OWNER[its_md5]})" if its_md5 in _OWNER else ""
     return content, "" if its_md5 == md5 else f"has MD5 {its_md5}{whose} instead of {md5}"
