@@ -10,7 +10,6 @@ import os
 import re
 import sys
 import tempfile
-import urllib.request
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -144,6 +143,8 @@ def fetched(urls: Sequence[str], md5: str) -> bytes:
     Raises:
         OSError: none does; a line for each address.
     """
+    import urllib.request  # here, not above: a worker that finds its data must not pay for it
+
     failures = []
     for url in urls:
         print(f"downloading {url}", file=sys.stderr)

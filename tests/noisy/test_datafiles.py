@@ -88,7 +88,7 @@ def test_only_what_is_missing_is_staged(missing: str, tmp_path: Path, digits_dir
     assert [path.name for path in (tmp_path / "Digits" / "raw").iterdir()] == [missing]
 
 
-DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+OTHER_CONTENTS: dict[str, Callable[[bytes], bytes]] = {
     "truncated": lambda content: content[:-1],
     "longer": lambda content: content + b"\0",
     "empty": lambda content: b"",
@@ -101,7 +101,7 @@ DAMAGES: dict[str, Callable[[bytes], bytes]] = {
 
 
 @pytest.mark.parametrize("file", FILES)
-@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+@pytest.mark.parametrize("damage", OTHER_CONTENTS.values(), ids=OTHER_CONTENTS)
 def test_another_file_is_named_with_what_it_should_be_and_stays(
     file: str, damage: Callable[[bytes], bytes], tmp_path: Path, digits_dir: Path
 ) -> None:
