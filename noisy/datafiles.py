@@ -52,6 +52,7 @@ _MIRRORS = {  # as in torchvision.datasets; what comes is known by its digest, s
     "kmnist": ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
 }
 _OWNER = {md5: f"{name}'s {file}" for name, digests in MD5.items() for file, md5 in zip(FILES, digests, strict=True)}
+_GZIP = b"\x1f\x8b"  # how a packed file begins
 _PATIENCE_S = 30  # for a server to answer
 _USE_OTHERS = "or name the folder of the data with --data-dir"
 
@@ -186,17 +187,16 @@ def _inside(parent: Path, name: str) -> list[Path]:
 
 def _checked(path: Path, size_bytes: int, md5: str) -> tuple[np.ndarray, str]:
     """The content of a file, uint8 (size_bytes,), and what is wrong with it: empty if nothing is."""
-    content = np.empty(0, np.uint8)
+    content, is_packed = np.empty(0, np.uint8), False
     try:
-        if path.suffix == ".gz":
+        if path.stat().st_size:
+            content = np.memmap(path, np.uint8, "r")
+        if is_packed := content[:2].tobytes() == _GZIP:  # whatever its name says: browsers unpack what they save as .gz
             with gzip.open(path) as packed:
                 content = np.frombuffer(packed.read(size_bytes + 1), np.uint8)
-        elif path.stat().st_size:
-            content = np.memmap(path, np.uint8, "r")
     except (OSError, EOFError, zlib.error) as error:
         return content, f"cannot be read ({getattr(error, 'strerror', None) or error})"
     if len(content) != size_bytes:
-        is_packed = path.suffix == ".gz"
         has = "more" if is_packed and len(content) > size_bytes else len(content)
         return content, f"has {has} bytes instead of {size_bytes}{' when it is unpacked' if is_packed else ''}"
     its_md5 = _md5(content)
