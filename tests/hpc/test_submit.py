@@ -313,7 +313,7 @@ def test_missing_data_are_refused_before_anything_is_written(grid: Path, tmp_pat
     nowhere.write_text("")
     refused = submit(grid, tmp_path / "campaign", nowhere)
     assert refused.returncode == 2
-    assert "dataset digits: not in" in refused.stderr
+    assert refused.stderr.startswith("error: dataset digits: files are missing in ")
     assert "--data-dir" in refused.stderr
     assert not (tmp_path / "campaign").exists()
 
