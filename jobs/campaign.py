@@ -1,6 +1,7 @@
 """Where a campaign's files are. All of a campaign's state is in them."""
 
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +26,11 @@ class Campaign:
     def submissions(self) -> Path:
         """The folder with one subfolder per submission."""
         return self.folder / "submissions"
+
+    @property
+    def identity(self) -> Path:
+        """The campaign's id. It appears together with the folder of the submissions; earlier versions wrote none."""
+        return self.submissions / ".campaign"
 
     @property
     def shards(self) -> Path:
@@ -62,13 +68,13 @@ class Campaign:
 
     def shard_paths(self, prefix: str = "") -> list[Path]:
         """The shards whose name begins with `prefix`, in name order; files still being written (hidden) are left out."""
-        if not self.shards.is_dir():
-            return []
-        return sorted(
-            path
-            for path in self.shards.iterdir()
-            if path.suffix == ".h5" and not path.name.startswith(".") and path.name.startswith(prefix)
-        )
+        with suppress(FileNotFoundError):
+            return sorted(
+                path
+                for path in self.shards.iterdir()
+                if path.suffix == ".h5" and not path.name.startswith(".") and path.name.startswith(prefix)
+            )
+        return []
 
 
 def shard_prefix(submission: int, task: int, attempt: int | None = None) -> str:

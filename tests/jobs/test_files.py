@@ -18,15 +18,6 @@ def test_replaces_the_whole_content(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_exclusive_does_not_replace(tmp_path: Path) -> None:
-    path = tmp_path / "file"
-    publish(path, b"first", exclusive=True)
-    with pytest.raises(FileExistsError, match="file"):
-        publish(path, b"second", exclusive=True)
-    assert path.read_bytes() == b"first"
-    assert os.listdir(tmp_path) == ["file"]
-
-
 def test_content_that_fails_half_way_leaves_the_old_file(tmp_path: Path) -> None:
     def pieces():
         yield b"x" * 100_000
