@@ -24,10 +24,10 @@ _ADVICE = {  # what to do -> the errors for which it is the right thing; some of
     "choose a shorter path": "ENAMETOOLONG",
     "see where its symbolic links lead": "ELOOP",
     "move away what stands there, or choose another path": "EEXIST ENOTDIR EISDIR ENOTEMPTY EMLINK",
-    "its file system does not support this: choose a folder on another": "EINVAL ENOTSUP EOPNOTSUPP ENOSYS EXDEV EILSEQ EOVERFLOW",
-    "wait until no other program uses it": "EBUSY ETXTBSY EAGAIN EDEADLK",
+    "its file system does not support this: choose a folder on another": "EINVAL ENOTSUP ENOSYS EXDEV EILSEQ EOVERFLOW",
+    "wait until no other program uses it": "EBUSY ETXTBSY EDEADLK",
     "raise the number of files that a process may open (ulimit -n)": "EMFILE",
-    "end other programs, which use too much of this machine": "ENFILE ENOMEM ENOBUFS",
+    "end other programs, which use too much of this machine": "ENFILE ENOMEM ENOBUFS EAGAIN",
 }
 _ADVICE_ON = {getattr(errno, name, 0): advice for advice, names in _ADVICE.items() for name in names.split()}
 _UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)  # answers of file systems to fsync of a folder
@@ -45,7 +45,7 @@ def named(path: Path, instead_of: Path | None = None) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno and error.filename in (None, str(instead_of)):
-            error.filename, error.filename2 = str(path), None
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 

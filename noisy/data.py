@@ -107,7 +107,10 @@ def _map_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
             f"{path}: not the idx file of shape {shape} and {expected_bytes} bytes (it has {size_bytes}); "
             "delete it and run again"
         )
-    return np.memmap(path, dtype=np.uint8, mode="r", offset=len(header), shape=shape)
+    try:
+        return np.memmap(path, dtype=np.uint8, mode="r", offset=len(header), shape=shape)
+    except OSError:  # some file systems cannot map a file
+        return np.fromfile(path, np.uint8, offset=len(header)).reshape(shape)
 
 
 def _download(name: str, data_dir: str | Path) -> None:

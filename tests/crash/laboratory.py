@@ -1,8 +1,9 @@
 """Crash a new campaign at every point, in every way: `python -m tests.crash.laboratory` prints what a reader then finds.
 
 Five writers: the project's; the same without the fsync of its files, without that of its folders, and without that of the
-folders which hold a new folder; and a naive one. The last four prove that the laboratory finds losses where there are some. The crash points are those of tests/crash/history.py,
-the states those of tests/crash/states.py, the reader is the project's own.
+folders which hold a new folder; and a naive one. The last four prove that the laboratory finds losses
+where there are some. The crash points are those of tests/crash/history.py, the states those of tests/crash/states.py, the
+reader is the project's own.
 """
 
 import argparse

@@ -13,9 +13,9 @@ power loss, in order    A file system that keeps the order: what is there is the
 power loss, torn        All names are there, the bytes of one file are not: unsynced writes missing from any one on, that
                         one cut at any multiple of 512; any one block of 512 or 4,096 bytes as it was at the last sync
                         (zero where the file was shorter); all of them so; all files so at once.
-power loss, reordered   Each name is that of any file or folder it was since its folder's last sync, independently of each other: names
-                        lost, renamed files under the old name, both, or neither; each file is complete, lacks any one
-                        unsynced write, has only that one, has none and its old size, or has none and its new size.
+power loss, reordered   Each name is that of any file or folder it was since its folder's last sync, independently of each
+                        other: names lost, renamed files under the old name, both, or neither; each file is complete, lacks
+                        any one unsynced write, has only that one, has none and its old size, or has none and its new size.
 
 The last is a product. Where a crash point has over 1,000 of its states (only a writer that does not sync gets there), each
 factor is varied alone, the others being all as old or all as new as possible. Torn together with reordered is not tried.
@@ -47,9 +47,9 @@ class _File:
 
 @dataclass
 class _Folder:
-    names: dict[str, list["_File | _Folder | None"]] = field(
-        default_factory=dict
-    )  # what each was since the last sync, oldest first
+    """names: what each was since the folder's last sync, oldest first."""
+
+    names: dict[str, list["_File | _Folder | None"]] = field(default_factory=dict)
 
 
 class _Disk:

@@ -1,7 +1,7 @@
 """The programs that the laboratory watches: `python -m tests.crash.writers project|naive FOLDER APPENDS RECORDS_PER_PART`.
 
-Each makes a new campaign two folders below FOLDER and appends APPENDS records to a shard of it. It prints what counts as kept, at
-the moment at which it does: `manifest`, `submission`, and the run_id of each record; the naive one has records alone.
+Each makes a new campaign two folders below FOLDER and appends APPENDS records to a shard of it. It prints what counts as
+kept, at the moment at which it does: `manifest`, `submission`, and the run_id of each record; the naive one has records alone.
 """
 
 import os
