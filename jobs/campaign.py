@@ -1,7 +1,6 @@
 """Where a campaign's files are. All of a campaign's state is in them."""
 
 import secrets
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,13 +67,13 @@ class Campaign:
 
     def shard_paths(self, prefix: str = "") -> list[Path]:
         """The shards whose name begins with `prefix`, in name order; files still being written (hidden) are left out."""
-        with suppress(FileNotFoundError):
-            return sorted(
-                path
-                for path in self.shards.iterdir()
-                if path.suffix == ".h5" and not path.name.startswith(".") and path.name.startswith(prefix)
-            )
-        return []
+        if not self.shards.is_dir():
+            return []
+        return sorted(
+            path
+            for path in self.shards.iterdir()
+            if path.suffix == ".h5" and not path.name.startswith(".") and path.name.startswith(prefix)
+        )
 
 
 def shard_prefix(submission: int, task: int, attempt: int | None = None) -> str:

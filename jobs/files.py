@@ -40,12 +40,13 @@ def advice_on(error: OSError) -> str:
 
 @contextmanager
 def named(path: Path, instead_of: Path | None = None) -> Iterator[None]:
-    """Errors of the operating system in the block name `path` if they name no file, or the one `instead_of`."""
+    """Errors in the block name `path` if they name no file, or the one `instead_of`."""
     try:
         yield
     except OSError as error:
-        if error.errno and error.filename in (None, str(instead_of)):
-            raise OSError(error.errno, error.strerror, str(path)) from error
+        if error.filename in (None, str(instead_of)):
+            error.filename = str(path)
+            del error.filename2  # else it is printed, also if it is None
         raise
 
 

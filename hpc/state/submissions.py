@@ -3,7 +3,6 @@
 A submission's folder appears whole under its number: of two submits at the same moment one fails and looks again.
 """
 
-import contextlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -116,9 +115,9 @@ def now() -> str:
 
 def numbers(campaign: Campaign) -> list[int]:
     """The submissions there are, in order."""
-    with contextlib.suppress(FileNotFoundError):
-        return sorted(int(folder.name) for folder in campaign.submissions.iterdir() if folder.name.isdecimal())
-    return []
+    if not campaign.submissions.is_dir():
+        return []
+    return sorted(int(folder.name) for folder in campaign.submissions.iterdir() if folder.name.isdecimal())
 
 
 def next_number(campaign: Campaign) -> int:

@@ -107,3 +107,22 @@ def test_what_is_needed_is_refused_in_one_line(
     assert errors.endswith(f"; {said}\n"), errors
     assert errors.count("\n") == 1
     assert not [path for path in campaign.rglob("*") if path.is_file()]
+
+
+HIDDEN = """
+import dataclasses, os, sys
+from hpc.state.owner import Process
+own = Process.current()
+os.setgid(65534); os.setuid(65534)
+print([dataclasses.replace(own, pid=int(pid), start_ticks=5).is_alive() for pid in sys.argv[1:]])
+"""
+
+
+@pytest.mark.parametrize("hidepid", [1, 2])
+def test_a_process_that_the_host_hides_is_not_taken_for_dead(hidepid: int) -> None:
+    hide = f'mount -t proc -o hidepid={hidepid} proc /proc && exec "$@"'
+    with subprocess.Popen(["sleep", "60"]) as other:
+        command = ["unshare", "--mount", "sh", "-c", hide, "sh", sys.executable, "-c", HIDDEN, str(other.pid), "99999999"]
+        done = subprocess.run(command, cwd=commands.ROOT, capture_output=True, text=True)
+        other.kill()
+    assert (done.stdout, done.stderr) == ("[None, False]\n", "")
