@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 _ADVICE = {  # what to do -> the errors for which it is the right thing; some of them not on every system
     "make room": "ENOSPC EDQUOT",
-    "raise the largest size of a file (ulimit -f, or that of the file system)": "EFBIG",
+    "raise the limit on the size of a file (ulimit -f)": "EFBIG",
     "see that you may read and write there": "EACCES EPERM EROFS",
     "see that the disk or the share works": "EIO ESTALE ENXIO ENODEV ENOTCONN ETIMEDOUT EHOSTDOWN EHOSTUNREACH ENETDOWN "
     "ENETUNREACH ECONNABORTED ECONNREFUSED ECONNRESET EREMOTEIO ENOLINK ECOMM EBADMSG EUCLEAN ENOMEDIUM ENOLCK",

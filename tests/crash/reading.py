@@ -101,11 +101,16 @@ def _serve(pipe: Connection, folder: Path, texts: dict[str, str]) -> None:
             pipe.send(_read_state(Path(fresh), state, texts))
 
 
-def _read_state(folder: Path, state: State, texts: dict[str, str]) -> Reading:
+def put(folder: Path, state: State) -> Campaign:
+    """Make a state in an empty folder; the campaign in it."""
     for name, content in state.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
-    campaign = campaign_in(folder)
+    return campaign_in(folder)
+
+
+def _read_state(folder: Path, state: State, texts: dict[str, str]) -> Reading:
+    campaign = put(folder, state)
     its_id, found, problems = _beginning(campaign)
     for shard in _shards(campaign, its_id):
         if isinstance(shard, str):

@@ -6,6 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from hpc.request.prepare import begin, campaign_id
+from hpc.state import submissions
+from jobs.manifest import read_manifest
+from noisy.runs import Runs
 from tests.crash.history import (
     Acknowledge,
     Create,
@@ -20,9 +24,9 @@ from tests.crash.history import (
     record_history,
 )
 from tests.crash.laboratory import IS_STRUCK_OUT, Row, examine, histories
-from tests.crash.reading import Read, readers
+from tests.crash.reading import Read, put, readers
 from tests.crash.states import FAULT_MODELS, State
-from tests.crash.writers import records
+from tests.crash.writers import records, specs
 
 APPENDS, RECORDS_PER_PART = 4, 3  # a second part begins
 
@@ -73,6 +77,24 @@ def test_the_shard_writer_loses_nothing(recorded: dict[str, list[Event]], read: 
 def test_the_laboratory_finds_losses(recorded: dict[str, list[Event]], read: Read, writer: str, model: str) -> None:
     made = row(recorded, read, writer, model)
     assert made.lost > 0, made
+
+
+@pytest.mark.parametrize("model", FAULT_MODELS)
+def test_a_beginning_that_was_cut_short_is_carried_on(recorded: dict[str, list[Event]], model: str, tmp_path: Path) -> None:
+    """The next submit begins the campaign from every state, and keeps the id that was acknowledged."""
+    history = recorded["project"][: recorded["project"].index(Acknowledge("submission")) + 1]
+    its_id = campaign_id(put(tmp_path / "whole", list(FAULT_MODELS["killed"](history))[-1][1]))
+    last_points: dict[tuple, int] = {}
+    for point, state in FAULT_MODELS[model](history):
+        key = tuple(sorted(state.items()))
+        last_points[key] = max(point, last_points.get(key, 0))
+    for number, (state, point) in enumerate(last_points.items()):
+        campaign = put(tmp_path / str(number), dict(state))
+        header = begin(campaign, "", Runs.of(specs(APPENDS)))
+        assert header.campaign == its_id or Acknowledge("manifest") not in history[:point]
+        assert header == read_manifest(campaign.manifest).header == begin(campaign, "", Runs.of(specs(APPENDS)))
+        assert [submission.campaign for submission in submissions.read_all(campaign)] in ([], [its_id])
+    assert len(last_points) > 10
 
 
 @pytest.mark.parametrize("writer", [name for name in IS_STRUCK_OUT if name != "project"])
