@@ -20,7 +20,7 @@ _ADVICE = {  # what to do -> the errors for which it is the right thing; some of
     "see that the disk or the share works": "EIO ESTALE ENXIO ENODEV ENOTCONN ETIMEDOUT EHOSTDOWN EHOSTUNREACH ENETDOWN "
     "ENETUNREACH ECONNABORTED ECONNREFUSED ECONNRESET EREMOTEIO ENOLINK ECOMM EBADMSG EUCLEAN ENOMEDIUM ENOLCK",
     "renew your ticket for the share": "EKEYEXPIRED EKEYREVOKED EKEYREJECTED ENOKEY",
-    "see that its folder is there, and that its file system allows this name": "ENOENT",
+    "see that its folder is there, and that this name is allowed in it": "ENOENT",
     "choose a shorter path": "ENAMETOOLONG",
     "see where its symbolic links lead": "ELOOP",
     "move away what stands there, or choose another path": "EEXIST ENOTDIR EISDIR ENOTEMPTY EMLINK",
