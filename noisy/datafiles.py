@@ -185,12 +185,19 @@ def _inside(parent: Path, name: str) -> list[Path]:
     return [entry for entry in entries if re.sub("[-_]", "", entry.name).lower() == name.lower()]
 
 
+def _mapped(path: Path) -> np.ndarray:
+    try:
+        return np.memmap(path, np.uint8, "r")
+    except OSError:  # some file systems cannot map a file
+        return np.fromfile(path, np.uint8)
+
+
 def _checked(path: Path, size_bytes: int, md5: str) -> tuple[np.ndarray, str]:
     """The content of a file, uint8 (size_bytes,), and what is wrong with it: empty if nothing is."""
     content, is_packed = np.empty(0, np.uint8), False
     try:
         if path.stat().st_size:
-            content = np.memmap(path, np.uint8, "r")
+            content = _mapped(path)
         if is_packed := content[:2].tobytes() == _GZIP:  # whatever its name says: browsers unpack what they save as .gz
             with gzip.open(path) as packed:
                 content = np.frombuffer(packed.read(size_bytes + 1), np.uint8)
