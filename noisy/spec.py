@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import operator
+import unicodedata
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, replace
 from enum import IntEnum
@@ -33,6 +34,17 @@ DATASETS = {
     "kmnist": DatasetInfo(60_000, 10_000, 10),
     "digits": DatasetInfo(1_442, 355, 10),
 }
+
+
+def shown(value: Any) -> str:
+    """A user's value in a message, at most about 80 characters. What is not ASCII is escaped, and named behind it.
+
+    A Cyrillic letter can look like a Latin one, and a space without width cannot be seen.
+    """
+    text = ascii(value)
+    others = dict.fromkeys(c for c in (value if isinstance(value, str) else repr(value)) if not c.isascii())
+    names = [f"U+{ord(c):04X} {unicodedata.name(c, 'without a name')}" for c in list(others)[:3]]
+    return (text if len(text) <= 80 else text[:77] + "...") + (f" (with {', '.join(names)})" if names else "")
 
 
 class Allowed(NamedTuple):
