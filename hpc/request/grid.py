@@ -186,10 +186,8 @@ def _training(values: dict, model_types: tuple, dataset: Any, check: Check) -> d
         check.problem(f"models.{model}", "not used: model_types does not list it", models[model], f"{' and '.join(run)} here")
     for name in top:
         if run and all(name in overrides[model] or name not in _fields_of(model) for model in run):
-            why = "has no such key or its own value under models"
-            check.problem(
-                name, f"not used: each model type that is run ({', '.join(run)}) {why}", values[name], "to leave it out"
-            )
+            why = f"each model type that is run ({', '.join(run)}) has no such key, or its own value under models"
+            check.problem(name, f"not used: {why}", values[name], "to leave it out")
     return {model: {name: {**defaults, **top, **overrides[model]}[name] for name in _fields_of(model)} for model in run}
 
 
