@@ -6,7 +6,9 @@ scheduler cannot be reached or refuses; 130 interrupted.
 
 import argparse
 import os
+import shlex
 import signal
+import sys
 from pathlib import Path
 
 from hpc.console import Refused, count, exit_with, positive
@@ -17,6 +19,7 @@ from hpc.request.grid import load_grid
 from hpc.request.yaml_file import PRINTABLE, GridError
 from jobs.campaign import Campaign
 
+_ENDS = (signal.SIGHUP, signal.SIGTERM)  # signals that end this command as Ctrl-C does
 DATA_DIR_VARIABLE = "NOISY_DATA_DIR"
 
 
@@ -27,19 +30,24 @@ def main(argv: list[str] | None = None) -> None:
     )
     own_options = _add_options(parser)
     options = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, _interrupt)
+    command = shlex.join(["python", "-m", "hpc.submit", *(sys.argv[1:] if argv is None else argv)])
+    for number in _ENDS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, _interrupt)
     exit_with(
-        lambda: _submit(options, own_options),
-        on_silence="; what was submitted before is recorded, and the same command carries on",
-        on_interrupt="\nInterrupted. What is done is kept; the same command carries on with what is missing.",
+        lambda: _submit(options, own_options, command),
+        on_silence="; what was submitted is recorded, and the same command carries on; --executor local runs on this machine",
+        on_interrupt=f"\nInterrupted. What is done is kept. To carry on with what is missing: {command}",
     )
 
 
 def _interrupt(*_: object) -> None:
+    for number in _ENDS:  # a closed terminal may send it twice, and the workers still have to be ended in order
+        signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 
-def _submit(options: argparse.Namespace, own_options: dict[str, list[argparse.Action]]) -> int:
+def _submit(options: argparse.Namespace, own_options: dict[str, list[argparse.Action]], command: str) -> int:
     name = best() if options.executor == "auto" else options.executor
     _refuse_others(options, name, own_options)
     try:
@@ -57,6 +65,7 @@ def _submit(options: argparse.Namespace, own_options: dict[str, list[argparse.Ac
         options.retry_failed,
         options.dry_run,
         options.yes,
+        command,
     )
     return submit(request, EXECUTORS[name], EXECUTORS)
 
