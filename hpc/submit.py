@@ -19,7 +19,7 @@ from hpc.request.grid import load_grid
 from hpc.request.yaml_file import PRINTABLE, GridError
 from jobs.campaign import Campaign
 
-_ENDS = (signal.SIGHUP, signal.SIGTERM)  # signals that end this command as Ctrl-C does
+_ENDS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)  # signals that end this command in order
 DATA_DIR_VARIABLE = "NOISY_DATA_DIR"
 
 
@@ -42,8 +42,8 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _interrupt(*_: object) -> None:
-    for number in _ENDS:  # a closed terminal may send it twice, and the workers still have to be ended in order
-        signal.signal(number, signal.SIG_IGN)
+    for number in _ENDS:  # a closed terminal may send several, and the workers still have to be ended
+        signal.signal(number, lambda *_: None)
     raise KeyboardInterrupt
 
 

@@ -26,11 +26,16 @@ def changes(campaign: Campaign, runs: Runs, found: State) -> list[str]:
     if not (changed.n_new or len(changed.gone)):
         return []
     n_done = int(among(changed.gone, finished_by(found.recorded)).sum())
-    left_out = f"{count(n_done, 'done run')} of the campaign {'is' if n_done == 1 else 'are'} no longer part of this grid"
-    new = f"all {count(changed.n_new, 'run')}" if changed.n_new == len(runs) else count(changed.n_new, "run")
-    print(f"changed    {new} {'is' if changed.n_new == 1 else 'are'} new; {left_out}")
-    print("".join(f"           {line}\n" for line in changed.lines), end="", flush=True)
-    return [f"{left_out} (they are kept, and left out of reports)"] if n_done else []
+    new = "all " * (changed.n_new == len(runs)) + _are(changed.n_new, "run", "new")
+    numbers = {"done run": n_done, "other run": len(changed.gone) - n_done}
+    gone = [_are(n, noun, "no longer part of this grid") for noun, n in numbers.items()]
+    lines = ["; ".join(part for part in (new, *gone) if not part.startswith("0 ")), *changed.lines]
+    print("changed    " + "\n           ".join(lines), flush=True)
+    return [f"{gone[0]} (kept, and left out of reports)"] if n_done else []
+
+
+def _are(n: int, noun: str, what: str) -> str:
+    return f"{count(n, noun)} {'is' if n == 1 else 'are'} {what}"
 
 
 def long_runs(planned: Plan) -> list[str]:

@@ -1,13 +1,17 @@
 """hpc.submit, as a user runs it: what is missing is done, what is done is left alone, what fails stops nothing else."""
 
+import contextlib
 import json
 import os
 import re
+import resource
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +35,20 @@ def grid(tmp_path: Path) -> Path:
     path = tmp_path / "grid.yaml"
     path.write_text(GRID)
     return path
+
+
+TOO_LARGE = [350_000]  # 1.1 GB of weights, and as much of gradients and of each moment: the machine has that, a worker may not
+
+
+@contextlib.contextmanager
+def little_memory() -> Iterator[None]:
+    """What is started now gets little memory of its own."""
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (1_000_000_000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 def run_ids(output_dir: Path, status: str = "ok") -> list[str]:
@@ -64,19 +82,21 @@ def test_a_campaign_from_nothing_to_nothing_missing(grid: Path, tmp_path: Path, 
 
     grid.write_text(GRID.replace("[0.0, 0.5]", "[0.0, 0.25, 0.5]"))
     extended = submit(grid, out, digits_dir)
-    assert "The grid changed: 4 runs added, 0 removed" in extended.stdout
+    assert "changed    4 runs are new\n           ps: [0.0, 0.5] -> [0.0, 0.25, 0.5]\n" in extended.stdout
     assert "4 of 4 runs done" in extended.stdout
     assert len(run_ids(out)) == len(set(run_ids(out))) == 12
     assert (out / "grid.yaml").read_text() == grid.read_text()
 
 
 def test_a_run_that_raises_stops_no_other(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
-    text = GRID.replace("hidden_sizes: [16]", f"hidden_sizes: [[16], [{2**31 - 1}]]")  # 6.7 TB of weights
+    text = GRID.replace("hidden_sizes: [16]", f"hidden_sizes: [[16], {TOO_LARGE}]")
     grid.write_text(text.replace("[0.0, 0.5]", "[0.5]").replace("[relu, tanh]", "[relu]"))
-    done = submit(grid, tmp_path / "campaign", digits_dir)
+    with little_memory():
+        done = submit(grid, tmp_path / "campaign", digits_dir)
     assert done.returncode == 1
     assert "2 of 4 runs done, 2 failed." in done.stdout
     assert "The same command tries again" in done.stdout
+    assert done.stdout.endswith(f"Next: python -m hpc.logs --failed --output-dir {tmp_path}/campaign\n")
     assert "Traceback" not in done.stderr
     assert len(run_ids(tmp_path / "campaign")) == 2
     assert len(run_ids(tmp_path / "campaign", "failed")) == 2
@@ -96,13 +116,15 @@ def test_bfloat16_is_done_or_refused_before_anything_is_written(grid: Path, tmp_
 
 
 def test_a_failed_run_is_tried_again_and_given_up_after_three_tries(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
-    text = GRID.replace("hidden_sizes: [16]", f"hidden_sizes: [{2**31 - 1}]").replace("[0.0, 0.5]", "[0.5]")
+    text = GRID.replace("hidden_sizes: [16]", f"hidden_sizes: {TOO_LARGE}").replace("[0.0, 0.5]", "[0.5]")
     grid.write_text(text.replace("[relu, tanh]", "[relu]").replace("repeats: 2", "repeats: 1"))
     for _ in range(3):
-        assert "0 of 1 run done, 1 failed." in submit(grid, tmp_path / "campaign", digits_dir).stdout
+        with little_memory():
+            assert "0 of 1 run done, 1 failed." in submit(grid, tmp_path / "campaign", digits_dir).stdout
     given_up = submit(grid, tmp_path / "campaign", digits_dir)
     assert given_up.returncode == 1
     assert "1 run failed 3 times and left out; --retry-failed tries again" in given_up.stdout
+    assert "0 of 1 run done. Next: python -m hpc.logs --failed" in given_up.stdout
     dry = submit(grid, tmp_path / "campaign", digits_dir, "--dry-run", "--retry-failed")
     assert "1 to run" in dry.stdout
 
@@ -250,7 +272,7 @@ def test_a_torch_that_does_not_load_is_said(
     assert "0 of 8 runs done, 0 failed." in done.stdout
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_keeps_what_is_done_and_leaves_nobody_behind(
     grid: Path, tmp_path: Path, digits_dir: Path, how: signal.Signals
 ) -> None:
@@ -259,14 +281,36 @@ def test_an_interrupt_keeps_what_is_done_and_leaves_nobody_behind(
     process = commands.start(*commands.submit_command(grid, out, digits_dir))
     wait_for(lambda: out.exists() and run_ids(out))
     process.send_signal(how)
+    process.send_signal(signal.SIGHUP)  # a terminal that closes may send another; it does not disturb the end
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert stderr.splitlines()[-1].startswith("Interrupted. What is done is kept")
+    interrupted, command = stderr.splitlines()[-1].split(": ", 1)
+    assert interrupted == "Interrupted. What is done is kept. To carry on with what is missing"
     assert "Traceback" not in stderr
     assert processes(out) == {}
     assert json.loads((out / "submissions/0001/submission.json").read_text())["ended"]
-    dry = submit(grid, out, digits_dir, "--dry-run")
-    assert f"of the grid's 4000, {len(run_ids(out))} are done" in dry.stdout
+    module, *arguments = shlex.split(command)[2:]
+    assert (module, arguments) == ("hpc.submit", [str(each) for each in commands.submit_command(grid, out, digits_dir)[1:]])
+    n_done = len(run_ids(out))
+    state = json.loads(commands.run("hpc.status", "--output-dir", out, "--json").stdout)
+    assert (state["done"], state["missing"], state["lost"]) == (n_done, 4000 - n_done, 0)
+    assert f"of the grid's 4000, {n_done} are done" in commands.run(module, *arguments, "--dry-run").stdout
+
+
+def test_a_terminal_that_is_closed_ends_a_campaign_in_order(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+    """As ssh does when the line breaks: SIGHUP, and nobody reads or writes any more."""
+    out = tmp_path / "campaign"
+    grid.write_text(ENDLESS)
+    module, *arguments = commands.submit_command(grid, out, digits_dir)
+    pid, terminal = os.forkpty()
+    if not pid:
+        os.chdir(commands.ROOT)
+        os.execv(sys.executable, [sys.executable, "-m", module, *map(str, arguments)])
+    wait_for(lambda: out.exists() and run_ids(out))
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+    assert processes(out) == {}
+    assert json.loads((out / "submissions/0001/submission.json").read_text())["is_interrupted"]
 
 
 def test_what_another_submit_is_at_work_on_is_left_to_it(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
