@@ -41,18 +41,18 @@ def layout(shown: Shown, columns: int) -> str:
     Behind a line as wide as the terminal some terminals begin another, so one column is left free.
     """
     elapsed, left = ("?" if s is None else tqdm.format_interval(s) for s in (shown.elapsed_s, shown.left_s))
-    few, failed = f"{shown.n_done}/{shown.n_runs} runs", f", {shown.n_failed} failed"
+    few, failed = f"{shown.n_done}/{shown.n_runs}", f"{shown.n_failed} failed"
     last, its_p = (f"; {shown.model} {shown.p} {shown.outcome}", f"; {shown.p} {shown.outcome}") if shown.outcome else ("", "")
-    texts = (
-        (20, "|{bar:12}|", f"{elapsed}, {left} left; {shown.line}"),
-        (14, "|{bar:6}|", f"{left} left; {few}{failed}{last}"),
-        (6, "", f"{left} left; {few}{failed}{last}"),
-        (6, "", f"{left} left; {few}{failed}{its_p}"),
-        (6, "", f"{few}{its_p}"),
-        (6, "", its_p.removeprefix("; ") or few),
+    texts = (  # columns of the percentage and the bar, the bar, what follows
+        (20, "|{bar:12}| ", f"{elapsed}, {left} left; {shown.line}"),
+        (14, "|{bar:6}| ", f"{left} left; {few} runs, {failed}{last}"),
+        (5, "", f"{left} left; {few} runs, {failed}{last}"),
+        (5, "", f"{left} left; {few}, {failed}{its_p}"),
+        (5, "", f"{few}, {failed}{its_p}"),
+        (5, "", its_p.removeprefix("; ") or few),
     )
     bar, text = next(((bar, text) for width, bar, text in texts if width + len(text) < columns), texts[-1][1:])
-    return f"{{percentage:3.0f}}% {bar}{' ' * bool(bar)}{text}"
+    return f"{{percentage:3.0f}}% {bar}{text}"
 
 
 _LINE_EVERY_S = 15
