@@ -22,10 +22,10 @@ def shown(what: Shown, columns: int) -> str:
     [
         (FEW, 120, " 43% |#####1      | 00:25, 00:33 left; 24 of 60 runs done, 0 failed; last: cnn tanh p=0.3 accuracy 0.9239"),
         (FEW, 80, " 43% |##5   | 00:33 left; 24/60 runs, 0 failed; cnn tanh p=0.3 accuracy 0.9239"),
-        (FEW, 60, " 43% 00:33 left; 24/60 runs, 0 failed; p=0.3 accuracy 0.9239"),
-        (MANY, 80, " 43% 25:00:00 left; 1200/2400 runs, 17 failed; p=0.125 accuracy 0.9239"),
-        (MANY, 60, " 43% 1200/2400 runs; p=0.125 accuracy 0.9239"),
-        (FEW, 40, " 43% 24/60 runs; p=0.3 accuracy 0.9239"),
+        (FEW, 60, " 43% 00:33 left; 24/60, 0 failed; p=0.3 accuracy 0.9239"),
+        (MANY, 80, " 43% 25:00:00 left; 1200/2400, 17 failed; p=0.125 accuracy 0.9239"),
+        (MANY, 60, " 43% 1200/2400, 17 failed; p=0.125 accuracy 0.9239"),
+        (FEW, 50, " 43% 24/60, 0 failed; p=0.3 accuracy 0.9239"),
         (MANY, 40, " 43% p=0.125 accuracy 0.9239"),
         (
             replace(FEW, left_s=None, model="", p="", outcome=""),
