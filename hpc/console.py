@@ -23,7 +23,7 @@ from jobs.files import advice_on
 from jobs.manifest import Manifest, ManifestError, newest_campaign, read_manifest
 from noisy.data import DataError
 from noisy.runs import Runs
-from noisy.spec import RunSpec
+from noisy.spec import RunSpec, shown
 
 ALL_WELL, SOME_FAILED, WRONG_INPUT, NO_SCHEDULER, INTERRUPTED = 0, 1, 2, 3, 130
 _ASK_ABOVE_CPU_H = 10
@@ -177,8 +177,8 @@ def positive(text: str) -> int:
     Raises:
         argparse.ArgumentTypeError: it is not one.
     """
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed: an integer of at least 1")
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{shown(text)}: allowed: an integer of at least 1")
     return int(text)
 
 
@@ -190,7 +190,7 @@ def filter_option(text: str) -> tuple[str, object]:
     """
     name, equals, value = text.partition("=")
     if name not in _FIELDS or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed: FIELD=VALUE with FIELD one of {', '.join(_FIELDS)}")
+        raise argparse.ArgumentTypeError(f"{shown(text)}: allowed: FIELD=VALUE with FIELD one of {', '.join(_FIELDS)}")
     try:
         return name, json.loads(value)
     except ValueError:

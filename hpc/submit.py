@@ -10,6 +10,7 @@ import shlex
 import signal
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from hpc.console import Refused, count, exit_with, positive
 from hpc.execution.choice import EXECUTORS, SECTIONS, best
@@ -18,16 +19,21 @@ from hpc.planning.retrying import MAX_TRIES
 from hpc.request.grid import load_grid
 from hpc.request.yaml_file import PRINTABLE, GridError
 from jobs.campaign import Campaign
+from noisy.spec import named, shown
 
 _ENDS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)  # signals that end this command in order
 DATA_DIR_VARIABLE = "NOISY_DATA_DIR"
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """As in ArgumentParser; a dash or a letter that only looks like the one that is meant is named."""
+        super().error(named(message))
+
+
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
-    parser = argparse.ArgumentParser(
-        prog="python -m hpc.submit", description="Plan the missing runs of a grid, show their cost, and run them."
-    )
+    parser = _Parser(prog="python -m hpc.submit", description="Plan the missing runs of a grid, show their cost, and run them.")
     own_options = _add_options(parser)
     options = parser.parse_args(argv)
     command = shlex.join(["python", "-m", "hpc.submit", *(sys.argv[1:] if argv is None else argv)])
@@ -54,6 +60,8 @@ def _submit(options: argparse.Namespace, own_options: dict[str, list[argparse.Ac
         grid = load_grid(options.grid, SECTIONS)
     except GridError as error:
         raise Refused(f"--grid {options.grid}: {count(len(error.problems), 'problem')}", error.problems) from error
+    for section in (section for section, given in grid.options.items() if given and section != name):
+        print(f"note: {section}: of the grid is not used, since this runs with --executor {name}", file=sys.stderr)
     request = Request(
         grid,
         Campaign(options.output_dir or grid.output_dir),
@@ -101,7 +109,7 @@ def _add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Act
 
 def _folder(text: str) -> Path:
     if not (text.strip() and text.isprintable()):
-        raise argparse.ArgumentTypeError(f"not possible: {text!r}; allowed: the path of a folder, {PRINTABLE}")
+        raise argparse.ArgumentTypeError(f"not possible: {shown(text)}; allowed: the path of a folder, {PRINTABLE}")
     return Path(text)
 
 

@@ -42,9 +42,14 @@ def shown(value: Any) -> str:
     A Cyrillic letter can look like a Latin one, and a space without width cannot be seen.
     """
     text = ascii(value)
-    others = dict.fromkeys(c for c in (value if isinstance(value, str) else repr(value)) if not c.isascii())
-    names = [f"U+{ord(c):04X} {unicodedata.name(c, 'without a name')}" for c in list(others)[:3]]
-    return (text if len(text) <= 80 else text[:77] + "...") + (f" (with {', '.join(names)})" if names else "")
+    return named(text if len(text) <= 80 else text[:77] + "...", value if isinstance(value, str) else repr(value))
+
+
+def named(text: str, of: str = "") -> str:
+    """A text with what is not ASCII escaped, and named behind it; so is what is not ASCII in `of`."""
+    others = [c for c in dict.fromkeys(text + of) if not c.isascii()]
+    names = [f"U+{ord(c):04X} {unicodedata.name(c, 'without a name')}" for c in others[:3]]
+    return text.encode("ascii", "backslashreplace").decode() + (f" (with {', '.join(names)})" if names else "")
 
 
 class Allowed(NamedTuple):
@@ -140,7 +145,7 @@ class RunSpec:
         for name, allowed in ALLOWED.items():
             value = getattr(self, name)
             if not (value is None and name == "hidden_sizes") and not allowed.holds(value):
-                raise ValueError(f"{name}: {value!r}: allowed: {allowed.text}")
+                raise ValueError(f"{name}: {shown(value)}: allowed: {allowed.text}")
             if name in _CASTS:
                 object.__setattr__(self, name, _CASTS[name](value))
         if self.model_type != "mlp" and self.hidden_sizes is not None:

@@ -19,7 +19,15 @@ from tests.programs import programs
 
 ONE = GRID.replace("max_workers: 2\n", "")
 NO_SLURM = {name: "echo no controller >&2; exit 1" for name in ("squeue", "sacct", "scontrol", "sinfo", "sacctmgr", "sbatch")}
-SLURM = {"squeue": "true", "sbatch": "exit 1", "srun": "true", "scontrol": SCONTROL, "sinfo": SINFO, "sacctmgr": SACCTMGR}
+SLURM = {
+    "id": "echo me",
+    "squeue": "true",
+    "sbatch": "exit 1",
+    "srun": "true",
+    "scontrol": SCONTROL,
+    "sinfo": SINFO,
+    "sacctmgr": SACCTMGR,
+}
 LOCAL = ("--executor", "local")
 
 REFUSED = {  # what it is -> the grid, options (HERE: the folder of the test), part of the answer
@@ -54,7 +62,7 @@ REFUSED = {  # what it is -> the grid, options (HERE: the folder of the test), p
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("what", REFUSED)
+@pytest.mark.parametrize("what", [pytest.param(what, marks=[pytest.mark.slow] * ("no GPU" in what)) for what in REFUSED])
 def test_a_refusal_leaves_everything_as_it_was(what: str, here: Path, refuse: Callable[..., str]) -> None:
     text, options, answer = REFUSED[what]
     (here / "grid.yaml").write_text(text)
@@ -100,7 +108,7 @@ def test_a_dry_run_plans_what_it_can_where_slurm_is_silent(
 ) -> None:
     (here / "grid.yaml").write_text(ONE)
     monkeypatch.setenv(TIMEOUT_VARIABLE, "0.2")
-    scripts = {"fails": NO_SLURM, "hangs": dict.fromkeys(NO_SLURM, "exec sleep 60"), "is not there": {"sbatch": "exit 1"}}[
+    scripts = {"fails": NO_SLURM, "hangs": dict.fromkeys(NO_SLURM, "exec /bin/sleep 60"), "is not there": {"sbatch": "exit 1"}}[
         silence
     ]
     with programs(here / "bin", **scripts):
@@ -140,14 +148,20 @@ def test_the_table_has_all_options() -> None:
 
 @pytest.mark.parametrize(("owner", "other", "action"), own_options(), ids=lambda value: getattr(value, "dest", value))
 def test_an_option_of_another_executor_is_refused(
-    owner: str, other: str, action: argparse.Action, here: Path, refuse: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+    owner: str, other: str, action: argparse.Action, here: Path, refuse: Callable[..., str]
 ) -> None:
     (here / "grid.yaml").write_text(ONE)
-    monkeypatch.setenv("PATH", str(here))  # no scheduler is there
     value = [] if action.nargs == 0 else ["1" if action.type is not None and action.dest != "sbatch" else "time=5"]
     why = "no slurm was found on this machine" if other == "auto" else f"this runs with --executor {other}"
     answer = refuse("--executor", other, action.option_strings[0], *value)
     assert answer == f"error: {action.option_strings[0]}: only with --executor {owner}, and {why}\n"
+
+
+def test_a_section_of_another_executor_is_said_not_to_be_used(here: Path, refuse: Callable[..., str]) -> None:
+    (here / "grid.yaml").write_text(ONE + "slurm: {partition: cpu}\n")
+    assert (
+        refuse(*LOCAL, "--dry-run", status=0) == "note: slurm: of the grid is not used, since this runs with --executor local\n"
+    )
 
 
 @pytest.fixture
@@ -156,6 +170,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "nothing")
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setenv("PATH", str(tmp_path / "empty"))  # a Slurm of this machine is not meant
     return tmp_path
 
 
