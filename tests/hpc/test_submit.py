@@ -1,17 +1,14 @@
 """hpc.submit, as a user runs it: what is missing is done, what is done is left alone, what fails stops nothing else."""
 
-import contextlib
 import json
 import os
 import re
-import resource
 import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,7 +20,7 @@ from noisy.processor import this_processor
 from noisy.spec import Execution
 from tests import commands
 from tests.campaigns import GRID
-from tests.commands import submit
+from tests.commands import TOO_LARGE, little_memory, submit
 from tests.processes import pools, processes, wait_for, workers
 
 CORES = len(os.sched_getaffinity(0))
@@ -35,20 +32,6 @@ def grid(tmp_path: Path) -> Path:
     path = tmp_path / "grid.yaml"
     path.write_text(GRID)
     return path
-
-
-TOO_LARGE = [350_000]  # 1.1 GB of weights, and as much of gradients and of each moment: the machine has that, a worker may not
-
-
-@contextlib.contextmanager
-def little_memory() -> Iterator[None]:
-    """What is started now gets little memory of its own."""
-    before = resource.getrlimit(resource.RLIMIT_DATA)
-    resource.setrlimit(resource.RLIMIT_DATA, (1_000_000_000, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
 def run_ids(output_dir: Path, status: str = "ok") -> list[str]:

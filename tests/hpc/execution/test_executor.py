@@ -8,10 +8,12 @@ import pytest
 
 from hpc.console import Refused
 from hpc.execution.executor import Executor, Request, submit
+from hpc.execution.next import next_command
 from hpc.planning.decision import Decision, Room, decide
 from hpc.planning.workers import FirstRequest, Limits
 from hpc.request.grid import parse_grid
-from hpc.state.runs import State
+from hpc.request.prepare import campaign_id
+from hpc.state.runs import State, state
 from hpc.state.scheduler import SchedulerError
 from hpc.state.submissions import Activity, Submission
 from jobs.campaign import Campaign
@@ -168,6 +170,18 @@ def test_a_grid_may_change_as_long_as_nothing_of_it_is_done(
     capsys.readouterr()
     assert run(cluster, request(tmp_path, digits_dir, text=GRID + "seed: 2")) == 0
     assert "all 8 runs are new; 8 other runs are no longer part of this grid\n" in capsys.readouterr().out
+
+
+def test_the_next_command_submits_as_the_last_time(tmp_path: Path, digits_dir: Path) -> None:
+    cluster, asked = Cluster(), request(tmp_path, digits_dir)
+    campaign = asked.campaign
+    for n_left in (6, 4, 2, 0):
+        run(cluster, asked)
+        found = state(campaign, campaign_id(campaign), asked.runs, {"cluster": cluster})
+        again = f"python -m hpc.submit --grid {campaign.grid} --output-dir {campaign.folder} --data-dir {digits_dir}"
+        expected = f"{again} --executor cluster" if n_left else f"python -m analysis.report --output-dir {campaign.folder}"
+        assert next_command(campaign, found) == expected
+        assert next_command(campaign, found, "as typed") == ("as typed" if n_left else expected)
 
 
 def test_a_run_of_more_than_a_week_needs_a_yes(tmp_path: Path, digits_dir: Path) -> None:
