@@ -283,6 +283,7 @@ def test_an_interrupt_keeps_what_is_done_and_leaves_nobody_behind(
     assert f"of the grid's 4000, {n_done} are done" in commands.run(module, *arguments, "--dry-run").stdout
 
 
+@pytest.mark.slow
 def test_a_terminal_that_is_closed_ends_a_campaign_in_order(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     """As ssh does when the line breaks: SIGHUP, and nobody reads or writes any more."""
     out = tmp_path / "campaign"
