@@ -1,6 +1,7 @@
 """How commands speak: counts and durations, the plan, consent, which campaign and which runs are meant, exit statuses."""
 
 import argparse
+import contextlib
 import dataclasses
 import json
 import os
@@ -22,7 +23,7 @@ from jobs.files import advice_on
 from jobs.manifest import Manifest, ManifestError, newest_campaign, read_manifest
 from noisy.data import DataError
 from noisy.runs import Runs
-from noisy.spec import RunSpec
+from noisy.spec import RunSpec, shown
 
 ALL_WELL, SOME_FAILED, WRONG_INPUT, NO_SCHEDULER, INTERRUPTED = 0, 1, 2, 3, 130
 _ASK_ABOVE_CPU_H = 10
@@ -60,7 +61,8 @@ def exit_with(command: Callable[[], int], on_silence: str = "", on_interrupt: st
         advice = advice_on(error)
         _say_error(f"{error.filename or 'a file'}: {error.strerror or error}" + (f"; {advice}" if advice else ""))
     except KeyboardInterrupt:
-        print(on_interrupt, file=sys.stderr, end="\n" if on_interrupt else "")
+        with contextlib.suppress(OSError):  # its terminal may be gone
+            print(on_interrupt, file=sys.stderr, end="\n" if on_interrupt else "", flush=True)
         sys.exit(INTERRUPTED)
     sys.exit(WRONG_INPUT)
 
@@ -126,11 +128,16 @@ def show_others(found: State) -> None:
         print(f"{count(n_given_up, 'run')} failed {MAX_TRIES} times and left out; --retry-failed tries again")
 
 
-def consents(planned: Plan, yes: bool) -> bool:
-    """Ask before much is spent, on a terminal; elsewhere nobody would answer."""
-    if yes or planned.cpu_s.middle / 3600 <= _ASK_ABOVE_CPU_H or not _is_terminal():
+def consents(planned: Plan | None, yes: bool, doubts: Sequence[str] = ()) -> bool:
+    """Ask before much is spent, and before what few people mean (`doubts`).
+
+    Without a terminal nobody would answer: much may be spent then, but doubts need --yes.
+    """
+    if yes or not (doubts or (planned and planned.cpu_s.middle / 3600 > _ASK_ABOVE_CPU_H)):
         return True
-    return asks("Go ahead?")
+    if not _is_terminal():
+        return not doubts
+    return asks("".join(f"{doubt}. " for doubt in doubts) + "Go ahead?")
 
 
 def asks(question: str) -> bool:
@@ -172,8 +179,8 @@ def positive(text: str) -> int:
     Raises:
         argparse.ArgumentTypeError: it is not one.
     """
-    if not (text.isdecimal() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed: an integer of at least 1")
+    if not (text.isascii() and text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{shown(text)}: allowed: an integer of at least 1")
     return int(text)
 
 
@@ -185,7 +192,7 @@ def filter_option(text: str) -> tuple[str, object]:
     """
     name, equals, value = text.partition("=")
     if name not in _FIELDS or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed: FIELD=VALUE with FIELD one of {', '.join(_FIELDS)}")
+        raise argparse.ArgumentTypeError(f"{shown(text)}: allowed: FIELD=VALUE with FIELD one of {', '.join(_FIELDS)}")
     try:
         return name, json.loads(value)
     except ValueError:
@@ -229,12 +236,9 @@ def duration(seconds: float) -> str:
     """A time in words: `45 s`, `12 min`, `3.4 h`."""
     if seconds < 100:
         return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
-
-
-def report_command(campaign: Campaign) -> str:
-    """What to type for the results."""
-    return f"python -m analysis.report --output-dir {quoted(campaign.folder)}"
+    if seconds < 100 * 3600:
+        return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:,.0f} days"
 
 
 def quoted(path: Path) -> str:

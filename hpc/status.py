@@ -5,6 +5,8 @@ A scheduler is asked at most once what is queued, and once how tasks ended. Exit
 """
 
 import argparse
+import contextlib
+import io
 import json
 import math
 import sys
@@ -23,10 +25,9 @@ from hpc.console import (
     duration,
     exit_with,
     open_campaign,
-    quoted,
-    report_command,
 )
 from hpc.execution.choice import EXECUTORS
+from hpc.execution.next import next_command
 from hpc.planning.retrying import Reason
 from hpc.state.runs import STATES, State, state
 from jobs.campaign import Campaign
@@ -36,6 +37,7 @@ from noisy.spec import RunSpec
 _ALWAYS_NAMED = ("epochs", "learning_rate")  # fields of a cell; others are named where the campaign has several values
 _OTHERS = ("dataset", "seed", "batch_size", "weight_decay", "max_train_samples", "precision")
 _WATCH_EVERY_S = 10
+_CLEAR = "\x1b[H\x1b[2J"  # a terminal
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -50,10 +52,15 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _watch(options: argparse.Namespace) -> int:
-    """Show the state again and again while anything is at work; returns the exit status."""
+    """Show the state again and again while anything is at work, in place on a terminal; returns the exit status."""
     while True:
-        started_s = time.monotonic()
-        status, at_work = _once(options)
+        started_s, shown = time.monotonic(), io.StringIO()
+        if sys.stdout.isatty():
+            with contextlib.redirect_stdout(shown), contextlib.redirect_stderr(shown):
+                status, at_work = _once(options)
+            print(f"{_CLEAR}{shown.getvalue()}", end="", flush=True)
+        else:
+            status, at_work = _once(options)
         if not at_work:
             return status
         time.sleep(max(_WATCH_EVERY_S, 10 * (time.monotonic() - started_s)))  # a tenth of a core at most
@@ -92,7 +99,9 @@ def _once(options: argparse.Namespace) -> tuple[int, bool]:
         _show(campaign, shown)
         if options.cells:
             _show_cells(manifest, found)
-        print(f"Next: {_next(campaign, found)}", flush=True)
+        following = next_command(campaign, found)
+        if not (options.watch and "hpc.status" in following):  # no need to advise what is under way
+            print(f"Next: {following}", flush=True)
     if found.unreachable:
         return NO_SCHEDULER, True
     return SOME_FAILED if found.count("failed") or found.count("lost") else ALL_WELL, bool(found.activities)
@@ -171,18 +180,6 @@ def _rate(found: State, now_s: float) -> tuple[float, float, float] | None:
         return None
     per_s = n / max(now_s - began_s, 1)
     return per_s * (1 - 1 / math.sqrt(n)), per_s, per_s * (1 + 1 / math.sqrt(n))
-
-
-def _next(campaign: Campaign, found: State) -> str:
-    if found.unreachable:
-        return f"python -m hpc.status --output-dir {quoted(campaign.folder)} (again, when the scheduler answers)"
-    if found.count("failed"):
-        return f"python -m hpc.logs --failed --output-dir {quoted(campaign.folder)}"
-    if found.activities:
-        return f"python -m hpc.status --watch --output-dir {quoted(campaign.folder)}"
-    if found.count("done") < len(found.runs):
-        return f"python -m hpc.submit --grid {quoted(campaign.grid)} --output-dir {quoted(campaign.folder)}"
-    return report_command(campaign)
 
 
 if __name__ == "__main__":

@@ -6,8 +6,11 @@ scheduler cannot be reached or refuses; 130 interrupted.
 
 import argparse
 import os
+import shlex
 import signal
+import sys
 from pathlib import Path
+from typing import NoReturn
 
 from hpc.console import Refused, count, exit_with, positive
 from hpc.execution.choice import EXECUTORS, SECTIONS, best
@@ -16,36 +19,49 @@ from hpc.planning.retrying import MAX_TRIES
 from hpc.request.grid import load_grid
 from hpc.request.yaml_file import PRINTABLE, GridError
 from jobs.campaign import Campaign
+from noisy.spec import named, shown
 
+_ENDS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)  # signals that end this command in order
 DATA_DIR_VARIABLE = "NOISY_DATA_DIR"
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """As in ArgumentParser; a dash or a letter that only looks like the one that is meant is named."""
+        super().error(named(message))
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
-    parser = argparse.ArgumentParser(
-        prog="python -m hpc.submit", description="Plan the missing runs of a grid, show their cost, and run them."
-    )
+    parser = _Parser(prog="python -m hpc.submit", description="Plan the missing runs of a grid, show their cost, and run them.")
     own_options = _add_options(parser)
     options = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, _interrupt)
+    command = shlex.join(["python", "-m", "hpc.submit", *(sys.argv[1:] if argv is None else argv)])
+    for number in _ENDS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
+            signal.signal(number, _interrupt)
     exit_with(
-        lambda: _submit(options, own_options),
-        on_silence="; what was submitted before is recorded, and the same command carries on",
-        on_interrupt="\nInterrupted. What is done is kept; the same command carries on with what is missing.",
+        lambda: _submit(options, own_options, command),
+        on_silence="; what was submitted is recorded, and the same command carries on; --executor local runs on this machine",
+        on_interrupt=f"\nInterrupted. What is done is kept. To carry on with what is missing: {command}",
     )
 
 
 def _interrupt(*_: object) -> None:
+    for number in _ENDS:  # a closed terminal may send several, and the workers still have to be ended
+        signal.signal(number, lambda *_: None)
     raise KeyboardInterrupt
 
 
-def _submit(options: argparse.Namespace, own_options: dict[str, list[argparse.Action]]) -> int:
+def _submit(options: argparse.Namespace, own_options: dict[str, list[argparse.Action]], command: str) -> int:
     name = best() if options.executor == "auto" else options.executor
     _refuse_others(options, name, own_options)
     try:
         grid = load_grid(options.grid, SECTIONS)
     except GridError as error:
         raise Refused(f"--grid {options.grid}: {count(len(error.problems), 'problem')}", error.problems) from error
+    for section in (section for section, given in grid.options.items() if given and section != name):
+        print(f"note: {section}: of the grid is not used, since this runs with --executor {name}", file=sys.stderr)
     request = Request(
         grid,
         Campaign(options.output_dir or grid.output_dir),
@@ -57,6 +73,7 @@ def _submit(options: argparse.Namespace, own_options: dict[str, list[argparse.Ac
         options.retry_failed,
         options.dry_run,
         options.yes,
+        command,
     )
     return submit(request, EXECUTORS[name], EXECUTORS)
 
@@ -92,7 +109,7 @@ def _add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Act
 
 def _folder(text: str) -> Path:
     if not (text.strip() and text.isprintable()):
-        raise argparse.ArgumentTypeError(f"not possible: {text!r}; allowed: the path of a folder, {PRINTABLE}")
+        raise argparse.ArgumentTypeError(f"not possible: {shown(text)}; allowed: the path of a folder, {PRINTABLE}")
     return Path(text)
 
 

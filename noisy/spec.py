@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import operator
+import unicodedata
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, replace
 from enum import IntEnum
@@ -35,6 +36,22 @@ DATASETS = {
     "kmnist": DatasetInfo(60_000, 10_000, 10),
     "digits": DatasetInfo(1_442, 355, 10),
 }
+
+
+def shown(value: Any) -> str:
+    """A user's value in a message, at most about 80 characters. What is not ASCII is escaped, and named behind it.
+
+    A Cyrillic letter can look like a Latin one, and a space without width cannot be seen.
+    """
+    text = ascii(value)
+    return named(text if len(text) <= 80 else text[:77] + "...", value if isinstance(value, str) else repr(value))
+
+
+def named(text: str, of: str = "") -> str:
+    """A text with what is not ASCII escaped, and named behind it; so is what is not ASCII in `of`."""
+    others = [c for c in dict.fromkeys(text + of) if not c.isascii()]
+    names = [f"U+{ord(c):04X} {unicodedata.name(c, 'without a name')}" for c in others[:3]]
+    return text.encode("ascii", "backslashreplace").decode() + (f" (with {', '.join(names)})" if names else "")
 
 
 class Allowed(NamedTuple):
@@ -130,7 +147,7 @@ class RunSpec:
         for name, allowed in ALLOWED.items():
             value = getattr(self, name)
             if not (value is None and name == "hidden_sizes") and not allowed.holds(value):
-                raise ValueError(f"{name}: {value!r}: allowed: {allowed.text}")
+                raise ValueError(f"{name}: {shown(value)}: allowed: {allowed.text}")
             if name in _CASTS:
                 object.__setattr__(self, name, _CASTS[name](value))
         if self.model_type != "mlp" and self.hidden_sizes is not None:

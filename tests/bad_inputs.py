@@ -118,7 +118,7 @@ def _table(rows: Iterable[Row]) -> str:
 
 def _code(text: str) -> str:
     """As code in a cell: no line ends, no bars that would end it."""
-    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    shown = "".join(c if c.isprintable() and c.isascii() else ascii(c)[1:-1] for c in text)
     shown = shown if len(shown) <= _WIDTH else shown[: _WIDTH - 3] + "..."
     return f"``` {shown} ```".replace("|", "\\|") if shown else ""
 

@@ -1,11 +1,15 @@
 """Running the project's commands as a user does: as processes."""
 
+import contextlib
+import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+TOO_LARGE = [350_000]  # 1.1 GB of weights, and as much of gradients and of each moment: the machine has that, a worker may not
 
 
 def start(module: str, *arguments: object) -> subprocess.Popen:
@@ -40,3 +44,14 @@ def submit(grid: Path, output_dir: Path, data_dir: Path, *options: object) -> su
 def submit_command(grid: Path, output_dir: Path, data_dir: Path) -> tuple[object, ...]:
     """The module and arguments of a local submit."""
     return ("hpc.submit", "--grid", grid, "--output-dir", output_dir, "--data-dir", data_dir, "--executor", "local")
+
+
+@contextlib.contextmanager
+def little_memory() -> Iterator[None]:
+    """What is started now gets little memory of its own."""
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (1_000_000_000, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)

@@ -1,6 +1,7 @@
 """The house keeps its order: imports run one way, heavy libraries stay in their rooms, dependencies are declared once."""
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -20,8 +21,13 @@ MAY_IMPORT = {
 
 def imported(path: Path) -> set[str]:
     """Full names of all modules that a file imports, wherever in it."""
+    return imported_by(path.read_text(), path)
+
+
+def imported_by(code: str, path: Path | str = "") -> set[str]:
+    """Full names of all modules that code imports."""
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(code)):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -134,6 +140,25 @@ def requirements(lines: list[str]) -> dict[str, str]:
     """name -> version bounds."""
     parsed = [re.fullmatch(r"([A-Za-z0-9-]+)(.*)", line.replace(" ", "")) for line in lines]
     return {match[1].lower().replace("pytorch-cpu", "torch"): match[2] for match in parsed if match}
+
+
+def test_the_notebook_runs_from_the_extra_that_its_first_cell_names() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    notebook = json.loads((ROOT / "analysis/analysis.ipynb").read_text())
+    cells = ["".join(cell["source"]) for cell in notebook["cells"]]
+    (extra,) = re.findall(r"pip install '\.\[(\w+)\]'", cells[0])
+    listed = re.findall(rf"^(?:dependencies|{extra}) = \[.*?\n(.*?)^\]", text, re.DOTALL | re.MULTILINE)
+    declared = {re.sub(r"[^\w-].*", "", name) for name in re.findall(r'^ +"([^"]+)"', "\n".join(listed), re.MULTILINE)}
+    code = "\n".join(
+        line
+        for cell in notebook["cells"]
+        if cell["cell_type"] == "code"
+        for line in "".join(cell["source"]).splitlines()
+        if line[:1] != "%"
+    )
+    modules = {name.split(".")[0] for name in imported_by(code)} - set(sys.stdlib_module_names) - set(MAY_IMPORT)
+    assert modules <= declared
+    assert {"ipykernel", "jupyterlab", "matplotlib"} <= declared  # its kernel, its editor, and %matplotlib
 
 
 def test_environment_yml_is_in_step_with_pyproject() -> None:

@@ -12,9 +12,12 @@ import numpy as np
 
 from hpc import console
 from hpc.console import ALL_WELL, NO_SCHEDULER, SOME_FAILED, Refused, count
+from hpc.execution.doubts import changes, long_runs
+from hpc.execution.next import next_command
 from hpc.planning.decision import Decision
+from hpc.planning.tasks import Plan
 from hpc.request.grid import Grid
-from hpc.request.prepare import campaign_id, prepare
+from hpc.request.prepare import campaign_id, check_folder, prepare
 from hpc.state import submissions
 from hpc.state.runs import State, state
 from hpc.state.scheduler import Scheduler, SchedulerError
@@ -31,7 +34,8 @@ from noisy.runs import Runs
 class Request:
     """What a command line asks for: a grid, where its campaign and its data are, and what to submit of it.
 
-    limit: at most so many runs; abandoned: submissions to be taken as ended; options: the executor's own.
+    limit: at most so many runs; abandoned: submissions to be taken as ended; options: the executor's own; command: the
+    command line, as a shell reads it.
     """
 
     grid: Grid
@@ -44,6 +48,7 @@ class Request:
     retry_failed: bool = False
     dry_run: bool = False
     yes: bool = False
+    command: str = ""
 
 
 class Executor(Scheduler):
@@ -104,6 +109,7 @@ def submit(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
         Refused, SchedulerError, DataError, ManifestError: it cannot be done; what was submitted before is recorded.
     """
     executor.check(request)
+    check_folder(request.campaign.folder, is_written=not _only_looks(request, executor))
     header, left = None, None  # left: run_ids that this command has still to submit; None: all that are missing
     while True:
         number = submissions.next_number(request.campaign)  # before the state is read: a claim made since makes ours fail
@@ -114,27 +120,39 @@ def submit(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
         decision = executor.decide(request, runs, found)
         if header is None:
             console.show_decision(decision, found, request.campaign, executor.where)
+            doubts = [*changes(request.campaign, request.runs, found), *long_runs(decision.whole)]
             if executor.is_rehearsal(request.options):
                 return executor.rehearse(request, decision)
             if request.dry_run:
-                return _end_of_dry_run(request)
-            header = _consented(request, decision)
+                return _end_of_dry_run(request, found.unreachable or decision.unknown)
+            header = _consented(request, decision.whole, doubts)
         try:
             status = _hand_over(request, executor, number, header, decision)
         except SubmissionTaken:
             continue
         pause_s = executor.pause_s(request, decision) if decision.n_held_back else None
         if pause_s is None:
+            if not executor.is_asked:  # all is executed by now
+                print(f"Next: {next_command(request.campaign, _state(request, executor, schedulers), request.command)}")
             return status
         left = np.concatenate([task.runs.run_id for task in decision.held_back])
         time.sleep(pause_s)
 
 
+def _only_looks(request: Request, executor: Executor) -> bool:
+    return request.dry_run or executor.is_rehearsal(request.options)
+
+
 def _state(request: Request, executor: Executor, schedulers: Mapping[str, Scheduler]) -> State:
-    writes = not (request.dry_run or executor.is_rehearsal(request.options))
-    its_id = campaign_id(request.campaign)
+    writes, its_id = not _only_looks(request, executor), campaign_id(request.campaign)
+    known = submissions.numbers(request.campaign)
+    if unknown := [number for number in request.abandoned if number not in known]:
+        allowed = (
+            f"the number of a submission: {', '.join(map(str, known))}" if known else "nothing: there is no submission yet"
+        )
+        raise Refused(f"--abandon {unknown[0]}: no such submission of {request.campaign.folder}; allowed: {allowed}")
     found = state(request.campaign, its_id, request.runs, schedulers, request.abandoned, write=writes)
-    if found.unreachable and executor.is_asked:
+    if found.unreachable and executor.is_asked and not request.dry_run:
         raise SchedulerError(found.unreachable)
     if found.unreachable:
         print(f"warning: {found.unreachable}; runs whose state is unknown are left out", file=sys.stderr)
@@ -147,10 +165,11 @@ def _to_submit(request: Request, found: State, left: np.ndarray | None) -> Runs:
     return missing.take(slice(0, request.limit)) if left is None else missing.take(np.isin(missing.run_id, left))
 
 
-def _consented(request: Request, decision: Decision) -> Header:
+def _consented(request: Request, planned: Plan | None, doubts: Sequence[str]) -> Header:
     """Ask for consent to the whole plan, then write the campaign's files."""
-    if not console.consents(decision.whole, request.yes):
-        raise Refused(f"not submitted: {count(decision.whole.n_runs, 'run')}; --yes submits without asking")
+    if not console.consents(planned, request.yes, doubts):
+        what = count(planned.n_runs, "run") if planned else "the changed grid"
+        raise Refused(f"not submitted: {'; '.join(doubts) or what}; --yes submits without asking")
     return prepare(request.campaign, request.grid, request.runs, request.data_dir)
 
 
@@ -177,18 +196,23 @@ def _hand_over(request: Request, executor: Executor, number: int, header: Header
 
 def _nothing_to_submit(request: Request, executor: Executor, found: State) -> int:
     """Say so; returns the exit status."""
-    if not (request.dry_run or executor.is_rehearsal(request.options)):
-        prepare(request.campaign, request.grid, request.runs, request.data_dir)  # the grid may have become smaller
     console.show_others(found)
+    doubts = changes(request.campaign, request.runs, found)
+    if not _only_looks(request, executor):
+        _consented(request, None, doubts)  # the grid may have become smaller
     done = f"{found.count('done')} of {count(len(found.runs), 'run')} done"
-    print(f"Nothing to submit: {done}. Next: {console.report_command(request.campaign)}")
+    print(f"Nothing to submit: {done}. Next: {next_command(request.campaign, found, request.command)}")
     if found.unreachable:
         return NO_SCHEDULER
     return SOME_FAILED if found.is_given_up.any() else ALL_WELL
 
 
-def _end_of_dry_run(request: Request) -> int:
-    """Say where the data are, and that nothing was written; returns the exit status."""
+def _end_of_dry_run(request: Request, unknown: str) -> int:
+    """Say where the data are, what is unknown, and that nothing was written; returns the exit status."""
     verb = "is in" if is_staged(request.grid.dataset, request.data_dir) else "will be put into"
     print(f"data       {request.grid.dataset} {verb} {request.data_dir}\nDry run: nothing was written.")
+    if unknown:
+        hint = "python -m hpc.submit --executor local plans for this machine"
+        print(f"warning: {unknown}; the limits and the queue of the cluster are unknown; {hint}", file=sys.stderr)
+        return NO_SCHEDULER
     return ALL_WELL

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from hpc import console
 from hpc.console import ALL_WELL, SOME_FAILED, Refused, count
+from hpc.execution.doubts import refuse_larger_than
 from hpc.execution.executor import Executor, Request
 from hpc.execution.progress import Progress
 from hpc.planning.decision import Decision
@@ -48,6 +48,8 @@ class Local(Executor):
             raise Refused(f"precision: bfloat16: {refusal}; allowed on this machine: float32")
         if grid.execution.use_cuda and (grid.max_workers or 1) > 1:
             raise Refused(f"max_workers: {grid.max_workers} with use_cuda: true; allowed: 1, since local workers share one GPU")
+        if grid.execution.use_cuda:
+            _refuse_without_gpu({precision for axes in grid.training.values() for precision in axes["precision"]})
 
     def decide(self, request: Request, runs: Runs, found: State) -> Decision:
         planned = plan(runs, _workers(request.grid, runs), request.grid.execution, empty_attempts=found.empty_attempts)
@@ -56,19 +58,23 @@ class Local(Executor):
     def execute(self, request: Request, submission: Submission, decision: Decision) -> int:
         campaign, tasks = request.campaign, decision.now.tasks
         costs_s = np.repeat([task.per_run.wall_s.middle for task in tasks], [len(task.runs) for task in tasks])
-        progress = Progress(campaign, submission.number, Runs.joined([task.runs for task in tasks]), costs_s)
+        progress, is_interrupted = (
+            Progress(campaign, submission.number, Runs.joined([task.runs for task in tasks]), costs_s),
+            True,
+        )
         try:
             problems = run_locally(campaign, submission.number, submission.workers, decision.now.execution, progress.update)
+            is_interrupted = False
         finally:
             progress.close()
             with contextlib.suppress(OSError):  # a full disk; later commands see that the process is gone
-                submissions.end(campaign, submission)
+                submissions.end(campaign, submission, is_interrupted)
         for problem in problems:
             print(f"error: {problem}", file=sys.stderr)
         done, failed, n_runs = progress.n_done, progress.n_failed, submission.n_runs
         logs = campaign.submission(submission.number) / "logs"
         hint = "" if done == n_runs else f"\nWhy: {logs}. The same command tries again what is not done."
-        print(f"{done} of {count(n_runs, 'run')} done, {failed} failed.{hint}\nNext: {console.report_command(campaign)}")
+        print(f"{done} of {count(n_runs, 'run')} done, {failed} failed.{hint}")
         return ALL_WELL if done == n_runs else SOME_FAILED
 
     def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
@@ -88,6 +94,8 @@ def _activity(submission: Submission) -> Activity:
 def _workers(grid: Grid, runs: Runs) -> int:
     wanted = 1 if grid.execution.use_cuda else grid.max_workers
     cells = {runs.cells[cell].spec for cell in np.unique(runs.cell)}
+    if not grid.execution.use_cuda:  # (else it is the GPU's memory)
+        refuse_larger_than(_memory_mb("MemTotal"), cells, "this machine has")
     mem_mb = max(estimate(run, grid.execution).mem_mb.high for run in cells)
     capacity = local_capacity(wanted, grid.execution, mem_mb)
     if not capacity.workers:
@@ -95,6 +103,19 @@ def _workers(grid: Grid, runs: Runs) -> int:
     if capacity.reason:
         print(f"note: {capacity.reason}", file=sys.stderr)
     return capacity.workers
+
+
+def _refuse_without_gpu(precisions: set[str]) -> None:
+    """Ask torch, in a process of its own: commands start without it.
+
+    Raises:
+        Refused: there is no GPU, or none for these precisions.
+    """
+    asked = "from noisy.device import check_precision, select_device; d = select_device(True); "
+    program = asked + "; ".join(f"check_precision({precision!r}, d)" for precision in sorted(precisions))
+    done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Refused((done.stderr.strip().splitlines() or ["torch does not load"])[-1].removeprefix("RuntimeError: "))
 
 
 @dataclass(frozen=True)
@@ -118,7 +139,7 @@ def local_capacity(wanted: int | None, execution: Execution, mem_mb: float) -> C
     if not by_cores:
         each = f"cpu_threads_per_worker + data_workers is {execution.cpu_threads + execution.data_workers}"
         return Capacity(0, f"{each}, but this machine has {count(cores, 'core')}; lower one of them")
-    available_mb = _available_memory_mb()
+    available_mb = _memory_mb("MemAvailable")
     by_memory = max(1, int(min(available_mb // mem_mb, by_cores)))
     workers = min(by_cores, by_memory)
     if wanted is None or wanted <= workers:
@@ -182,9 +203,9 @@ def _stop(pool: subprocess.Popen) -> None:
             pool.kill()  # its workers notice
 
 
-def _available_memory_mb() -> float:
+def _memory_mb(name: str) -> float:
     try:
         with open("/proc/meminfo") as lines:
-            return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("MemAvailable:"))
+            return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(f"{name}:"))
     except (OSError, StopIteration):
         return math.inf  # no Linux: left to the user

@@ -1,7 +1,10 @@
 """What a person sees while runs are executed: a bar on a terminal, plain lines elsewhere."""
 
+import contextlib
+import os
 import sys
 import time
+from dataclasses import dataclass
 
 import numpy as np
 from tqdm import tqdm
@@ -10,6 +13,47 @@ from hpc.console import duration
 from jobs.campaign import Campaign
 from jobs.recorded import Recorded
 from noisy.runs import Runs
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What there is to see. left_s: None if not yet known; model, p, outcome: of the last run, empty before the first."""
+
+    elapsed_s: float
+    left_s: float | None
+    n_done: int
+    n_runs: int
+    n_failed: int
+    model: str = ""
+    p: str = ""
+    outcome: str = ""
+
+    @property
+    def line(self) -> str:
+        """All of it, without the times."""
+        last = f"; last: {self.model} {self.p} {self.outcome}" if self.outcome else ""
+        return f"{self.n_done} of {self.n_runs} runs done, {self.n_failed} failed{last}"
+
+
+def layout(shown: Shown, columns: int) -> str:
+    """What fits a terminal, as tqdm's `bar_format`: p and the outcome of the last run go last, the bar goes first.
+
+    Behind a line as wide as the terminal some terminals begin another, so one column is left free.
+    """
+    elapsed, left = ("?" if s is None else tqdm.format_interval(s) for s in (shown.elapsed_s, shown.left_s))
+    few, failed = f"{shown.n_done}/{shown.n_runs}", f"{shown.n_failed} failed"
+    last, its_p = (f"; {shown.model} {shown.p} {shown.outcome}", f"; {shown.p} {shown.outcome}") if shown.outcome else ("", "")
+    texts = (  # columns of the percentage and the bar, the bar, what follows
+        (20, "|{bar:12}| ", f"{elapsed}, {left} left; {shown.line}"),
+        (14, "|{bar:6}| ", f"{left} left; {few} runs, {failed}{last}"),
+        (5, "", f"{left} left; {few} runs, {failed}{last}"),
+        (5, "", f"{left} left; {few}, {failed}{its_p}"),
+        (5, "", f"{few}, {failed}{its_p}"),
+        (5, "", its_p.removeprefix("; ") or few),
+    )
+    bar, text = next(((bar, text) for width, bar, text in texts if width + len(text) < columns), texts[-1][1:])
+    return f"{{percentage:3.0f}}% {bar}{text}"
+
 
 _LINE_EVERY_S = 15
 _SHARE = 0.1  # of the time, at most, goes into looking at shards
@@ -25,13 +69,12 @@ class Progress:
         self._campaign, self._prefix, self._runs, self._costs_s = campaign, f"{submission:04d}-", runs, costs_s
         self._recorded = Recorded("")
         self._is_recorded, self._is_done = np.zeros(len(runs), bool), np.zeros(len(runs), bool)
-        self._last = ""
+        self._last = ("", "", "")
         self._started_s = self._line_s = time.monotonic()
         self._next_s = 0.0
-        layout = "{percentage:3.0f}% |{bar:12}| {elapsed}, {remaining} left; {desc}"
         is_hidden = not (sys.stderr and sys.stderr.isatty())
-        total_s = float(costs_s.sum())
-        self._bar = tqdm(total=total_s, desc=self._text(), bar_format=layout, file=sys.stderr, disable=is_hidden)
+        total_s, first = float(costs_s.sum()), layout(self._shown(), self._columns())
+        self._bar = tqdm(total=total_s, bar_format=first, file=sys.stderr, disable=is_hidden, dynamic_ncols=True)
 
     @property
     def n_failed(self) -> int:
@@ -50,24 +93,35 @@ class Progress:
             return
         n_before = int(self._is_recorded.sum())
         self._read()
-        self._bar.set_description_str(self._text(), refresh=False)
-        self._bar.n = self._done_s()
-        self._bar.refresh()
+        shown = self._shown()
+        self._bar.bar_format, self._bar.n = layout(shown, self._columns()), self._done_s()
+        with contextlib.suppress(OSError):  # the terminal may be gone; the runs go on
+            self._bar.refresh()
         now_s = time.monotonic()
         self._next_s = now_s + (now_s - began_s) / _SHARE
         is_complete = self._is_recorded.all() and n_before < len(self._runs)
         if self._bar.disable and (is_complete or now_s - self._line_s >= _LINE_EVERY_S):
             self._line_s = now_s
-            print(self._text() + self._time_left(now_s), flush=True)
+            print(shown.line + (f"; {duration(shown.left_s)} left" if shown.left_s else ""), flush=True)
 
     def close(self) -> None:
         """Count once more, and leave the bar as it stands."""
         self._next_s = 0.0
         self.update()
-        self._bar.close()
+        with contextlib.suppress(OSError):
+            self._bar.close()
 
-    def _text(self) -> str:
-        return f"{self.n_done} of {len(self._runs)} runs done, {self.n_failed} failed{self._last}"
+    def _shown(self) -> Shown:
+        elapsed_s, done_s = time.monotonic() - self._started_s, self._done_s()
+        left_s = (float(self._costs_s.sum()) - done_s) * elapsed_s / done_s if done_s else None
+        return Shown(elapsed_s, left_s, self.n_done, len(self._runs), self.n_failed, *self._last)
+
+    @staticmethod
+    def _columns() -> int:
+        try:
+            return os.get_terminal_size(sys.stderr.fileno()).columns or 80
+        except (OSError, ValueError, AttributeError):  # no terminal
+            return 80
 
     def _read(self) -> None:
         before = self._recorded
@@ -84,14 +138,7 @@ class Progress:
             if places[newest] >= 0:
                 run, found = self._runs.at(int(places[newest])), records[newest]
                 outcome = f"accuracy {found['test_accuracy']:.4f}" if is_done[newest] else "failed"
-                self._last = f"; last: {run.model_type} {run.activation} p={run.p:g} {outcome}"
+                self._last = f"{run.model_type} {run.activation}", f"p={run.p:g}", outcome
 
     def _done_s(self) -> float:
         return float(self._costs_s[self._is_recorded].sum())
-
-    def _time_left(self, now_s: float) -> str:
-        done_s = self._done_s()
-        if not done_s:
-            return ""
-        left_s = (float(self._costs_s.sum()) - done_s) * (now_s - self._started_s) / done_s
-        return f"; {duration(left_s)} left" if left_s > 0 else ""

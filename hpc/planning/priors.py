@@ -2,6 +2,8 @@
 
 import itertools
 import math
+from dataclasses import replace
+from typing import Any
 
 from hpc.planning.cost import NOTHING, Cost, Range
 from noisy.spec import IMAGE_SIZE_PX, Execution, RunSpec
@@ -19,6 +21,7 @@ _GPU_CORES = Range(20, 200)  # cores whose work a GPU does when it trains many r
 _GPU_STEP_S = 0.003  # to launch the work of one training step: assumed, not yet measured
 _GPU_HOST_MB = Range(1500, 4000)  # host memory that CUDA takes besides: assumed, not yet measured
 _BYTES_PER_PARAMETER = 16  # weight, gradient and Adam's two moments, float32
+_CNN_UNITS = IMAGE_SIZE_PX**2 * 32 + (IMAGE_SIZE_PX // 2) ** 2 * 64 + 128  # outputs of its layers, an image
 
 
 def estimate(run: RunSpec, execution: Execution) -> Cost:
@@ -51,6 +54,34 @@ def _on_gpu(run: RunSpec, execution: Execution, cpu_s: Range, mem_mb: Range) -> 
 def least_gpu_s(run: RunSpec) -> float:
     """The least seconds that a GPU takes for a group of runs of this shape, however few: it launches the work of each step."""
     return run.epochs * math.ceil(run.n_train_samples() / run.batch_size) * _GPU_STEP_S
+
+
+def least_mem_mb(run: RunSpec) -> float:
+    """The least memory that training takes on a CPU: parameters, and what one batch leaves for the backward pass."""
+    units = sum(run.hidden_sizes) if run.hidden_sizes else _CNN_UNITS
+    batch = min(run.batch_size, run.n_train_samples()) * (IMAGE_SIZE_PX**2 + units) * 4
+    return (n_weights(run) * _BYTES_PER_PARAMETER + batch) / 1e6
+
+
+def largest_that_fits(run: RunSpec, mem_mb: float) -> str:
+    """The largest `hidden_sizes` or else `batch_size` with which a run of this kind takes `mem_mb` at most; empty if none."""
+    for name in ("hidden_sizes", "batch_size"):
+        if getattr(run, name) is None or least_mem_mb(_shrunk(run, name, 0)) > mem_mb:
+            continue
+        fits, too_large = 0.0, 1.0
+        for _ in range(60):
+            middle = (fits + too_large) / 2
+            is_small = least_mem_mb(_shrunk(run, name, middle)) <= mem_mb
+            fits, too_large = (middle, too_large) if is_small else (fits, middle)
+        value = getattr(_shrunk(run, name, fits), name)
+        return f"{name}: {list(value) if isinstance(value, tuple) else value}"
+    return ""
+
+
+def _shrunk(run: RunSpec, name: str, factor: float) -> RunSpec:
+    value = getattr(run, name)
+    smaller: Any = tuple(max(1, int(n * factor)) for n in value) if isinstance(value, tuple) else max(1, int(value * factor))
+    return replace(run, **{name: smaller})
 
 
 def multiply_adds(run: RunSpec) -> int:

@@ -126,6 +126,8 @@ def load_grid(path: Path, sections: Sections) -> Grid:
         GridError: with every problem of the file.
     """
     try:
+        if path.exists() and not path.is_file():  # to open a pipe would wait for ever
+            raise GridError(["not a file (a folder, a pipe or a device); allowed: the path of a grid file"])
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)  # no more than that: the path may be /dev/zero
         if len(content) > _MAX_BYTES:
@@ -141,8 +143,7 @@ def load_grid(path: Path, sections: Sections) -> Grid:
 
 def parse_grid(text: str, sections: Sections | None = None) -> Grid:
     """Validate the text of a grid file; see `load_grid`."""
-    values, problems = parse_yaml(text)
-    check = Check(problems)
+    values, check = parse_yaml(text)
     sections = sections or {}
     check.keys("", values, (*_KEYS, *sections))
     scalars = {key: check.value(key, values.get(key, default), allowed) for key, (allowed, default) in _SCALARS.items()}
@@ -187,11 +188,14 @@ def _training(values: dict, model_types: tuple, dataset: Any, check: Check) -> d
         for model in MODEL_TYPES
     }
     defaults = {name: (tuple(value) if isinstance(value, list) else value,) for name, value in _TRAINING_DEFAULTS.items()}
-    training = {
-        model: {name: {**defaults, **top, **overrides[model]}[name] for name in _fields_of(model)}
-        for model in model_types
-        if model in MODEL_TYPES
-    }
+    run = [model for model in model_types if model in MODEL_TYPES]
+    for model in (model for model in MODEL_TYPES if model in models and run and model not in run):
+        check.problem(f"models.{model}", "not used: model_types does not list it", models[model], f"{' and '.join(run)} here")
+    for name in top:
+        if run and all(name in overrides[model] or name not in _fields_of(model) for model in run):
+            why = f"each model type that is run ({', '.join(run)}) has no such key, or its own value under models"
+            check.problem(name, f"not used: {why}", values[name], "to leave it out")
+    training = {model: {name: {**defaults, **top, **overrides[model]}[name] for name in _fields_of(model)} for model in run}
     info = DATASETS.get(dataset) if isinstance(dataset, str) else None
     _check_all_twins(training, overrides, info.n_train if info else 2**31, check)  # 2**31: more than any value
     return training

@@ -1,5 +1,7 @@
 """A campaign's files before anything is planned: the data set, the folders, the manifest, the grid."""
 
+import errno
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +14,8 @@ from jobs.recorded import read_recorded
 from jobs.taskfile import campaign_of
 from noisy.data import stage
 from noisy.runs import Runs
+
+_LONGEST_INSIDE = 100  # bytes of the longest path below a campaign's folder
 
 
 def prepare(campaign: Campaign, grid: Grid, runs: Runs, data_dir: Path) -> Header:
@@ -39,6 +43,28 @@ def begin(campaign: Campaign, grid_text: str, runs: Runs) -> Header:
     header = _extend(campaign, runs, _settled_id(campaign))
     publish(campaign.grid, grid_text.encode())
     return header
+
+
+def check_folder(folder: Path, is_written: bool) -> None:
+    """Check that the campaign's folder is there or can be made, before anything is written.
+
+    Args:
+        is_written: whether the command is going to write into it.
+
+    Raises:
+        OSError: it cannot.
+    """
+    folder = folder.absolute()
+    there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "not a folder; allowed for output_dir: a folder, or a new name", str(there))
+    if is_written and not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+    most = {name: os.pathconf(there, name) for name in ("PC_NAME_MAX", "PC_PATH_MAX")}
+    longest = max((len(os.fsencode(part)) for part in folder.relative_to(there).parts), default=0)
+    if longest > most["PC_NAME_MAX"] or len(os.fsencode(folder)) + _LONGEST_INSIDE > most["PC_PATH_MAX"]:
+        allowed = f"allowed: names of {most['PC_NAME_MAX']} bytes, {most['PC_PATH_MAX'] - _LONGEST_INSIDE} in all"
+        raise OSError(errno.ENAMETOOLONG, f"too long for output_dir; {allowed}", str(folder))
 
 
 def campaign_id(campaign: Campaign) -> str:
@@ -95,11 +121,8 @@ def _extend(campaign: Campaign, runs: Runs, its_id: str) -> Header:
     except ManifestError as error:
         print(f"warning: {error}; it is written anew", file=sys.stderr)
         return write_manifest(campaign.manifest, runs, code_commit(), _readable_header(campaign), its_id)
-    n_new = int((manifest.runs.places_of(runs.run_id) < 0).sum())
-    n_gone = int((runs.places_of(manifest.runs.run_id) < 0).sum())
-    if not (n_new or n_gone):
+    if len(manifest.runs) == len(runs) and (manifest.runs.places_of(runs.run_id) >= 0).all():
         return manifest.header
-    print(f"The grid changed: {n_new} runs added, {n_gone} removed (their results are kept, and left out of reports).")
     return write_manifest(campaign.manifest, runs, code_commit(), manifest.header)
 
 

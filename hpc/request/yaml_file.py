@@ -3,11 +3,12 @@
 import difflib
 import math
 import re
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import yaml
 
-from noisy.spec import Allowed
+from noisy.spec import Allowed, shown
 
 PRINTABLE = "printable characters only"
 
@@ -21,17 +22,19 @@ class GridError(ValueError):
 
 
 class Check:
-    """Collects problems. Each method returns a usable value even after a problem, so that checking can continue."""
+    """Collects problems. Each method returns a usable value even after a problem, so that checking can continue.
 
-    def __init__(self, problems: list[str]) -> None:
-        self.problems = problems
+    lines: the place of a value, such as `models.mlp.epochs` or `ps[2]` -> its line in the file.
+    """
+
+    def __init__(self, problems: list[str], lines: Mapping[str, int]) -> None:
+        self.problems, self._lines = problems, lines
 
     def problem(self, where: str, what: str, value: Any, allowed: str) -> None:
         """Note one problem."""
-        shown = repr(value)
-        shown = shown if len(shown) <= 80 else shown[:77] + "..."
-        where = where if where.isprintable() else ascii(where)
-        self.problems.append(f"{where}: {what}: {shown}; allowed: {allowed}")
+        line = f"line {self._lines[where]}: " if where in self._lines else ""
+        where = where if where.isascii() and where.isprintable() else ascii(where)
+        self.problems.append(f"{line}{where}: {what}: {shown(value)}; allowed: {allowed}")
 
     def value(self, where: str, value: Any, allowed: Allowed) -> Any:
         """A single value; gives it back (a list as a tuple)."""
@@ -72,8 +75,8 @@ class Check:
                 self.problem(f"{where}.{key}" if where else str(key), what, key, ", ".join(keys))
 
 
-def parse_yaml(text: str) -> tuple[dict, list[str]]:
-    """The mapping in `text`, and the problems of its keys.
+def parse_yaml(text: str) -> tuple[dict, Check]:
+    """The mapping in `text`, and the problems of its keys, to which more can be added.
 
     Raises:
         GridError: it is not YAML, or not a mapping: nothing more can be said.
@@ -81,7 +84,12 @@ def parse_yaml(text: str) -> tuple[dict, list[str]]:
     wanted = "allowed: key: value pairs, lists as [a, b]"
     try:
         loader = _Loader(text)
-        values = loader.get_single_data()
+        node = loader.get_single_node()
+        if loader.problems:
+            raise GridError(loader.problems)
+        values = loader.construct_document(node) if node else None
+    except GridError:
+        raise
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
@@ -93,7 +101,20 @@ def parse_yaml(text: str) -> tuple[dict, list[str]]:
         raise GridError([f"the file: not YAML: {what or type(error).__name__}; {wanted}"]) from error
     if not isinstance(values, dict):
         raise GridError([f"the file: not a mapping: {str(values)[:60]!r}; {wanted}"])
-    return values, loader.problems
+    return values, Check(loader.problems, dict(_lines(node)))
+
+
+def _lines(node: yaml.Node, where: str = "") -> Iterator[tuple[str, int]]:
+    """The place of each value below a node, and its line."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            name = f"{where}.{key.value}" if where else str(key.value)
+            yield name, key.start_mark.line + 1
+            yield from _lines(value, name)
+    elif isinstance(node, yaml.SequenceNode):
+        for i, value in enumerate(node.value):
+            yield f"{where}[{i}]", value.start_mark.line + 1
+            yield from _lines(value, f"{where}[{i}]")
 
 
 def _hint(value: Any) -> str:
@@ -119,9 +140,11 @@ def _as_yaml_number(number: float) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which also notes keys that are given twice (plain PyYAML keeps the last one silently).
+    """PyYAML's safe loader, which also notes what would hide a value or change it.
 
-    Numbers are decimal: YAML 1.1 would read 010 as 8 and 1:30 as 90, which here are text, and refused as such.
+    That is keys that are given twice (plain PyYAML keeps the last one silently), tags, anchors and merges: `!!int "010"` is 8,
+    and a few lines of anchors stand for more values than any memory holds. Numbers are decimal: YAML 1.1 would read 010 as 8
+    and 1:30 as 90, which here are text, and refused as such.
     """
 
     def __init__(self, text: str) -> None:
@@ -129,11 +152,22 @@ class _Loader(yaml.SafeLoader):
         self.problems: list[str] = []
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        """As in SafeLoader, without aliases: a few lines of them stand for more values than any memory holds."""
-        if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
-            raise yaml.composer.ComposerError(None, None, f"alias *{event.anchor}: write its values out", event.start_mark)
-        return super().compose_node(parent, index)
+        """As in SafeLoader."""
+        event = self.peek_event()
+        if not isinstance(event, yaml.AliasEvent):
+            if event.anchor:
+                self._note(event, f"an anchor: '&{ascii(event.anchor)[1:-1]}'", "values written out where they are used")
+            if event.tag:
+                tag = event.tag.replace("tag:yaml.org,2002:", "!!")
+                self._note(event, f"a tag: {shown(tag)}", "a plain value, text in quotes")
+        node = super().compose_node(parent, index)
+        if node and node.tag == "tag:yaml.org,2002:merge":
+            self._note(event, "a merge: '<<'", "keys written out where they are used")
+        return node
+
+    def _note(self, event: yaml.Event, what: str, allowed: str) -> None:
+        mark = event.start_mark
+        self.problems.append(f"line {mark.line + 1}, column {mark.column + 1}: {what}; allowed: {allowed}")
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         """As in SafeLoader."""
@@ -142,7 +176,7 @@ class _Loader(yaml.SafeLoader):
             line = key.start_mark.line + 1
             if key.value in seen:
                 first = f"first in line {seen[key.value]}"
-                self.problems.append(f"line {line}: key given twice: {key.value!r} ({first}); allowed: each key once")
+                self.problems.append(f"line {line}: key given twice: {shown(key.value)} ({first}); allowed: each key once")
             seen.setdefault(key.value, line)
         return super().construct_mapping(node, deep)
 

@@ -107,7 +107,7 @@ def keep(campaign: Campaign, before: Known, known: Known, abandoned: Collection[
             outcomes.write(campaign, new.submission.number, final)
         is_over = new.activity is not None and not new.activity.tasks
         if is_over and not new.submission.ended and new.submission.number not in abandoned:
-            submissions.end(campaign, new.submission)
+            submissions.end(campaign, new.submission, new.submission.is_cut_short)
 
 
 def finished_by(recorded: Recorded) -> np.ndarray:

@@ -146,6 +146,7 @@ def states_of(
         "not explained": ~has_ended[task],
         "task cancelled": was_cancelled[task],
     }
-    means = {"failed here": "failed", "not explained": "unknown" if is_silent else "lost", "task cancelled": "cancelled"}
+    unexplained = "missing" if submitted.submission.is_cut_short else "unknown" if is_silent else "lost"
+    means = {"failed here": "failed", "not explained": unexplained, "task cancelled": "cancelled"}
     codes = [_CODE[means.get(rule, rule)] for rule in rules]
     return np.select(list(rules.values()), codes, _CODE["lost"]).astype(np.int8)

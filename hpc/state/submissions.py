@@ -64,8 +64,8 @@ class Array:
 class Submission:
     """What `submission.json` says. Times are ISO 8601, UTC; ended is None until nothing of it is executed any more.
 
-    process: the one that hands it over or executes it. arrays: empty for local submissions. code_commit: of
-    the code that submitted it; empty if that was not yet recorded.
+    process: the one that hands it over or executes it. arrays: empty for local submissions. is_interrupted: whether that
+    process ended before its tasks. code_commit: of the code that submitted it; empty if that was not yet recorded.
     """
 
     number: int
@@ -78,8 +78,14 @@ class Submission:
     process: Process
     arrays: tuple[Array, ...] = ()
     ended: str | None = None
+    is_interrupted: bool = False
     code_commit: str = ""
     schema: int = field(default=SCHEMA_VERSION, compare=False)
+
+    @property
+    def is_cut_short(self) -> bool:
+        """Whether its tasks ended because the process that executed them here did. (Asked where nothing is at work.)"""
+        return not self.arrays and (self.is_interrupted or not self.ended)
 
     @classmethod
     def by_this_process(cls, number: int, campaign: str, executor: str, planned: Plan, **others: Any) -> "Submission":
@@ -207,9 +213,9 @@ def claim(campaign: Campaign, submission: Submission, tasks: Iterable[Task]) -> 
         raise SubmissionTaken(f"submission {submission.number:04d} was claimed by another submit") from error
 
 
-def end(campaign: Campaign, submission: Submission) -> None:
+def end(campaign: Campaign, submission: Submission, is_interrupted: bool = False) -> None:
     """Record that nothing of the submission is executed any more."""
-    write(campaign, replace(submission, ended=now()))
+    write(campaign, replace(submission, ended=now(), is_interrupted=is_interrupted))
 
 
 def _json(submission: Submission) -> bytes:

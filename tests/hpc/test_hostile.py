@@ -29,7 +29,11 @@ COMMAND_LINES = {  # options of hpc.submit -> part of the answer
     ("--output-dir", "a\udcff"): "not possible: 'a\\udcff'",
     ("--sbatch", "partition=x\nrm -rf ~"): "not possible: 'x\\nrm -rf ~'",
     ("--sbatch", "a b; rm -rf ~=1"): "not an option's name: 'a b; rm -rf ~'",
-    ("--sbatch", "Ünnamed=1"): "not an option's name: 'Ünnamed'",
+    ("--sbatch", "Ünnamed=1"): "not an option's name: '\\xdcnnamed' (with U+00DC LATIN CAPITAL LETTER U WITH DIAERESIS)",
+    ("\u2013dry-run",): "unrecognized arguments: \\u2013dry-run (with U+2013 EN DASH)",
+    ("--limit", "\u0663"): "'\\u0663' (with U+0663 ARABIC-INDIC DIGIT THREE): allowed: an integer of at least 1",
+    ("--executor", "loc\u0430l"): "invalid choice: 'loc\\u0430l' (choose from",
+    ("--output-dir", "a\u200bb"): "not possible: 'a\\u200bb' (with U+200B ZERO WIDTH SPACE); allowed: the path",
     ("--sbatch", "wrap=touch owned"): "an option that is set by this suite: 'wrap'",
     ("--sbatch", "job_name=x"): "an option that is set by this suite: 'job_name'",
     ("--sbatch", "outp=/etc/passwd"): "an option that is set by this suite: 'outp'",
@@ -130,7 +134,8 @@ def test_a_local_campaign_in_a_folder_of_any_name(tmp_path: Path, digits_dir: Pa
     told = subprocess.run(
         ["bash", "-c", f'python() {{ printf "%s\\n" "$@"; }}; {following}'], cwd=tmp_path, capture_output=True
     )
-    assert told.stdout.decode().splitlines() == ["-m", "analysis.report", "--output-dir", str(out)]
+    again = commands.submit_command(tmp_path / "grid.yaml", out, data_dir)
+    assert told.stdout.decode().splitlines() == ["-m", *map(str, again), "--limit", "1"]
     assert commands.run("analysis.report", "--output-dir", out).returncode == 0
     assert sorted(os.listdir(tmp_path)) == sorted(["grid.yaml", out.name, data_dir.name])
     assert {rights(path) for path in [out, *out.rglob("*")]} == {"folder 750", "file 640"}

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from noisy.processor import this_processor
 from noisy.spec import Execution
 from tests import commands
 from tests.campaigns import GRID
-from tests.commands import submit
+from tests.commands import TOO_LARGE, little_memory, submit
 from tests.processes import pools, processes, wait_for, workers
 
 CORES = len(os.sched_getaffinity(0))
@@ -65,19 +66,21 @@ def test_a_campaign_from_nothing_to_nothing_missing(grid: Path, tmp_path: Path, 
 
     grid.write_text(GRID.replace("[0.0, 0.5]", "[0.0, 0.25, 0.5]"))
     extended = submit(grid, out, digits_dir)
-    assert "The grid changed: 4 runs added, 0 removed" in extended.stdout
+    assert "changed    4 runs are new\n           ps: [0.0, 0.5] -> [0.0, 0.25, 0.5]\n" in extended.stdout
     assert "4 of 4 runs done" in extended.stdout
     assert len(run_ids(out)) == len(set(run_ids(out))) == 12
     assert (out / "grid.yaml").read_text() == grid.read_text()
 
 
 def test_a_run_that_raises_stops_no_other(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
-    text = GRID.replace("hidden_sizes: [16]", f"hidden_sizes: [[16], [{2**31 - 1}]]")  # 6.7 TB of weights
+    text = GRID.replace("hidden_sizes: [16]", f"hidden_sizes: [[16], {TOO_LARGE}]")
     grid.write_text(text.replace("[0.0, 0.5]", "[0.5]").replace("[relu, tanh]", "[relu]"))
-    done = submit(grid, tmp_path / "campaign", digits_dir)
+    with little_memory():
+        done = submit(grid, tmp_path / "campaign", digits_dir)
     assert done.returncode == 1
     assert "2 of 4 runs done, 2 failed." in done.stdout
     assert "The same command tries again" in done.stdout
+    assert done.stdout.endswith(f"Next: python -m hpc.logs --failed --output-dir {tmp_path}/campaign\n")
     assert "Traceback" not in done.stderr
     assert len(run_ids(tmp_path / "campaign")) == 2
     assert len(run_ids(tmp_path / "campaign", "failed")) == 2
@@ -97,13 +100,15 @@ def test_bfloat16_is_done_or_refused_before_anything_is_written(grid: Path, tmp_
 
 
 def test_a_failed_run_is_tried_again_and_given_up_after_three_tries(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
-    text = GRID.replace("hidden_sizes: [16]", f"hidden_sizes: [{2**31 - 1}]").replace("[0.0, 0.5]", "[0.5]")
+    text = GRID.replace("hidden_sizes: [16]", f"hidden_sizes: {TOO_LARGE}").replace("[0.0, 0.5]", "[0.5]")
     grid.write_text(text.replace("[relu, tanh]", "[relu]").replace("repeats: 2", "repeats: 1"))
     for _ in range(3):
-        assert "0 of 1 run done, 1 failed." in submit(grid, tmp_path / "campaign", digits_dir).stdout
+        with little_memory():
+            assert "0 of 1 run done, 1 failed." in submit(grid, tmp_path / "campaign", digits_dir).stdout
     given_up = submit(grid, tmp_path / "campaign", digits_dir)
     assert given_up.returncode == 1
     assert "1 run failed 3 times and left out; --retry-failed tries again" in given_up.stdout
+    assert "0 of 1 run done. Next: python -m hpc.logs --failed" in given_up.stdout
     dry = submit(grid, tmp_path / "campaign", digits_dir, "--dry-run", "--retry-failed")
     assert "1 to run" in dry.stdout
 
@@ -161,8 +166,11 @@ def test_a_worker_larger_than_the_machine_is_refused(grid: Path, tmp_path: Path,
     assert not (tmp_path / "campaign").exists()
 
 
-def test_a_large_plan_asks_on_a_terminal_and_no_is_no(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
-    grid.write_text(GRID.replace("epochs: 1", "epochs: 100000"))
+@pytest.mark.parametrize(("epochs", "question"), [(100_000, "\nGo ahead? [y/N]"), (2_000_000_000, " days. Go ahead? [y/N]")])
+def test_a_large_plan_asks_on_a_terminal_and_no_is_no(
+    epochs: int, question: str, grid: Path, tmp_path: Path, digits_dir: Path
+) -> None:
+    grid.write_text(GRID.replace("epochs: 1", f"epochs: {epochs}"))
     module, *arguments = commands.submit_command(grid, tmp_path / "campaign", digits_dir)
     parent, child = os.openpty()
     process = subprocess.Popen(
@@ -173,8 +181,8 @@ def test_a_large_plan_asks_on_a_terminal_and_no_is_no(grid: Path, tmp_path: Path
     assert process.wait(60) == 2
     shown = os.read(parent, 65536).decode()
     os.close(parent)
-    assert "Go ahead? [y/N]" in shown
-    assert "not submitted: 8 runs" in shown
+    assert question in shown
+    assert "not submitted: " in shown
     assert not (tmp_path / "campaign").exists()
 
 
@@ -251,7 +259,7 @@ def test_a_torch_that_does_not_load_is_said(
     assert "0 of 8 runs done, 0 failed." in done.stdout
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_keeps_what_is_done_and_leaves_nobody_behind(
     grid: Path, tmp_path: Path, digits_dir: Path, how: signal.Signals
 ) -> None:
@@ -260,14 +268,37 @@ def test_an_interrupt_keeps_what_is_done_and_leaves_nobody_behind(
     process = commands.start(*commands.submit_command(grid, out, digits_dir))
     wait_for(lambda: out.exists() and run_ids(out))
     process.send_signal(how)
+    process.send_signal(signal.SIGHUP)  # a terminal that closes may send another; it does not disturb the end
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert stderr.splitlines()[-1].startswith("Interrupted. What is done is kept")
+    interrupted, command = stderr.splitlines()[-1].split(": ", 1)
+    assert interrupted == "Interrupted. What is done is kept. To carry on with what is missing"
     assert "Traceback" not in stderr
     assert processes(out) == {}
     assert json.loads((out / "submissions/0001/submission.json").read_text())["ended"]
-    dry = submit(grid, out, digits_dir, "--dry-run")
-    assert f"of the grid's 4000, {len(run_ids(out))} are done" in dry.stdout
+    module, *arguments = shlex.split(command)[2:]
+    assert (module, arguments) == ("hpc.submit", [str(each) for each in commands.submit_command(grid, out, digits_dir)[1:]])
+    n_done = len(run_ids(out))
+    state = json.loads(commands.run("hpc.status", "--output-dir", out, "--json").stdout)
+    assert (state["done"], state["missing"], state["lost"]) == (n_done, 4000 - n_done, 0)
+    assert f"of the grid's 4000, {n_done} are done" in commands.run(module, *arguments, "--dry-run").stdout
+
+
+@pytest.mark.slow
+def test_a_terminal_that_is_closed_ends_a_campaign_in_order(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+    """As ssh does when the line breaks: SIGHUP, and nobody reads or writes any more."""
+    out = tmp_path / "campaign"
+    grid.write_text(ENDLESS)
+    module, *arguments = commands.submit_command(grid, out, digits_dir)
+    pid, terminal = os.forkpty()
+    if not pid:
+        os.chdir(commands.ROOT)
+        os.execv(sys.executable, [sys.executable, "-m", module, *map(str, arguments)])
+    wait_for(lambda: out.exists() and run_ids(out))
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+    assert processes(out) == {}
+    assert json.loads((out / "submissions/0001/submission.json").read_text())["is_interrupted"]
 
 
 def test_what_another_submit_is_at_work_on_is_left_to_it(grid: Path, tmp_path: Path, digits_dir: Path) -> None:

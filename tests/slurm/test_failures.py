@@ -73,13 +73,15 @@ def test_a_run_that_exhausts_memory_harms_no_other(grid: Path, campaign: Path, d
 
 
 def test_a_run_that_raises_is_given_up_after_three_tries(grid: Path, campaign: Path, digits_dir: Path) -> None:
-    grid.write_text(RAISES.replace("1.0e+300", "0.01").replace("hidden_sizes: [16]", f"hidden_sizes: [[16], [{2**31 - 1}]]"))
-    refused = commands.run(*submit_command(grid, campaign, digits_dir))
+    raises = RAISES.replace("1.0e+300", "0.01")
+    grid.write_text(raises.replace("hidden_sizes: [16]", f"hidden_sizes: [[16], [{2**31 - 1}]]"))
+    refused = commands.run(*submit_command(grid, campaign, digits_dir), "--sbatch", "mem=900M", "--sbatch", "time=10")
     assert refused.returncode == 2
-    assert "allowed by the partition: 1440 min" in refused.stderr
+    assert "and the partition's largest node has 33.6 GB; the largest that fits: hidden_sizes: [" in refused.stderr
+    grid.write_text(raises.replace("hidden_sizes: [16]", f"hidden_sizes: [[16], {commands.TOO_LARGE}]"))
     for n_try in range(3):
-        options = ["--sbatch", "mem=900M", "--sbatch", "time=10"]  # the estimate, of terabytes and years, is refused
-        submitted = submit(grid, campaign, digits_dir, *options)
+        with commands.little_memory():  # Slurm gives the limits of the submitting process to its tasks
+            submitted = submit(grid, campaign, digits_dir)
         assert "Nothing to submit" not in submitted.stdout, n_try
         drain()
         assert len(records(campaign)) == 6  # those that do not raise

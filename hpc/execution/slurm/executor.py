@@ -2,12 +2,15 @@
 
 import argparse
 import shutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hpc import console
 from hpc.console import ALL_WELL, WRONG_INPUT, Refused, count
+from hpc.execution.doubts import refuse_larger_than
 from hpc.execution.executor import Executor, Request
 from hpc.execution.slurm import batch, options, programs
 from hpc.planning.decision import Decision, Room, decide
@@ -65,7 +68,7 @@ class Slurm(Executor):
         place = str(request.campaign.folder.resolve())
         if not place.isprintable() or set(place) & {"%", "\\"}:  # it is the name of a log, in which sbatch replaces %
             raise Refused(f"output_dir: not possible on Slurm: {place!r}; allowed: printable characters but % and \\")
-        if not shutil.which("srun"):  # submitit looks for it, though it is not used
+        if not (shutil.which("srun") or request.dry_run):  # submitit looks for it, though it is not used
             raise SchedulerError("srun is not on PATH: this is no login node of a Slurm cluster; --executor local runs here")
         if not (request.dry_run or request.options.test_only):
             batch.adopt_orphans(request.campaign)
@@ -73,15 +76,30 @@ class Slurm(Executor):
     def decide(self, request: Request, runs: Runs, found: State) -> Decision:
         asked = _options(request)
         first = _first_request(asked)
-        limits = self._limits = self._limits or programs.limits(str(asked["partition"]) if asked.get("partition") else None)
-        room = Room(limits, len(programs.queue()), busy_arrays(found), request.grid.max_workers or _DEFAULT_WORKERS)
+        limits, n_queued, unknown = self._room(request, asked, found)
+        if not request.grid.execution.use_cuda:  # (else it is the GPU's memory)
+            refuse_larger_than(limits.mem_mb, runs.by_cell(lambda run: run), "the partition's largest node has")
+        room = Room(limits, n_queued, busy_arrays(found), request.grid.max_workers or _DEFAULT_WORKERS)
         per_task = request.options.runs_per_task
         try:
             decision = decide(runs, request.grid.execution, room, first, found.outcomes, found.empty_attempts, per_task)
         except LookupError as error:
             raise SchedulerError(f"{error}; try again in a minute") from error
         _check(decision.arrays, limits, first)
-        return decision
+        return replace(decision, unknown=unknown)
+
+    def _room(self, request: Request, asked: options.Options, found: State) -> tuple[Limits, int, str]:
+        """Limits, elements in the queue, and why these are unknown: a dry run goes on without them."""
+        try:
+            if found.unreachable:
+                raise SchedulerError(found.unreachable)
+            partition = str(asked["partition"]) if asked.get("partition") else None
+            self._limits = self._limits or programs.limits(partition)
+            return self._limits, len(programs.queue()), ""
+        except SchedulerError as error:
+            if not request.dry_run:
+                raise
+            return Limits(sys.maxsize, sys.maxsize), 0, str(error)
 
     def is_rehearsal(self, options: argparse.Namespace) -> bool:
         return options.test_only

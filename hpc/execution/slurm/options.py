@@ -8,6 +8,7 @@ from typing import Any
 
 from hpc.planning.workers import FirstRequest
 from hpc.request.yaml_file import PRINTABLE
+from noisy.spec import shown
 
 Options = Mapping[str, str | int | float | bool]
 
@@ -45,7 +46,7 @@ def command_line_option(text: str) -> tuple[str, str | bool]:
     key, _, value = text.partition("=")
     if problem := option_problem(key, value):
         what, wrong, allowed = problem
-        raise argparse.ArgumentTypeError(f"{what}: {wrong!r}; allowed: KEY=VALUE, such as partition=cpu; {allowed}")
+        raise argparse.ArgumentTypeError(f"{what}: {shown(wrong)}; allowed: KEY=VALUE, such as partition=cpu; {allowed}")
     return key, {"": True, "true": True, "false": False}.get(value, value)
 
 

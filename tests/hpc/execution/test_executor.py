@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from hpc.console import Refused
 from hpc.execution.executor import Executor, Request, submit
+from hpc.execution.next import next_command
 from hpc.planning.decision import Decision, Room, decide
 from hpc.planning.workers import FirstRequest, Limits
 from hpc.request.grid import parse_grid
-from hpc.state.runs import State
+from hpc.request.prepare import campaign_id
+from hpc.state.runs import State, state
 from hpc.state.scheduler import SchedulerError
 from hpc.state.submissions import Activity, Submission
 from jobs.campaign import Campaign
@@ -58,8 +61,8 @@ class Cluster(Executor):
         return campaign.log(submission.number, task)
 
 
-def request(folder: Path, data_dir: Path, feeds: bool = False, **options: object) -> Request:
-    grid = parse_grid(GRID)
+def request(folder: Path, data_dir: Path, feeds: bool = False, text: str = GRID, **options: object) -> Request:
+    grid = parse_grid(text)
     return Request(
         grid, Campaign(folder / "campaign"), data_dir, grid.runs(), argparse.Namespace(keep_feeding=feeds), **options
     )
@@ -116,6 +119,78 @@ def test_a_dry_run_with_a_full_queue_shows_the_cost(
     shown = capsys.readouterr().out
     assert "8 to run" in shown and "CPU hours expected" in shown and "Dry run: nothing was written." in shown
     assert not (tmp_path / "campaign").exists()
+
+
+CHANGED = {  # a new grid for a campaign of 8 done runs -> what is said, done runs that are left out
+    "another seed": (GRID + "seed: 2", ["all 8 runs are new; 8 done runs are no longer part", "seed: 1234 -> 2"], 8),
+    "other epochs": (GRID.replace("epochs: 1", "epochs: 2"), ["all 8 runs are new; 8 done", "epochs: 1 -> 2"], 8),
+    "an unrelated grid": (
+        "{dataset: digits, model_types: [cnn], ps: [0.9], repeats: 1}",
+        ["all 3 runs are new; 8 done", "model_types: mlp -> cnn"],
+        8,
+    ),
+    "another value": (GRID.replace("0.5]", "0.25]"), ["4 runs are new; 4 done", "ps: [0.0, 0.5] -> [0.0, 0.25]"], 4),
+    "a value less": (GRID.replace(", 0.5]", "]"), ["changed    4 done runs are no longer part", "ps: [0.0, 0.5] -> 0.0"], 4),
+    "a repeat less": (GRID.replace("repeats: 2", "repeats: 1"), ["changed    4 done runs", "repeats: 2 -> 1"], 4),
+    "more values": (GRID.replace("0.5]", "0.5, 1]"), ["changed    4 runs are new\n", "ps: [0.0, 0.5] -> [0.0, 0.5, 1.0]"], 0),
+    "more repeats": (GRID.replace("repeats: 2", "repeats: 3"), ["changed    4 runs are new\n", "repeats: 2 -> 3"], 0),
+}
+
+
+@pytest.mark.parametrize("change", CHANGED)
+def test_a_grid_that_leaves_out_done_runs_needs_a_yes(
+    change: str, tmp_path: Path, digits_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster, (text, said, n_left_out) = Cluster(), CHANGED[change]
+    run(cluster, request(tmp_path, digits_dir, feeds=True))
+    before = (tmp_path / "campaign/manifest.jsonl").read_bytes(), (tmp_path / "campaign/grid.yaml").read_bytes()
+    capsys.readouterr()
+    assert run(cluster, request(tmp_path, digits_dir, text=text, dry_run=True)) == 0
+    shown = capsys.readouterr().out
+    assert all(part in shown for part in said), shown
+    if n_left_out:
+        answer = f"not submitted: {n_left_out} done runs are no longer part of this grid (kept, .*; --yes submits"
+        with pytest.raises(Refused, match=answer.replace("(", r"\(")):
+            run(cluster, request(tmp_path, digits_dir, text=text))
+    assert ((tmp_path / "campaign/manifest.jsonl").read_bytes(), (tmp_path / "campaign/grid.yaml").read_bytes()) == before
+    n_handed_over = sum(map(len, cluster.rounds))
+    assert run(cluster, request(tmp_path, digits_dir, feeds=True, text=text, yes=bool(n_left_out))) == 0
+    new = set(parse_grid(text).runs().ids()) - set(parse_grid(GRID).runs().ids())
+    assert sum(map(len, cluster.rounds)) - n_handed_over == len(new)
+    capsys.readouterr()
+    assert run(cluster, request(tmp_path, digits_dir, text=text)) == 0
+    assert capsys.readouterr().out.startswith("Nothing to submit: ")
+
+
+def test_a_grid_may_change_as_long_as_nothing_of_it_is_done(
+    tmp_path: Path, digits_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = Cluster(lambda writer, run: writer.begin(run.run_id))
+    run(cluster, request(tmp_path, digits_dir, limit=1))
+    capsys.readouterr()
+    assert run(cluster, request(tmp_path, digits_dir, text=GRID + "seed: 2")) == 0
+    assert "all 8 runs are new; 8 other runs are no longer part of this grid\n" in capsys.readouterr().out
+
+
+def test_the_next_command_submits_as_the_last_time(tmp_path: Path, digits_dir: Path) -> None:
+    cluster, asked = Cluster(), request(tmp_path, digits_dir)
+    campaign = asked.campaign
+    for n_left in (6, 4, 2, 0):
+        run(cluster, asked)
+        found = state(campaign, campaign_id(campaign), asked.runs, {"cluster": cluster})
+        again = f"python -m hpc.submit --grid {campaign.grid} --output-dir {campaign.folder} --data-dir {digits_dir}"
+        expected = f"{again} --executor cluster" if n_left else f"python -m analysis.report --output-dir {campaign.folder}"
+        assert next_command(campaign, found) == expected
+        assert next_command(campaign, found, "as typed") == ("as typed" if n_left else expected)
+
+
+def test_a_run_of_more_than_a_week_needs_a_yes(tmp_path: Path, digits_dir: Path) -> None:
+    cluster, long = Cluster(lambda writer, run: writer.begin(run.run_id)), GRID.replace("epochs: 1", "epochs: 2000000000")
+    with pytest.raises(Refused, match=r"not submitted: a single run takes [\d,]+ days; --yes submits without asking"):
+        run(cluster, request(tmp_path, digits_dir, text=long))
+    assert not (tmp_path / "campaign").exists()
+    assert run(cluster, request(tmp_path, digits_dir, text=long, yes=True)) == 0
+    assert len(cluster.rounds) == 1
 
 
 def test_a_silent_scheduler_lets_nothing_be_submitted(tmp_path: Path, digits_dir: Path) -> None:

@@ -1,11 +1,12 @@
 """The published costs, scaled: against the formulas written out."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from hpc.planning.cost import NOTHING, Cost, Range
-from hpc.planning.priors import estimate, least_gpu_s, multiply_adds, n_weights
+from hpc.planning.priors import estimate, largest_that_fits, least_gpu_s, least_mem_mb, multiply_adds, n_weights
 from noisy.models import build_model
 from noisy.spec import Execution, RunSpec
 
@@ -46,6 +47,29 @@ def test_a_large_network_takes_more_memory_by_its_parameters() -> None:
     more_mb = (n_weights(large) - n_weights(MLP)) * 16 / 1e6
     assert estimate(large, Execution()).mem_mb == pytest.approx(Range(300 + more_mb, 800 + more_mb))
     assert estimate(replace(MLP, hidden_sizes=(1,)), Execution()).mem_mb == Range(300, 800)
+
+
+def test_the_least_memory_is_that_of_parameters_and_one_batch() -> None:
+    assert least_mem_mb(MLP) == pytest.approx((n_weights(MLP) * 16 + 512 * (784 + 1792) * 4) / 1e6)
+    assert least_mem_mb(replace(MLP, batch_size=2**31 - 1)) == least_mem_mb(replace(MLP, batch_size=60_000))
+    assert least_mem_mb(CNN) < estimate(CNN, Execution()).mem_mb.low
+
+
+@pytest.mark.parametrize("run", [replace(MLP, hidden_sizes=(2**31 - 1,)), replace(MLP, hidden_sizes=(10**7, 3, 10**6))])
+@pytest.mark.parametrize("mem_mb", [10, 1000, 64_000])
+def test_the_largest_layers_that_fit_fit_and_larger_ones_do_not(run: RunSpec, mem_mb: float) -> None:
+    name, sizes = largest_that_fits(run, mem_mb).split(": ")
+    assert name == "hidden_sizes"
+    assert least_mem_mb(replace(run, hidden_sizes=tuple(json.loads(sizes)))) <= mem_mb
+    assert least_mem_mb(replace(run, hidden_sizes=tuple(n + n // 100 + 1 for n in json.loads(sizes)))) > mem_mb
+
+
+def test_the_largest_batch_that_fits() -> None:
+    large = replace(CNN, batch_size=60_000)
+    name, size = largest_that_fits(large, 1000).split(": ")
+    assert name == "batch_size"
+    assert least_mem_mb(replace(large, batch_size=int(size))) <= 1000 < least_mem_mb(replace(large, batch_size=int(size) + 1))
+    assert largest_that_fits(large, 1) == ""
 
 
 def test_costs_of_several_runs() -> None:

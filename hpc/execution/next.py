@@ -1,0 +1,50 @@
+"""What to type next, decided from the state of a campaign's runs."""
+
+import contextlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from hpc.console import quoted
+from hpc.state.runs import STATES, State
+from jobs.campaign import Campaign
+from jobs.manifest import ManifestError
+from jobs.taskfile import read_task
+
+
+def next_step(counts: Mapping[str, int], is_at_work: bool, is_silent: bool) -> str:
+    """What to do next, as the name of a command. counts: state -> how many runs are in it."""
+    if is_silent:
+        return "status"
+    if counts["failed"]:
+        return "logs"
+    if is_at_work:
+        return "watch"
+    return "submit" if counts["missing"] or counts["lost"] else "report"
+
+
+def next_command(campaign: Campaign, found: State, again: str = "") -> str:
+    """What to type next. again: the command that submits what is missing; by default, one that is made from the campaign."""
+    step = next_step({name: found.count(name) for name in STATES}, bool(found.activities), bool(found.unreachable))
+    folder = f"--output-dir {quoted(campaign.folder)}"
+    return {
+        "status": f"python -m hpc.status {folder} (again, when the scheduler answers)",
+        "logs": f"python -m hpc.logs --failed {folder}",
+        "watch": f"python -m hpc.status --watch {folder}",
+        "submit": again or _submit_command(campaign, found),
+        "report": report_command(campaign),
+    }[step]
+
+
+def _submit_command(campaign: Campaign, found: State) -> str:
+    """Submit as the last time: with its executor, and its data."""
+    command = f"python -m hpc.submit --grid {quoted(campaign.grid)} --output-dir {quoted(campaign.folder)}"
+    with contextlib.suppress(ManifestError, IndexError):
+        last = found.known.submitted[-1].submission
+        command += f" --data-dir {quoted(Path(read_task(campaign.tasks(last.number), 0, 0).data_dir))}"
+        command += f" --executor {last.executor}"
+    return command
+
+
+def report_command(campaign: Campaign) -> str:
+    """What to type for the results."""
+    return f"python -m analysis.report --output-dir {quoted(campaign.folder)}"
