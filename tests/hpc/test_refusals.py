@@ -45,7 +45,7 @@ REFUSED = {  # what it is -> the grid, options (HERE: the folder of the test), p
     "a long name, not in ASCII": (ONE, ("--output-dir", f"HERE/new/{'ü' * 200}"), "too long for output_dir"),
     "a long path": (ONE, ("--output-dir", "HERE" + "/folder" * 600), "too long for output_dir"),
     "a long name, dry": (ONE, ("--output-dir", f"HERE/new/{'x' * 300}", "--dry-run"), "too long for output_dir"),
-    "data in a file": (ONE, ("--data-dir", "HERE/grid.yaml"), "dataset digits: not in"),
+    "data in a file": (ONE, ("--data-dir", "HERE/grid.yaml"), "dataset digits: files are missing in"),
     "no GPU": (ONE + "use_cuda: true", (), "sees no CUDA device"),
     "no GPU, dry": (ONE + "use_cuda: true", ("--dry-run",), "sees no CUDA device"),
     "workers on one GPU": (GRID + "use_cuda: true", (), "max_workers: 2 with use_cuda: true; allowed: 1"),
