@@ -19,6 +19,7 @@ from analysis.statistics import summarise
 from jobs.campaign import Campaign
 from jobs.files import publish
 from jobs.manifest import ManifestError, newest_campaign
+from jobs.printing import NotPrinted, printing
 from noisy.spec import DATASETS
 
 _ROWS_A_TIME = 20_000
@@ -33,8 +34,10 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--to", type=Path, help="write here instead, where the campaign may not be written to")
     arguments = parser.parse_args(argv)
     try:
-        sys.exit(report(Campaign(arguments.output_dir or newest_campaign(Path("results"))), arguments.to))
-    except ManifestError as error:
+        with printing():
+            status = report(Campaign(arguments.output_dir or newest_campaign(Path("results"))), arguments.to)
+        sys.exit(status)
+    except (ManifestError, NotPrinted) as error:
         message = str(error)
     except BrokenPipeError:  # stdout was closed (for example by `head`)
         os._exit(1)

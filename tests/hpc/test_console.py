@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from hpc.console import Refused, exit_with, filter_option, matching
+from hpc.cancel import filter_option, matching
+from hpc.console import Refused, exit_with
 from hpc.state.scheduler import SchedulerError
 from jobs.manifest import ManifestError
 from tests.specs import runs, spec

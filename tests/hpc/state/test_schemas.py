@@ -68,11 +68,11 @@ def test_outcomes_are_read_as_they_were_written(campaign: Campaign) -> None:
         for task, reason in enumerate(Reason)
     ]
     outcomes.write(campaign, 2, written)
-    assert outcomes.read(campaign, 2, lambda said: Reason.UNKNOWN) == written
+    assert outcomes.read(campaign, 2, lambda said: Reason.UNKNOWN) == (written, [])
     first = json.loads(campaign.outcomes(2).read_text().splitlines()[0])
     assert (first["schema"], first["reason"], first["said"], first["node"]) == (2, "MEMORY", "memory", "n1")
     campaign.outcomes(2).unlink()
-    assert outcomes.read(campaign, 2, lambda said: Reason.UNKNOWN) == []
+    assert outcomes.read(campaign, 2, lambda said: Reason.UNKNOWN) == ([], [])
 
 
 @pytest.mark.slow

@@ -1,0 +1,288 @@
+"""Whatever happens to a finished campaign's files: every command answers in words, hangs nowhere, and counts every record left.
+
+FUZZ=500 python -m pytest tests/hpc/test_fuzz.py --numprocesses=0 -s
+"""
+
+import contextlib
+import io
+import json
+import os
+import random
+import re
+import shutil
+import signal
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis import report
+from analysis.merge import merge
+from hpc import cancel, logs, status, submit
+from hpc.planning.retrying import Outcome, Reason
+from hpc.state import outcomes
+from jobs.campaign import Campaign
+from jobs.files import publish
+from jobs.image import FINISHED
+from jobs.manifest import ManifestError, read_manifest
+from jobs.recorded import read_recorded
+from jobs.shard import read_shard
+from tests import commands
+from tests.campaigns import GRID
+from tests.rights import like_any_user
+
+FUZZ = int(os.environ.get("FUZZ", "100"))
+PER_TEST = 25
+HANGS_S = 60
+VALUES: tuple[Any, ...] = (None, True, -1, 10**30, 1e400, "", "x\ud800", "a\0b\n", "x" * 10**6, [], {}, [[1]], {"a": 1}, [None])
+NEEDED = ("", "manifest.jsonl", "shards", "submissions")  # without these nothing can be said
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory, digits_dir: Path) -> Campaign:
+    """Two real submissions of 4 runs each; 4 more runs were never submitted. All kinds of files are there."""
+    folder = tmp_path_factory.mktemp("fuzz")
+    (folder / "grid.yaml").write_text(GRID.replace("repeats: 2", "repeats: 3"))
+    made = Campaign(folder / "campaign")
+    for _ in range(2):
+        done = commands.submit(folder / "grid.yaml", made.folder, digits_dir, "--limit", 4)
+        assert done.returncode == 0, done.stderr
+    manifest = read_manifest(made.manifest)
+    ids = manifest.runs.ids()
+    outcomes.write(made, 1, [Outcome(0, ids[0], Reason.MEMORY, "OUT_OF_MEMORY", "n1", "17_0", 1000.5, 10)] * 2)
+    publish(made.new_cancelled(2), f"{ids[0]}\n{ids[1]}\n".encode())
+    publish(made.remembered, read_recorded(made, manifest.header.campaign).to_bytes())
+    assert call(report.main, "--output-dir", made.folder)[0] == 0
+    return made
+
+
+def call(command: Callable[[list[str]], None], *arguments: object) -> tuple[int, str, str]:
+    """Exit status, output and errors of a command, called in this process."""
+
+    def hangs(*_: object) -> None:
+        raise AssertionError("it hangs")
+
+    out, err = io.StringIO(), io.StringIO()
+    before = signal.signal(signal.SIGALRM, hangs)
+    signal.alarm(HANGS_S)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            command([*map(str, arguments)])
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+    assert isinstance(ended.value.code, int)
+    return ended.value.code, out.getvalue(), err.getvalue()
+
+
+# Damages: each takes a path, and whatever is there; `dice` decides the rest
+
+
+def other_bytes(path: Path, dice: random.Random) -> None:
+    content = bytearray(path.read_bytes() or b"x")
+    for _ in range(dice.choice((1, 1, 1, 20))):
+        content[dice.randrange(len(content))] = dice.randrange(256)
+    path.write_bytes(content)
+
+
+def truncated(path: Path, dice: random.Random) -> None:
+    os.truncate(path, dice.randrange(path.stat().st_size + 1) if dice.random() < 0.8 else 0)
+
+
+def other_value(path: Path, dice: random.Random) -> None:
+    """Another value somewhere in one line of JSON (or in the whole file), which stays JSON."""
+    lines = [path.read_text()] if path.suffix == ".json" else path.read_text().splitlines()
+    place = dice.randrange(len(lines))
+    record = holder = json.loads(lines[place])
+    while isinstance(holder, dict | list) and holder:
+        key = dice.choice(list(holder) if isinstance(holder, dict) else range(len(holder)))
+        if dice.random() < 0.4 or not (isinstance(holder[key], dict | list) and holder[key]):
+            holder[key] = dice.choice(VALUES)
+            break
+        holder = holder[key]
+    lines[place] = json.dumps(dice.choice(VALUES) if dice.random() < 0.1 else record)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def deeply_nested(path: Path, dice: random.Random) -> None:
+    path.write_text(("[" if dice.random() < 0.5 else '{"task":') * 10**5)
+
+
+def a_huge_line(path: Path, dice: random.Random) -> None:
+    with path.open("ab") as file:
+        file.write(dice.choice((b"a", b"\0", b"9", b" ", b"\xff")) * 3_000_000)
+
+
+def no_rights(path: Path, dice: random.Random) -> None:
+    path.chmod(dice.choice((0, 0o200, 0o100)))
+
+
+def gone(path: Path, dice: random.Random) -> None:
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def instead(make: Callable[[Path, random.Random], object]) -> Callable[[Path, random.Random], None]:
+    def make_it(path: Path, dice: random.Random) -> None:
+        gone(path, dice)
+        make(path, dice)
+
+    return make_it
+
+
+def a_link(path: Path, dice: random.Random) -> None:
+    path.symlink_to(dice.choice(("nowhere", path.name, "/dev/zero", "/etc", "/etc/passwd", ".", "..")))
+
+
+def a_stray(path: Path, dice: random.Random) -> None:
+    beside = (path if path.is_dir() else path.parent) / dice.choice(
+        ("0003", "0099", "note.txt", "cancelled-x.txt", "9" * 50, "\udcff.h5")
+    )
+    if not beside.exists():
+        dice.choice((Path.mkdir, Path.touch, os.mkfifo, lambda at: at.symlink_to("nowhere"), lambda at: at.symlink_to(at)))(
+            beside
+        )
+
+
+def swapped(path: Path, dice: random.Random) -> None:
+    folder = next(parent for parent in path.parents if parent.name == "campaign")
+    other = dice.choice(sorted(p for p in folder.rglob("*") if p.is_file()))
+    kept = path.read_bytes()
+    path.write_bytes(other.read_bytes())
+    other.write_bytes(kept)
+
+
+OF_FILES = (other_bytes, truncated, deeply_nested, a_huge_line, instead(lambda path, _: path.mkdir()), swapped)
+OF_ANYTHING = (no_rights, gone, instead(lambda path, _: os.mkfifo(path)), instead(a_link), a_stray)
+OF_FOLDERS = (instead(lambda path, _: path.touch()), instead(lambda path, _: path.mkdir()))
+
+
+def damage(campaign: Campaign, dice: random.Random) -> tuple[str, str]:
+    """Damage one thing. Returns what, and how."""
+    every = [path for path in sorted(campaign.folder.rglob("*")) if "figures/" not in str(path)]
+    path = dice.choice(every)
+    kinds = [*OF_ANYTHING, *(OF_FOLDERS if path.is_dir() else OF_FILES)]
+    kinds += [other_value] * 4 * (path.suffix in (".json", ".jsonl"))
+    kind = dice.choice(kinds)
+    kind(path, dice)
+    return str(path.relative_to(campaign.folder)), kind.__qualname__
+
+
+def snapshot(folder: Path) -> dict[str, object]:
+    """What is in a folder, to the byte; what is only remembered, aside."""
+
+    def content(path: Path) -> object:
+        mode = path.lstat().st_mode
+        return mode, os.readlink(path) if stat.S_ISLNK(mode) else path.read_bytes() if stat.S_ISREG(mode) else None
+
+    return {str(path): content(path) for path in folder.rglob("*") if path.name != ".recorded"}
+
+
+def left(campaign: Campaign, whole: dict[str, tuple[bytes, set[str]]]) -> set[str]:
+    """The run_ids that are done by shards on which nothing happened."""
+    found = set[str]()
+    for name, (content, run_ids) in whole.items():
+        with contextlib.suppress(OSError):
+            if stat.S_ISREG((campaign.shards / name).stat().st_mode) and (campaign.shards / name).read_bytes() == content:
+                found |= run_ids
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(finished: Campaign) -> dict[str, tuple[bytes, set[str]]]:
+    """Each shard: its bytes, and the run_ids that it says are done."""
+    return {
+        path.name: (
+            path.read_bytes(),
+            {r["run_id"].decode() for r in read_shard(path).runs if r["status"].decode() in FINISHED},
+        )
+        for path in finished.shard_paths()
+    }
+
+
+@pytest.fixture
+def tried() -> Iterator[Counter[str]]:
+    """Counts, printed at the end."""
+    counts = Counter[str]()
+    yield counts
+    print(f"\n{dict(sorted(counts.items()))}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, FUZZ, PER_TEST))
+def test_no_damage_is_answered_by_a_traceback(
+    first: int, finished: Campaign, whole: dict, tried: Counter[str], tmp_path: Path, digits_dir: Path
+) -> None:
+    usual = json.loads(call(status.main, "--json", "--output-dir", finished.folder)[1])
+    assert (usual["done"], usual["missing"], usual["unreadable"]) == (8, 4, [])
+    for seed in range(first, min(first + PER_TEST, FUZZ)):
+        campaign = Campaign(tmp_path / f"{seed}" / "campaign")
+        shutil.copytree(finished.folder, campaign.folder)
+        shutil.copy(finished.folder.parent / "grid.yaml", campaign.folder.parent)
+        what = damage(campaign, random.Random(seed))
+        with like_any_user():
+            expected = left(campaign, whole)
+        before = snapshot(campaign.folder)
+        try:
+            with like_any_user():
+                look(campaign, expected, usual, what, tried, digits_dir)
+            assert snapshot(campaign.folder) == before, "a command that only looks wrote"
+            with like_any_user():
+                write_report(campaign, expected, what, tried, is_whole=seed % 10 == 0 or FUZZ > 100)
+        except BaseException as error:
+            raise AssertionError(f"seed {seed}: {what[1]} of {what[0]}: {error!r}") from error
+        tried["damages"] += 1
+        for path in (campaign.folder, *campaign.folder.rglob("*")):
+            if not path.is_symlink():
+                path.chmod(0o755)
+        shutil.rmtree(campaign.folder.parent)
+
+
+def look(
+    campaign: Campaign, expected: set[str], usual: dict, what: tuple[str, str], tried: Counter[str], digits_dir: Path
+) -> None:
+    """Commands that write nothing."""
+    where = ("--output-dir", campaign.folder)
+    grid = ("--grid", campaign.folder.parent / "grid.yaml", "--data-dir", digits_dir, "--executor", "local")
+    shown, json_shown, logged, cancelled, planned = (
+        call(status.main, *where),
+        call(status.main, "--json", *where),
+        call(logs.main, "--failed", *where),
+        call(cancel.main, "--yes", *where),
+        call(submit.main, "--dry-run", *grid, *where),
+    )
+    for code, _, err in (shown, json_shown, logged, cancelled, planned):
+        assert code in (0, 1, 2), code
+        if code == 2:
+            assert re.fullmatch(r"error: .{1,900}\n", err), err
+            assert what[0] in NEEDED or what[1] == "swapped" or "update the code" in err, err
+        assert max(map(len, err.splitlines()), default=0) < 1000, "a line that nobody reads"
+    tried["refused" if shown[0] == 2 else "named" if shown[0] or json.loads(json_shown[1])["unreadable"] else "harmless"] += 1
+    assert (shown[0] == 0) == (json_shown[0] == 0)
+    if json_shown[0] != 2:
+        found = json.loads(json_shown[1])
+        assert found["done"] >= len(expected), "records are lost"
+        assert json_shown[0] == 1 or found == usual, "something is hidden"
+        assert all(line in shown[2] for line in found["unreadable"])
+    if planned[0] != 2:
+        n_done = re.search(r"of the grid's \d+, (\d+) are done|Nothing to submit: (\d+) of", planned[1])
+        assert n_done and int(n_done[1] or n_done[2]) >= len(expected), "records would be made again"
+
+
+def write_report(campaign: Campaign, expected: set[str], what: tuple[str, str], tried: Counter[str], is_whole: bool) -> None:
+    """The report, or at least what it reads."""
+    if is_whole:
+        code, out, err = call(report.main, "--output-dir", campaign.folder)
+        tried[f"reports {code}"] += 1
+        assert code in (0, 1) or re.fullmatch(r"error: .{1,900}\n", err), err
+        n_done = re.search(r": (\d+) of \d+ runs done", out)
+        assert code == 2 or (n_done and int(n_done[1]) >= len(expected)), out
+        return
+    try:
+        merged = merge(campaign, campaign.folder / "results.h5")
+    except (ManifestError, OSError):
+        tried["merges refused"] += 1
+        return
+    assert int(merged.runs["status"].isin(FINISHED).sum()) >= len(expected)
