@@ -86,7 +86,7 @@ def _say_state(campaign: Campaign, runs: pd.DataFrame, summary: pd.DataFrame) ->
 def _csv(table: pd.DataFrame) -> Iterator[bytes]:
     """In pieces: the text of a million runs is not held in memory."""
     for start in range(0, max(len(table), 1), _ROWS_A_TIME):
-        yield table[start : start + _ROWS_A_TIME].to_csv(index=False, header=start == 0).encode()
+        yield table[start : start + _ROWS_A_TIME].to_csv(index=False, header=start == 0).encode(errors="backslashreplace")
 
 
 def _write(what: str, path: Path, content: bytes | Iterator[bytes]) -> None:

@@ -45,8 +45,10 @@ def exit_with(command: Callable[[], int], on_silence: str = "", on_interrupt: st
         sys.exit(status)
     except Refused as error:
         _say_error(str(error), *error.details)
-    except (ManifestError, DataError, NotPrinted, UnicodeError) as error:
+    except (ManifestError, DataError, NotPrinted) as error:
         _say_error(str(error))
+    except UnicodeError as error:  # a name that this locale cannot write
+        _say_error(f"{error}; choose a UTF-8 locale, such as LC_ALL=C.UTF-8")
     except SchedulerError as error:
         _say_error(f"{error}{on_silence}")
         sys.exit(NO_SCHEDULER)

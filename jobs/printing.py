@@ -21,12 +21,16 @@ def printing() -> Iterator[None]:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
+    more = ""
     try:
         yield
+    except OSError as error:
+        more = "" if error.filename else "\n"  # was it standard output that failed? Then it fails again
+        raise
     finally:
         try:
             if sys.stdout:
-                sys.stdout.flush()
+                print(more, end="", flush=True)
         except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
             if isinstance(error, BrokenPipeError):

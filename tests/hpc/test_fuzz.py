@@ -38,6 +38,7 @@ FUZZ = int(os.environ.get("FUZZ", "100"))
 PER_TEST = 25
 HANGS_S = 60
 VALUES: tuple[Any, ...] = (None, True, -1, 10**30, 1e400, "", "x\ud800", "a\0b\n", "x" * 10**6, [], {}, [[1]], {"a": 1}, [None])
+READ = (".json", ".jsonl", ".txt", ".h5")  # what commands rely on: damaged more often
 NEEDED = ("", "manifest.jsonl", "shards", "submissions")  # without these nothing can be said
 
 
@@ -162,7 +163,7 @@ OF_FOLDERS = (instead(lambda path, _: path.touch()), instead(lambda path, _: pat
 def damage(campaign: Campaign, dice: random.Random) -> tuple[str, str]:
     """Damage one thing. Returns what, and how."""
     every = [path for path in sorted(campaign.folder.rglob("*")) if "figures/" not in str(path)]
-    path = dice.choice(every)
+    path = dice.choice([*every, *(path for path in every for _ in range(3) if path.suffix in READ)])
     kinds = [*OF_ANYTHING, *(OF_FOLDERS if path.is_dir() else OF_FILES)]
     kinds += [other_value] * 4 * (path.suffix in (".json", ".jsonl"))
     kind = dice.choice(kinds)
