@@ -92,7 +92,9 @@ def show_decision(decision: Decision, found: State, campaign: Campaign, where: s
 def _show_cancelled(planned: Plan, found: State) -> None:
     cancelled = found.runs.run_id[found.places("cancelled")]
     if n := sum(int(np.isin(task.runs.run_id, cancelled).sum()) for task in planned.tasks):
-        print(f"cancelled  {count(n, 'run')} of these, submitted again: remove from the grid what you do not want")
+        print(
+            f"cancelled  {n:,} of these were cancelled before, and are submitted again; take out of the grid what is not wanted"
+        )
 
 
 def _show_retries(planned: Plan) -> None:

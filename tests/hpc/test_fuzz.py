@@ -12,6 +12,8 @@ import re
 import shutil
 import signal
 import stat
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -194,13 +196,12 @@ def left(campaign: Campaign, whole: dict[str, tuple[bytes, set[str]]]) -> set[st
 @pytest.fixture(scope="module")
 def whole(finished: Campaign) -> dict[str, tuple[bytes, set[str]]]:
     """Each shard: its bytes, and the run_ids that it says are done."""
-    return {
-        path.name: (
-            path.read_bytes(),
-            {r["run_id"].decode() for r in read_shard(path).runs if r["status"].decode() in FINISHED},
-        )
-        for path in finished.shard_paths()
-    }
+    return {path.name: (path.read_bytes(), ids_of(path)) for path in finished.shard_paths()}
+
+
+def ids_of(path: Path) -> set[str]:
+    """The run_ids that a shard says are done."""
+    return {row["run_id"].decode() for row in read_shard(path).runs if row["status"].decode() in FINISHED}
 
 
 @pytest.fixture
@@ -239,6 +240,36 @@ def test_no_damage_is_answered_by_a_traceback(
             if not path.is_symlink():
                 path.chmod(0o755)
         shutil.rmtree(campaign.folder.parent)
+
+
+@pytest.mark.slow
+def test_damages_are_answered_by_real_processes(finished: Campaign, tmp_path: Path) -> None:
+    """As a user sees it, in a folder whose name the terminal cannot show."""
+    campaign = Campaign(tmp_path / "caf\xe9")
+    shutil.copytree(finished.folder, campaign.folder)
+    (campaign.submission(1) / "submission.json").write_text("[" * 10**5)
+    campaign.outcomes(2).unlink(missing_ok=True)
+    os.mkfifo(campaign.outcomes(2))
+    command = [sys.executable, "-m", "hpc.status", "--output-dir", campaign.folder]
+    for encoding in ("ascii", "utf-8"):
+        env = {**os.environ, "PYTHONIOENCODING": encoding}
+        shown = subprocess.run(command, cwd=commands.ROOT, env=env, capture_output=True, timeout=60)
+        assert (shown.returncode, shown.stderr.count(b"\n")) == (1, 2)
+        assert b"not the record of a submission (nested too deeply)" in shown.stderr
+        assert b"outcomes.jsonl: cannot be read (not a regular file)" in shown.stderr
+        assert ("caf\xe9" in shown.stdout.decode()) == (encoding == "utf-8")
+
+
+def test_a_log_that_cannot_be_read_is_named(finished: Campaign, tmp_path: Path) -> None:
+    campaign = Campaign(tmp_path / "campaign")
+    shutil.copytree(finished.folder, campaign.folder)
+    (path,), log = campaign.shard_paths("0001-00000-"), campaign.log(1, 0)
+    for make, said in ((os.mkfifo, "cannot be read: not a regular file"), (lambda path: None, "no output yet")):
+        log.unlink()
+        make(log)
+        code, out, _ = call(logs.main, min(ids_of(path)), "--output-dir", campaign.folder)
+        assert code == 0 and f"-- {log}\n   ({said})\n" in out
+        log.touch()
 
 
 def look(
