@@ -42,7 +42,8 @@ def main(argv: list[str] | None = None) -> None:
     except BrokenPipeError:  # stdout was closed (for example by `head`)
         os._exit(1)
     except OSError as error:
-        message = f"{error.filename or arguments.output_dir}: {error.strerror or error}; write elsewhere with --to DIR"
+        path = error.filename2 or error.filename or arguments.output_dir
+        message = f"{path}: {error.strerror or error}; write elsewhere with --to DIR"
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
 

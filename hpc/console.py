@@ -56,7 +56,9 @@ def exit_with(command: Callable[[], int], on_silence: str = "", on_interrupt: st
         os._exit(SOME_FAILED)
     except OSError as error:
         advice = advice_on(error)
-        _say_error(f"{error.filename or 'a file'}: {error.strerror or error}" + (f"; {advice}" if advice else ""))
+        _say_error(
+            f"{error.filename2 or error.filename or 'a file'}: {error.strerror or error}" + (f"; {advice}" if advice else "")
+        )
     except KeyboardInterrupt:
         print(on_interrupt, file=sys.stderr, end="\n" if on_interrupt else "")
         sys.exit(INTERRUPTED)

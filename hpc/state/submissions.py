@@ -127,11 +127,7 @@ def now() -> str:
 
 
 def numbers(campaign: Campaign) -> list[int]:
-    """The submissions there are, in order.
-
-    Raises:
-        ManifestError: their folder cannot be read.
-    """
+    """The submissions there are, in order. Raises ManifestError if their folder cannot be read."""
     return sorted(int(path.name) for path in listed(campaign.submissions) if _is_submission(path))
 
 
@@ -196,7 +192,7 @@ def read(campaign: Campaign, number: int, executors: Collection[str] = ()) -> Su
             raise ValueError(f"job ids {ids}")
         found = made(Submission, {**record, "process": made(Process, record["process"]), "arrays": arrays})
         datetime.fromisoformat(found.created).timestamp()
-        if executors and found.executor not in executors:
+        if found.executor not in (executors or (found.executor,)):
             raise ValueError(f"executor {found.executor!r}; known: {', '.join(executors)}")
         if found.number != number or (arrays and sum(array.n_tasks for array in arrays) != found.n_tasks):
             raise ValueError(f"number {found.number}, {found.n_tasks} tasks")
