@@ -165,7 +165,7 @@ def _parse_run_line(path: Path, number: int, line: bytes) -> tuple[bytes, str]:
     run_id, canonical = match[1], match[2].decode(errors="replace")
     if run_id_of(canonical).encode() != run_id:
         where = f"{path}: line {number}: the record was changed: run {run_id.decode()}"
-        raise ManifestError(f"{where} now reads {canonical}; {_REWRITE}")
+        raise ManifestError(f"{where} now reads {canonical[:500]}; {_REWRITE}")
     return run_id, canonical
 
 

@@ -27,7 +27,7 @@ from jobs.taskfile import Task
 
 SCHEMA_VERSION = 2  # 1 had no number, no code_commit, and no waits_for in an array
 _PRIVATE, _SHARED = 0o700, 0o777  # rights of the folder of logs
-_NAME = re.compile(r"\d{4}|[1-9]\d{4,8}", re.ASCII)  # of a submission's folder
+_NAME = re.compile(r"\d{4}|[1-9]\d{4,16}", re.ASCII)  # of a submission's folder
 
 
 class SubmissionTaken(Exception):
@@ -192,10 +192,9 @@ def read(campaign: Campaign, number: int, executors: Collection[str] = ()) -> Su
             raise ValueError(f"job ids {ids}")
         found = made(Submission, {**record, "process": made(Process, record["process"]), "arrays": arrays})
         datetime.fromisoformat(found.created).timestamp()
-        if found.executor not in (executors or (found.executor,)):
-            raise ValueError(f"executor {found.executor!r}; known: {', '.join(executors)}")
-        if found.number != number or (arrays and sum(array.n_tasks for array in arrays) != found.n_tasks):
-            raise ValueError(f"number {found.number}, {found.n_tasks} tasks")
+        n_tasks = sum(array.n_tasks for array in arrays) or found.n_tasks
+        if found.executor not in (executors or (found.executor,)) or (found.number, found.n_tasks) != (number, n_tasks):
+            raise ValueError(f"number {found.number}, executor {found.executor!r}, {found.n_tasks} tasks")
         return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ManifestError(f"{path}: not the record of a submission ({brief(error)})") from error
