@@ -18,6 +18,7 @@ from analysis.planned import Planned, read_planned
 from analysis.store import RECORDED, Rows, add, lay_out, remember
 from jobs.campaign import Campaign
 from jobs.files import replacing
+from jobs.reading import open_regular
 from jobs.recorded import Recorded
 from jobs.shard import Shard, read_shards, version_of
 
@@ -63,7 +64,7 @@ def merge(campaign: Campaign, store: Path) -> Merged:
 def _previous(store: Path, planned: Planned) -> Recorded:
     """What the store was made of; nothing if there is no store, or if it is of another manifest or layout."""
     try:
-        with h5py.File(store, "r", locking=False) as h5:
+        with open_regular(store), h5py.File(store, "r", locking=False) as h5:
             if (h5.attrs["store_version"], h5.attrs["manifest"]) == (_STORE_VERSION, _text(planned)):
                 return Recorded.from_bytes(planned.header.campaign, h5[RECORDED][()].tobytes())
     except (OSError, KeyError, ValueError, TypeError):

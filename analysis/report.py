@@ -19,6 +19,7 @@ from analysis.statistics import summarise
 from jobs.campaign import Campaign
 from jobs.files import publish
 from jobs.manifest import ManifestError, newest_campaign
+from jobs.printing import NotPrinted, printing
 from noisy.spec import DATASETS
 
 _ROWS_A_TIME = 20_000
@@ -33,13 +34,16 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--to", type=Path, help="write here instead, where the campaign may not be written to")
     arguments = parser.parse_args(argv)
     try:
-        sys.exit(report(Campaign(arguments.output_dir or newest_campaign(Path("results"))), arguments.to))
-    except ManifestError as error:
+        with printing():
+            status = report(Campaign(arguments.output_dir or newest_campaign(Path("results"))), arguments.to)
+        sys.exit(status)
+    except (ManifestError, NotPrinted) as error:
         message = str(error)
     except BrokenPipeError:  # stdout was closed (for example by `head`)
         os._exit(1)
     except OSError as error:
-        message = f"{error.filename or arguments.output_dir}: {error.strerror or error}; write elsewhere with --to DIR"
+        path = error.filename2 or error.filename or arguments.output_dir
+        message = f"{path}: {error.strerror or error}; write elsewhere with --to DIR"
     print(f"error: {message}", file=sys.stderr)
     sys.exit(2)
 
@@ -83,7 +87,7 @@ def _say_state(campaign: Campaign, runs: pd.DataFrame, summary: pd.DataFrame) ->
 def _csv(table: pd.DataFrame) -> Iterator[bytes]:
     """In pieces: the text of a million runs is not held in memory."""
     for start in range(0, max(len(table), 1), _ROWS_A_TIME):
-        yield table[start : start + _ROWS_A_TIME].to_csv(index=False, header=start == 0).encode()
+        yield table[start : start + _ROWS_A_TIME].to_csv(index=False, header=start == 0).encode(errors="backslashreplace")
 
 
 def _write(what: str, path: Path, content: bytes | Iterator[bytes]) -> None:

@@ -120,7 +120,8 @@ def _create(h5: h5py.File, name: str, column: np.ndarray | pd.Series) -> None:
         is_nullable = pd.api.types.is_extension_array_dtype(column)
         h5.create_dataset(name, data=column.to_numpy(float, na_value=np.nan) if is_nullable else column.to_numpy())
     else:
-        texts = np.array([*(kind.encode() for kind in column.cat.categories), b""])  # the last is that of code -1
+        kinds = (kind.encode(errors="backslashreplace") for kind in column.cat.categories)
+        texts = np.array([*kinds, b""])  # the last is that of code -1
         values = texts[column.cat.codes]
         if values.dtype.itemsize <= _SHORT_BYTES:
             h5.create_dataset(name, data=values)

@@ -3,24 +3,27 @@
 A task passes over its cancelled runs. A task with nothing left to do is cancelled in the scheduler. If a task is training a
 cancelled run and has other runs to do, it finishes that run first.
 
-Exit status: 0; 1 not confirmed; 2 the input is wrong; 3 the scheduler cannot be reached.
+Exit status: 0; 1 not confirmed, or a file of the campaign cannot be read; 2 the input is wrong; 3 the scheduler cannot be
+reached.
 """
 
 import argparse
+import dataclasses
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 
 from hpc.console import (
     ALL_WELL,
     SOME_FAILED,
+    Refused,
     add_campaign_option,
     asks,
     count,
     exit_with,
-    filter_option,
-    matching,
     open_campaign,
+    warn_of_problems,
 )
 from hpc.execution.choice import EXECUTORS
 from hpc.state.known import Submitted, recorded_by
@@ -28,7 +31,11 @@ from hpc.state.runs import State, state
 from hpc.state.scheduler import SchedulerError
 from jobs.campaign import Campaign
 from jobs.files import publish
-from noisy.runs import ID
+from jobs.reading import parse_json
+from noisy.runs import ID, Runs
+from noisy.spec import RunSpec
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(RunSpec))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -48,20 +55,26 @@ def _cancel(options: argparse.Namespace) -> int:
     found = state(campaign, manifest.header.campaign, manifest.runs, EXECUTORS)
     if found.unreachable:
         raise SchedulerError(found.unreachable)
-    wanted = np.intersect1d(matching(manifest.runs, options.filter), found.places("queued", "running"))
+    warn_of_problems(found)
+    chosen = matching(manifest.runs, options.filter)
+    wanted, unknown = (np.intersect1d(chosen, found.places(*names)) for names in (("queued", "running"), ("unknown",)))
+    status = SOME_FAILED if found.problems or len(unknown) else ALL_WELL
+    if len(unknown):
+        print(f"warning: {count(len(unknown), 'run')} may be queued or running, and cannot be cancelled", file=sys.stderr)
     if not len(wanted):
-        print("Nothing to cancel: none of these runs is queued or running.")
-        return ALL_WELL
+        print("Nothing to cancel: none of these runs is known to be queued or running.")
+        return status
     if not options.yes and not asks(f"Cancel {count(len(wanted), 'run')}?"):
         print(f"Not cancelled: {count(len(wanted), 'run')}; --yes cancels without asking.", file=sys.stderr)
         return SOME_FAILED
     n_tasks = 0
     for submitted in found.known.submitted:
         jobs = _pass_over(campaign, found, submitted, manifest.runs.run_id[wanted])
-        EXECUTORS[submitted.submission.executor].cancel(jobs)
+        if jobs:
+            EXECUTORS[submitted.submission.executor].cancel(jobs)
         n_tasks += len(jobs)
     print(f"Cancelled {count(len(wanted), 'run')}, and {count(n_tasks, 'queued task')} with nothing left to do.")
-    return ALL_WELL
+    return status
 
 
 def _pass_over(campaign: Campaign, found: State, submitted: Submitted, wanted: np.ndarray) -> list[str]:
@@ -83,6 +96,48 @@ def _pass_over(campaign: Campaign, found: State, submitted: Submitted, wanted: n
     with_work = set(tasks.task[~np.isin(tasks.run_id, over)].tolist())
     ended = sorted(set(tasks.task[is_wanted].tolist()) - with_work)
     return [job for task in ended if (job := at_work[task].job) is not None]
+
+
+def filter_option(text: str) -> tuple[str, object]:
+    """`p=0.9` as (field, value).
+
+    Raises:
+        argparse.ArgumentTypeError: there is no such field.
+    """
+    name, equals, value = text.partition("=")
+    if name not in _FIELDS or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r}: allowed: FIELD=VALUE with FIELD one of {', '.join(_FIELDS)}")
+    try:
+        return name, parse_json(value)
+    except ValueError:
+        return name, value
+
+
+def matching(runs: Runs, filters: Sequence[tuple[str, object]]) -> np.ndarray:
+    """int64 (k,), ascending: the places of the runs that fit every filter.
+
+    Raises:
+        Refused: no run does.
+    """
+    of_cells = [(name, value) for name, value in filters if name != "repeat"]
+    fits = np.array(runs.by_cell(lambda run: all(_fits(getattr(run, name), value) for name, value in of_cells)), bool)[
+        runs.cell
+    ]
+    for name, value in filters:
+        if name == "repeat":
+            fits &= runs.repeat == (value if type(value) is int else -1)
+    if not fits.any():
+        wanted = " ".join(f"{name}={value}" for name, value in filters)
+        raise Refused(f"no run of the campaign has {wanted}; python -m hpc.status --cells lists what it has")
+    return np.flatnonzero(fits)
+
+
+def _fits(found: object, value: object) -> bool:
+    if isinstance(found, tuple):  # hidden_sizes: [16, 8], 16-8 as the CSV writes it, or 16
+        return value in (list(found), "-".join(map(str, found))) or [value] == list(found)
+    if found is None:  # the CSV leaves it empty
+        return value in (None, "")
+    return found == value and isinstance(found, bool) == isinstance(value, bool)
 
 
 if __name__ == "__main__":

@@ -2,8 +2,6 @@
 
 import argparse
 import contextlib
-import dataclasses
-import json
 import os
 import shlex
 import sys
@@ -21,13 +19,12 @@ from hpc.state.scheduler import SchedulerError
 from jobs.campaign import Campaign
 from jobs.files import advice_on
 from jobs.manifest import Manifest, ManifestError, newest_campaign, read_manifest
+from jobs.printing import NotPrinted, printing
 from noisy.data import DataError
-from noisy.runs import Runs
-from noisy.spec import RunSpec, shown
+from noisy.spec import shown
 
 ALL_WELL, SOME_FAILED, WRONG_INPUT, NO_SCHEDULER, INTERRUPTED = 0, 1, 2, 3, 130
 _ASK_ABOVE_CPU_H = 10
-_FIELDS = tuple(field.name for field in dataclasses.fields(RunSpec))
 
 
 class Refused(Exception):
@@ -45,13 +42,17 @@ def exit_with(command: Callable[[], int], on_silence: str = "", on_interrupt: st
         on_silence, on_interrupt: what to say besides if a scheduler does not answer, and after Ctrl-C.
     """
     try:
-        sys.exit(command())
+        with printing():
+            status = command()
+        sys.exit(status)
     except Refused as error:
         _say_error(str(error), *error.details)
-    except ManifestError as error:
+    except (ManifestError, NotPrinted) as error:
         _say_error(str(error))
     except DataError as error:
         _say_error(error.message, *error.details)
+    except UnicodeError as error:  # a name that this locale cannot write
+        _say_error(f"{error}; choose a UTF-8 locale, such as LC_ALL=C.UTF-8")
     except SchedulerError as error:
         _say_error(f"{error}{on_silence}")
         sys.exit(NO_SCHEDULER)
@@ -59,7 +60,9 @@ def exit_with(command: Callable[[], int], on_silence: str = "", on_interrupt: st
         os._exit(SOME_FAILED)
     except OSError as error:
         advice = advice_on(error)
-        _say_error(f"{error.filename or 'a file'}: {error.strerror or error}" + (f"; {advice}" if advice else ""))
+        _say_error(
+            f"{error.filename2 or error.filename or 'a file'}: {error.strerror or error}" + (f"; {advice}" if advice else "")
+        )
     except KeyboardInterrupt:
         with contextlib.suppress(OSError):  # its terminal may be gone
             print(on_interrupt, file=sys.stderr, end="\n" if on_interrupt else "", flush=True)
@@ -88,8 +91,17 @@ def show_decision(decision: Decision, found: State, campaign: Campaign, where: s
     print(f"{unit} time   {middle} {unit} hours expected ({low} to {high})")
     print(f"memory     {mem_gb.high:.1f} GB at most, all workers together")
     print(f"wall time  {duration(wall_s.middle)} expected ({duration(wall_s.low)} to {duration(wall_s.high)})", flush=True)
+    _show_cancelled(planned, found)
     _show_retries(planned)
     _show_arrays(decision)
+
+
+def _show_cancelled(planned: Plan, found: State) -> None:
+    cancelled = found.runs.run_id[found.places("cancelled")]
+    if n := sum(int(np.isin(task.runs.run_id, cancelled).sum()) for task in planned.tasks):
+        print(
+            f"cancelled  {n:,} of these were cancelled before, and are submitted again; take out of the grid what is not wanted"
+        )
 
 
 def _show_retries(planned: Plan) -> None:
@@ -116,8 +128,7 @@ def _show_arrays(decision: Decision) -> None:
 
 def show_others(found: State) -> None:
     """Print the tasks of earlier submissions that may still run, and how many runs were given up."""
-    for problem in found.recorded.problems:
-        print(f"warning: {problem}; its runs are not counted as done", file=sys.stderr)
+    warn_of_problems(found)
     for submission, activity in found.activities.items():
         owner = submission.process
         place = "queued or running" if submission.arrays else f"process {owner.pid} on {owner.host}"
@@ -126,6 +137,12 @@ def show_others(found: State) -> None:
         print(f"{count(len(activity.tasks), 'task')} of submission {submission.number:04d} still at work ({note})")
     if n_given_up := int(found.is_given_up.sum()):
         print(f"{count(n_given_up, 'run')} failed {MAX_TRIES} times and left out; --retry-failed tries again")
+
+
+def warn_of_problems(found: State) -> None:
+    """Print what cannot be read of a campaign."""
+    for problem in found.problems:
+        print(f"warning: {problem}", file=sys.stderr)
 
 
 def consents(planned: Plan | None, yes: bool, doubts: Sequence[str] = ()) -> bool:
@@ -182,46 +199,6 @@ def positive(text: str) -> int:
     if not (text.isascii() and text.isdecimal() and int(text)):
         raise argparse.ArgumentTypeError(f"{shown(text)}: allowed: an integer of at least 1")
     return int(text)
-
-
-def filter_option(text: str) -> tuple[str, object]:
-    """`p=0.9` as (field, value).
-
-    Raises:
-        argparse.ArgumentTypeError: there is no such field.
-    """
-    name, equals, value = text.partition("=")
-    if name not in _FIELDS or not equals:
-        raise argparse.ArgumentTypeError(f"{shown(text)}: allowed: FIELD=VALUE with FIELD one of {', '.join(_FIELDS)}")
-    try:
-        return name, json.loads(value)
-    except ValueError:
-        return name, value
-
-
-def matching(runs: Runs, filters: Sequence[tuple[str, object]]) -> np.ndarray:
-    """int64 (k,), ascending: the places of the runs that fit every filter.
-
-    Raises:
-        Refused: no run does.
-    """
-    of_cells = [(name, value) for name, value in filters if name != "repeat"]
-    fits = np.array(runs.by_cell(lambda run: all(_fits(getattr(run, name), value) for name, value in of_cells)), bool)[
-        runs.cell
-    ]
-    for name, value in filters:
-        if name == "repeat":
-            fits &= runs.repeat == (value if type(value) is int else -1)
-    if not fits.any():
-        wanted = " ".join(f"{name}={value}" for name, value in filters)
-        raise Refused(f"no run of the campaign has {wanted}; python -m hpc.status --cells lists what it has")
-    return np.flatnonzero(fits)
-
-
-def _fits(found: object, value: object) -> bool:
-    if isinstance(found, tuple):  # hidden_sizes: [16, 8], 16-8 as the CSV writes it, or 16
-        return value in (list(found), "-".join(map(str, found))) or [value] == list(found)
-    return found == value and isinstance(found, bool) == isinstance(value, bool)
 
 
 # Words

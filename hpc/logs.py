@@ -1,6 +1,6 @@
 """python -m hpc.logs RUN_ID ... | --failed: what a run printed, and what is known of its end.
 
-Exit status: 0; 2 the input is wrong; 3 the scheduler cannot be reached.
+Exit status: 0; 1 a file of the campaign cannot be read; 2 the input is wrong; 3 the scheduler cannot be reached.
 """
 
 import argparse
@@ -11,10 +11,20 @@ from pathlib import Path
 
 import numpy as np
 
-from hpc.console import ALL_WELL, NO_SCHEDULER, Refused, add_campaign_option, exit_with, open_campaign
+from hpc.console import (
+    ALL_WELL,
+    NO_SCHEDULER,
+    SOME_FAILED,
+    Refused,
+    add_campaign_option,
+    exit_with,
+    open_campaign,
+    warn_of_problems,
+)
 from hpc.execution.choice import EXECUTORS
 from hpc.state.runs import State, state
 from jobs.campaign import Campaign
+from jobs.reading import brief, read_regular
 from jobs.tasklog import part_about
 from noisy.runs import Runs
 
@@ -40,13 +50,16 @@ def _logs(options: argparse.Namespace) -> int:
         places = found.places("failed", "lost").tolist()
     else:
         places = [_place(text, manifest.runs) for text in options.run_id]
+    warn_of_problems(found)
     if not places:
         print("No run has failed.")
     logs = _logs_of(campaign, found, manifest.runs.run_id[places])
     failures = _failures_of(found, manifest.runs.run_id[places])
     for place in places:
         _show(place, found, failures, logs)
-    return NO_SCHEDULER if found.unreachable else ALL_WELL
+    if found.unreachable:
+        return NO_SCHEDULER
+    return SOME_FAILED if found.problems else ALL_WELL
 
 
 def _place(text: str, runs: Runs) -> int:
@@ -60,7 +73,7 @@ def _place(text: str, runs: Runs) -> int:
 def _logs_of(campaign: Campaign, found: State, wanted: np.ndarray) -> dict[bytes, list[Path]]:
     """run_id -> the logs of the tasks that hold it, for each wanted run, S16."""
     logs = defaultdict(list)
-    for each in found.known.submitted:
+    for each in (each for each in found.known.submitted if each.submission.executor):
         holds = np.isin(each.tasks.run_id, wanted)
         for run_id, task in zip(each.tasks.run_id[holds].tolist(), each.tasks.task[holds].tolist(), strict=True):
             logs[run_id].append(EXECUTORS[each.submission.executor].log_of(campaign, each.submission, task))
@@ -93,10 +106,12 @@ def _show(place: int, found: State, failures: dict[bytes, list[str]], logs: dict
 
 def _show_log(path: Path, run_id: str) -> None:
     """The parts of a log that are about one run; its end if there is none."""
-    if not path.exists():
-        print("   (no output yet)")
-        return
-    lines = _lines(path)
+    try:
+        lines = _lines(path)
+    except FileNotFoundError:
+        lines = ["(no output yet)"]
+    except OSError as error:
+        lines = [f"(cannot be read: {brief(error)})"]
     for part in part_about(lines, run_id) or [lines[-_TAIL_LINES:]]:
         _print_indented(part)
 
@@ -104,7 +119,7 @@ def _show_log(path: Path, run_id: str) -> None:
 @lru_cache(maxsize=8)
 def _lines(path: Path) -> list[str]:
     """The lines of a log; runs of one task come one after the other, and share it."""
-    return path.read_text(errors="replace").splitlines()
+    return read_regular(path).decode(errors="replace").splitlines()
 
 
 def _print_indented(lines: Iterable[str]) -> None:

@@ -1,7 +1,7 @@
 """python -m hpc.status: what is done, running, queued, failed, lost; when it ends; what to type next.
 
-A scheduler is asked at most once what is queued, and once how tasks ended. Exit status: 0 all well; 1 runs failed or are lost;
-2 the input is wrong; 3 a scheduler cannot be reached: what depends on it is shown as unknown.
+A scheduler is asked at most once what is queued, and once how tasks ended. Exit status: 0 all well; 1 runs failed, are lost or
+unknown, or a file cannot be read; 2 the input is wrong; 3 a scheduler cannot be reached: what depends on it is unknown.
 """
 
 import argparse
@@ -83,7 +83,7 @@ def summary(manifest: Manifest, found: State, now_s: float) -> dict[str, Any]:
         "left_s": dict(zip(("high", "expected", "low"), left_s, strict=True)) if left_s else None,
         "at_work": {f"{s.number:04d}": len(activity.tasks) for s, activity in found.activities.items()},
         "other_code": other_code(found),
-        "unreadable": found.recorded.problems,
+        "unreadable": found.problems,
         "unreachable": found.unreachable,
     }
 
@@ -104,7 +104,8 @@ def _once(options: argparse.Namespace) -> tuple[int, bool]:
             print(f"Next: {following}", flush=True)
     if found.unreachable:
         return NO_SCHEDULER, True
-    return SOME_FAILED if found.count("failed") or found.count("lost") else ALL_WELL, bool(found.activities)
+    is_well = not (found.problems or len(found.places("failed", "lost", "unknown")))
+    return ALL_WELL if is_well else SOME_FAILED, bool(found.activities)
 
 
 def other_code(found: State) -> list[str]:

@@ -4,6 +4,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs.manifest import ManifestError
+
 
 @dataclass(frozen=True)
 class Campaign:
@@ -50,8 +52,12 @@ class Campaign:
         return self.submission(number) / "tasks.jsonl"
 
     def cancelled(self, number: int) -> list[Path]:
-        """The files that list cancelled run_ids of one submission, one a line. Each cancel writes its own file."""
-        return sorted(self.submission(number).glob("cancelled*.txt"))
+        """The files that list cancelled run_ids of one submission, one a line. Each cancel writes its own file.
+
+        Raises:
+            ManifestError: the folder cannot be read.
+        """
+        return [path for path in listed(self.submission(number)) if path.match("cancelled*.txt")]
 
     def new_cancelled(self, number: int) -> Path:
         """A new name for one of these files."""
@@ -66,14 +72,31 @@ class Campaign:
         return self.submission(number) / "logs" / f"{task:05d}.log"
 
     def shard_paths(self, prefix: str = "") -> list[Path]:
-        """The shards whose name begins with `prefix`, in name order; files still being written (hidden) are left out."""
-        if not self.shards.is_dir():
-            return []
-        return sorted(
+        """The shards whose name begins with `prefix`, in name order; files still being written (hidden) are left out.
+
+        Raises:
+            ManifestError: the folder cannot be read.
+        """
+        return [
             path
-            for path in self.shards.iterdir()
+            for path in listed(self.shards)
             if path.suffix == ".h5" and not path.name.startswith(".") and path.name.startswith(prefix)
-        )
+        ]
+
+
+def listed(folder: Path) -> list[Path]:
+    """What is in a folder, in name order; nothing if there is no such folder.
+
+    Raises:
+        ManifestError: it cannot be read, or is a link that leads nowhere.
+    """
+    try:
+        return sorted(folder.iterdir())
+    except OSError as error:
+        if isinstance(error, FileNotFoundError) and not folder.is_symlink():
+            return []
+        allowed = "allowed: a folder that you may read, on a disk that is mounted"
+        raise ManifestError(f"{folder}: {error.strerror}; {allowed}") from error
 
 
 def shard_prefix(submission: int, task: int, attempt: int | None = None) -> str:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.files import named, publish
+from jobs.reading import brief, made, open_regular, parse_json
 from noisy.runs import Runs
 from noisy.spec import run_id_of
 
@@ -45,6 +46,17 @@ def refuse_newer(path: Path, schema: int, known: int) -> None:
     """
     if schema > known:
         raise NewerError(f"{path}: schema {schema}, and this version of the code reads up to {known}; update the code")
+
+
+@contextlib.contextmanager
+def noting(problems: list[str]) -> Iterator[None]:
+    """Add to `problems` what cannot be read, and go on behind the block; files of a newer version are refused all the same."""
+    try:
+        yield
+    except NewerError:
+        raise
+    except ManifestError as error:
+        problems.append(str(error))
 
 
 @dataclass(frozen=True)
@@ -95,10 +107,10 @@ def read_header(path: Path) -> Header:
         OSError: it cannot be read, which says nothing of what is in it; names it.
     """
     try:
-        with named(path), path.open("rb") as file:
+        with named(path), open_regular(path) as file:
             return _header(path, file.readline())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise MissingError(f"{path}: cannot be read ({error.strerror}); is this a campaign's folder?") from error
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: no path
+        raise MissingError(f"{path}: cannot be read ({brief(error)}); is this a campaign's folder?") from error
 
 
 def newest_campaign(results: Path) -> Path:
@@ -130,7 +142,7 @@ def read_manifest(path: Path) -> Manifest:
     header, digest = read_header(path), hashlib.sha256()
 
     def records() -> Iterator[tuple[bytes, str]]:
-        with named(path), path.open("rb") as file:
+        with named(path), open_regular(path) as file:
             file.readline()
             for number, line in enumerate(file, start=2):
                 digest.update(line)
@@ -163,17 +175,17 @@ def _parse_run_line(path: Path, number: int, line: bytes) -> tuple[bytes, str]:
     run_id, canonical = match[1], match[2].decode(errors="replace")
     if run_id_of(canonical).encode() != run_id:
         where = f"{path}: line {number}: the record was changed: run {run_id.decode()}"
-        raise ManifestError(f"{where} now reads {canonical}; {_REWRITE}")
+        raise ManifestError(f"{where} now reads {canonical[:500]}; {_REWRITE}")
     return run_id, canonical
 
 
 def _header(path: Path, line: bytes) -> Header:
     try:
-        fields: dict[str, Any] = json.loads(line)
+        fields = parse_json(line)
         refuse_newer(path, fields["schema"], SCHEMA_VERSION)
-        return Header(**fields)
+        return made(Header, fields)
     except (ValueError, KeyError, TypeError) as error:
-        raise ManifestError(f"{path}: line 1: not the header of a manifest ({error}); {_REWRITE}") from error
+        raise ManifestError(f"{path}: line 1: not the header of a manifest ({brief(error)}); {_REWRITE}") from error
 
 
 def json_line(value: dict[str, Any]) -> bytes:

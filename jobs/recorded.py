@@ -18,6 +18,7 @@ import numpy as np
 from jobs.campaign import Campaign
 from jobs.files import publish
 from jobs.image import FINISHED, is_sealed, no_runs, sealed
+from jobs.reading import read_regular
 from jobs.shard import Shard, Version, read_shards, version_of
 from noisy.runs import ID
 
@@ -25,6 +26,7 @@ STATUS = np.dtype("S8")  # as wide as the longest, diverged
 _KINDS = no_runs().dtype
 NUMBERS = [name for name in _KINDS.names or () if _KINDS[name].kind != "S" and name != "crc32"]
 RECORD = np.dtype([("run_id", ID), ("status", STATUS), *((name, _KINDS[name]) for name in NUMBERS)])
+_NPZ = b"PK"  # how the remembered state begins
 _SCHEMA = 1  # of the remembered state; another version's is not read
 _REMEMBER_FROM = 50  # files read; reading fewer again is faster than writing the whole state
 
@@ -161,7 +163,7 @@ class Recorded:
     @classmethod
     def from_bytes(cls, campaign: str, content: bytes) -> "Recorded":
         """The value from `to_bytes`; without sources if the bytes are damaged, of another campaign or of another version."""
-        if not is_sealed(content):
+        if not (is_sealed(content) and content.startswith(_NPZ)):  # shards are sealed, too
             return cls(campaign)
         with np.load(io.BytesIO(content), allow_pickle=False) as saved:
             if saved["schema"] != _SCHEMA or saved["campaign"].item() != campaign.encode():
@@ -181,7 +183,7 @@ def read_recorded(campaign: Campaign, campaign_id: str) -> Recorded:
     """What the shards of the campaign with this id say. Uses the remembered state, and renews it after many files were read."""
     content = b""
     with contextlib.suppress(OSError):
-        content = campaign.remembered.read_bytes()
+        content = read_regular(campaign.remembered)
     before = Recorded.from_bytes(campaign_id, content)
     found = before.updated(campaign.shard_paths())
     n_read = len({source.version for source in found.sources} - {source.version for source in before.sources})

@@ -12,7 +12,6 @@ import io
 import json
 import os
 import secrets
-import stat
 import subprocess
 import sys
 import time
@@ -27,6 +26,7 @@ from jobs.campaign import shard_prefix
 from jobs.files import advice_on, publish
 from jobs.image import SCHEMA_VERSION, SIGNATURE, Body, Record, ShardError, image, is_sealed, parse
 from jobs.provenance import PROJECT_ROOT
+from jobs.reading import open_regular
 
 RECORDS_PER_PART = 256
 Version = tuple[int, int, int]
@@ -150,12 +150,11 @@ def version_of(path: Path) -> Version:
 
 
 def _content(path: Path) -> bytes:
-    """All bytes of a regular file (a pipe would block). During a rename on NFS the file may be missing: it is tried again."""
+    """All bytes of a regular file. During a rename on NFS the file may be missing: it is tried again."""
     for tries_left in (2, 1, 0):
         try:
-            with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-                status = os.fstat(file.fileno())
-                if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
+            with open_regular(path) as file:
+                if os.fstat(file.fileno()).st_size > _MOST_BYTES:
                     raise ShardError(f"not readable as a shard (not a file of at most {_MOST_BYTES:,} bytes)")
                 content = file.read()
             if not content.startswith(SIGNATURE):

@@ -52,8 +52,12 @@ def _records(
     place: TaskPlace, task: Task, data: Data, groups: list[list[RunSpec]], writer: ShardWriter
 ) -> Iterator[tuple[RunSpec, Record | None]]:
     """Each run with its record, or with None if the user cancelled it. The shard always names the run that is being trained."""
+    warned = set[str]()
     for group in groups:
-        cancelled = read_cancelled(place.campaign, place.submission)
+        cancelled, problems = read_cancelled(place.campaign, place.submission)
+        for problem in sorted({*problems} - warned):  # what cannot be read is no reason to stop, and no fault of the next run
+            say(f"warning: {problem}")
+        warned |= {*problems}
         yield from ((run, None) for run in group if run.run_id in cancelled)
         if wanted := [run for run in group if run.run_id not in cancelled]:
             writer.begin(wanted[0].run_id)

@@ -2,7 +2,6 @@
 
 import contextlib
 import itertools
-import json
 import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,12 +12,14 @@ import numpy as np
 from jobs.campaign import Campaign
 from jobs.files import named
 from jobs.manifest import ManifestError, json_line, refuse_newer, run_records
+from jobs.reading import brief, open_regular, parse_json, read_regular
 from noisy.runs import ID, Runs
 from noisy.spec import Execution, RunSpec
 
 SCHEMA_VERSION = 2  # files of schema 1 have no number, and the code_commit of the campaign, not of the submission
 _RUN_ID = re.compile(rb'\{"run_id":"([0-9a-f]{16})",')
-_SCHEMA = re.compile(rb'\{"task":\d+,"schema":(\d+),')
+_SCHEMA = re.compile(rb'\{"task":\d+,"schema":(\d{1,9}),')
+_ID = re.compile(rb"[0-9a-f]{16}")
 _CAMPAIGN = re.compile(rb'"campaign":"([0-9a-zA-Z]+)"')
 _HEAD_BYTES = 500  # in which the campaign's id is
 
@@ -73,6 +74,11 @@ class TaskRuns:
     task: np.ndarray
     n_tasks: int
 
+    @classmethod
+    def none(cls) -> "TaskRuns":
+        """No task."""
+        return cls(np.empty(0, ID), np.empty(0, np.int32), 0)
+
 
 def task_places(campaign: Campaign, submission: int) -> list[TaskPlace]:
     """The places of a submission's tasks, in order."""
@@ -90,33 +96,34 @@ def read_task(path: Path, index: int, offset_bytes: int) -> Task:
     """
     where = f"{path}: task {index} at byte {offset_bytes}"
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(offset_bytes)
             line = file.readline()
         _check_schema(path, line)
-        fields = json.loads(line)
-        task, changed = _task(fields)
+        task, changed = _task(parse_json(line))
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ManifestError(f"{where}: cannot be read ({error}); submit again") from error
+        raise ManifestError(f"{where}: cannot be read ({brief(error)}); submit again") from error
     if task.index != index or changed:
         raise ManifestError(f"{where}: found task {task.index}, with changed runs {changed}; submit again")
     return task
 
 
-def read_task_runs(path: Path) -> TaskRuns:
-    """The run_ids of every task of a task file.
+def read_task_runs(path: Path, n_tasks: int | None = None) -> TaskRuns:
+    """The run_ids of every task of a task file. n_tasks: how many there are to be, if that is known.
 
     Raises:
-        ManifestError: the file cannot be read, or a newer version wrote it.
+        ManifestError: the file cannot be read, has fewer or more tasks, or a newer version wrote it.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             lines = file.readlines()
     except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error.strerror})") from error
+        raise ManifestError(f"{path}: cannot be read ({brief(error)})") from error
     if not all(line.startswith(b'{"task":') and line.endswith(b"]}\n") for line in lines):
         raise ManifestError(f"{path}: not a task file")
     _check_schema(path, lines[0] if lines else b"")
+    if n_tasks not in (None, len(lines)):
+        raise ManifestError(f"{path}: {len(lines)} tasks, where there were {n_tasks}")
     ids = [_RUN_ID.findall(line) for line in lines]
     task = np.repeat(np.arange(len(ids), dtype=np.int32), [len(one) for one in ids])
     return TaskRuns(np.array([run_id for one in ids for run_id in one], ID), task, len(ids))
@@ -124,18 +131,31 @@ def read_task_runs(path: Path) -> TaskRuns:
 
 def campaign_of(path: Path) -> str:
     """The id of the campaign of a task file; empty if it names none, or if there is no file."""
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError), named(path), path.open("rb") as file:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), named(path), open_regular(path) as file:
         if match := _CAMPAIGN.search(file.read(_HEAD_BYTES)):
             return match[1].decode()
     return ""
 
 
-def read_cancelled(campaign: Campaign, submission: int) -> set[str]:
-    """The run_ids of a submission that the user has cancelled; its tasks skip them.
+def read_cancelled(campaign: Campaign, submission: int) -> tuple[set[str], list[str]]:
+    """The run_ids of a submission that the user has cancelled, which its tasks skip; and what cannot be read, a line each.
 
     Each cancel writes its own file, so that two at the same time do not overwrite each other.
     """
-    return {run_id for path in campaign.cancelled(submission) for run_id in path.read_text(errors="replace").split()}
+    words, problems = list[bytes](), list[str]()
+    try:
+        for path in campaign.cancelled(submission):
+            try:
+                found = read_regular(path).split()
+                wrong = next((word for word in found if not _ID.fullmatch(word)), b"") if found else b"nothing"
+                if wrong:
+                    problems.append(f"{path}: lists run_ids, and holds {wrong[:40]!r}; that is left out")
+                words += found
+            except OSError as error:
+                problems.append(f"{path}: cannot be read ({brief(error)}); the runs that it lists do not count as cancelled")
+    except ManifestError as error:
+        problems.append(str(error))
+    return {word.decode() for word in words if _ID.fullmatch(word)}, problems
 
 
 def _check_schema(path: Path, line: bytes) -> None:

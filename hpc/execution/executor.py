@@ -204,7 +204,7 @@ def _nothing_to_submit(request: Request, executor: Executor, found: State) -> in
     print(f"Nothing to submit: {done}. Next: {next_command(request.campaign, found, request.command)}")
     if found.unreachable:
         return NO_SCHEDULER
-    return SOME_FAILED if found.is_given_up.any() else ALL_WELL
+    return SOME_FAILED if found.is_given_up.any() or found.count("unknown") else ALL_WELL
 
 
 def _end_of_dry_run(request: Request, unknown: str) -> int:

@@ -5,35 +5,41 @@ by every later submit.
 """
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
 
 from hpc.planning.retrying import Outcome, Reason
 from jobs.campaign import Campaign
 from jobs.files import publish
-from jobs.manifest import ManifestError, refuse_newer
+from jobs.manifest import refuse_newer
+from jobs.reading import brief, made, parse_json, read_regular
 
 SCHEMA_VERSION = 2  # 1 had no number and no reason, only the scheduler's own word, as `state`
 
 
-def read(campaign: Campaign, number: int, reason_of: Callable[[str], Reason]) -> list[Outcome]:
-    """The outcomes written of one submission.
+def read(campaign: Campaign, number: int, reason_of: Callable[[str], Reason]) -> tuple[list[Outcome], list[str]]:
+    """The outcomes written of one submission; and what cannot be read, a line each: how those tasks ended is asked for again.
 
     Args:
         reason_of: translates the scheduler's word, for files of version 1.
 
     Raises:
-        ManifestError: the file cannot be read, or a newer version wrote it.
+        NewerError: a newer version wrote the file.
     """
-    path = campaign.outcomes(number)
+    path, found, problems = campaign.outcomes(number), list[Outcome](), list[str]()
     try:
-        lines = path.read_text().splitlines() if path.exists() else []
-        records = [json.loads(line) for line in lines]
-        refuse_newer(path, max((record.get("schema", 1) for record in records), default=1), SCHEMA_VERSION)
-        return [_outcome(record, reason_of) for record in records]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ManifestError(f"{path}: cannot be read ({error}); remove it, and its tasks are asked for again") from error
+        lines = read_regular(path).splitlines() if os.path.lexists(path) else []
+        problems += [f"{path}: is empty; remove it"] * (not lines and os.path.lexists(path))
+    except OSError as error:
+        return [], [f"{path}: cannot be read ({brief(error)})"]
+    for place, line in enumerate(lines, start=1):
+        try:
+            found.append(_outcome(path, line, reason_of))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            problems.append(f"{path}: line {place}: cannot be read ({brief(error)}); it is left out")
+    return found, problems
 
 
 def write(campaign: Campaign, number: int, outcomes: Iterable[Outcome]) -> None:
@@ -42,10 +48,9 @@ def write(campaign: Campaign, number: int, outcomes: Iterable[Outcome]) -> None:
     publish(campaign.outcomes(number), [json.dumps(record).encode() + b"\n" for record in records])
 
 
-def _outcome(record: dict[str, Any], reason_of: Callable[[str], Reason]) -> Outcome:
+def _outcome(path: Path, line: bytes, reason_of: Callable[[str], Reason]) -> Outcome:
+    record = parse_json(line)
+    refuse_newer(path, record.get("schema", 1), SCHEMA_VERSION)
     said = record["said"] if "said" in record else record["state"]
     reason = Reason(record["reason"]) if "reason" in record else reason_of(said)
-    task, run_id, node, job, mem_mb, time_limit_min = (
-        record[name] for name in ("task", "run_id", "node", "job", "mem_mb", "time_limit_min")
-    )
-    return Outcome(task, run_id, reason, said, node, job, mem_mb, time_limit_min)
+    return made(Outcome, {**record, "said": said, "reason": reason})

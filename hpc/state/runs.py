@@ -41,6 +41,11 @@ class State:
         return self.known.unreachable
 
     @property
+    def problems(self) -> list[str]:
+        """What cannot be read, a line each."""
+        return [*self.known.problems, *self.recorded.problems]
+
+    @property
     def activities(self) -> dict[Submission, Activity]:
         """What may still be executed."""
         return {s.submission: s.activity for s in self.known.submitted if s.activity and s.activity.tasks}
@@ -91,7 +96,7 @@ def state(
         write: keep what was learnt of submissions that ended.
 
     Raises:
-        ManifestError: a submission's files cannot be read.
+        ManifestError: as `hpc.state.known.on_disk`.
     """
     before = on_disk(campaign, campaign_id, schedulers)
     known = asked(before, schedulers, abandoned)
@@ -101,13 +106,18 @@ def state(
 
 
 def classify(runs: Runs, known: Known) -> State:
-    """The state of each run from all that is known; later submissions have the last word."""
+    """The state of each run from all that is known; later submissions have the last word.
+
+    A submission that may be at work on runs that nobody can name leaves all that is not done or at work elsewhere unknown.
+    """
     finished, failed = finished_by(known.recorded), known.recorded.records["run_id"][~known.recorded.is_finished]
     code = np.where(among(runs.run_id, finished), _CODE["done"], _CODE["missing"]).astype(np.int8)
     for submitted in known.submitted:
         places = runs.places_of(submitted.tasks.run_id)
         of_tasks = states_of(submitted, known.recorded, finished, np.unique(failed), bool(known.unreachable))
         code[places[places >= 0]] = of_tasks[places >= 0]
+        if not submitted.is_whole and submitted.may_be_at_work:
+            code[~np.isin(code, [_CODE[name] for name in ("done", "running", "queued")])] = _CODE["unknown"]
     every = [outcome for submitted in known.submitted for outcome in submitted.ended]
     n_tries = tries(every, failed.astype(str).tolist())
     too_often = np.array(sorted(run_id for run_id, n in n_tries.items() if n >= MAX_TRIES), ID)
@@ -130,8 +140,9 @@ def states_of(
     for index in range(n_tasks):
         training[index] = recorded.at_hand.get((number, index), "")
     for index, element in (activity.tasks if activity else {}).items():
-        is_at_work[index], is_begun[index] = True, element.is_begun
-    for outcome in (outcome for outcome in submitted.ended if 0 <= outcome.task < n_tasks):  # the file may be damaged
+        if 0 <= index < n_tasks:  # the files may be damaged
+            is_at_work[index], is_begun[index] = True, element.is_begun
+    for outcome in (outcome for outcome in submitted.ended if 0 <= outcome.task < n_tasks):
         has_ended[outcome.task], was_cancelled[outcome.task] = True, outcome.reason is Reason.CANCELLED
         blamed[outcome.task] = outcome.run_id if outcome.is_blamed_on_run else ""
     is_training = training[task] == run_id

@@ -4,22 +4,25 @@ A submission's folder appears whole under its number: of two submits at the same
 """
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+import re
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any
 
 from hpc.planning.tasks import Plan
 from hpc.planning.workers import PlannedArray, Resources
 from hpc.state.owner import Process
-from jobs.campaign import Campaign
+from jobs.campaign import Campaign, listed
 from jobs.files import new_folder, publish
-from jobs.manifest import ManifestError, refuse_newer
+from jobs.manifest import ManifestError, noting, refuse_newer
+from jobs.reading import brief, made, parse_json, read_regular
 from jobs.taskfile import Task
 
 SCHEMA_VERSION = 2  # 1 had no number, no code_commit, and no waits_for in an array
 _PRIVATE, _SHARED = 0o700, 0o777  # rights of the folder of logs
-Made = TypeVar("Made")
+_NAME = re.compile(r"\d{4}|[1-9]\d{4,16}", re.ASCII)  # of a submission's folder
 
 
 class SubmissionTaken(Exception):
@@ -93,6 +96,11 @@ class Submission:
         sizes = len(planned.tasks), planned.n_runs, planned.workers
         return cls(number, campaign, now(), executor, *sizes, Process.current(), **others)
 
+    @classmethod
+    def unreadable(cls, number: int) -> "Submission":
+        """What stands for a submission whose record cannot be read: it has no executor."""
+        return cls(number, "", "", "", 0, 0, 0, Process("", "", 0, None, ""))
+
     def array_of(self, task: int) -> Array | None:
         """The array that executes a task; None if it is executed here."""
         return next((array for array in self.arrays if task in array.tasks), None)
@@ -120,16 +128,27 @@ def now() -> str:
 
 
 def numbers(campaign: Campaign) -> list[int]:
-    """The submissions there are, in order."""
-    if not campaign.submissions.is_dir():
-        return []
-    return sorted(int(folder.name) for folder in campaign.submissions.iterdir() if folder.name.isdecimal())
+    """The submissions there are, in order. Raises ManifestError if their folder cannot be read."""
+    return sorted(int(path.name) for path in listed(campaign.submissions) if _is_submission(path))
+
+
+def foreign(campaign: Campaign) -> list[Path]:
+    """What lies beside the submissions and is none, hidden files aside."""
+    return [path for path in listed(campaign.submissions) if not (path.name.startswith(".") or _is_submission(path))]
+
+
+def _is_submission(path: Path) -> bool:
+    """Files, empty folders and other names are none. A folder that cannot be read may be one."""
+    try:
+        return bool(_NAME.fullmatch(path.name)) and (not path.exists() or (path.is_dir() and any(path.iterdir())))
+    except OSError:
+        return True
 
 
 def next_number(campaign: Campaign) -> int:
     """The number for a new submission to claim. It is above all submissions, also above one that left only shards."""
-    of_shards = (path.name.split("-")[0] for path in campaign.shard_paths())
-    return max([0, *numbers(campaign), *(int(text) for text in of_shards if text.isdecimal())]) + 1
+    names = (*(path.name for path in listed(campaign.submissions)), *(p.name.split("-")[0] for p in campaign.shard_paths()))
+    return max((int(name) for name in names if _NAME.fullmatch(name)), default=0) + 1
 
 
 def array_name(campaign: str, number: int, place: int) -> str:
@@ -158,37 +177,41 @@ def arrays_of(campaign: str, number: int, planned: Iterable[PlannedArray], waits
     )
 
 
-def read(campaign: Campaign, number: int) -> Submission:
-    """One submission's record, of this or an earlier version.
+def read(campaign: Campaign, number: int, executors: Collection[str] = ()) -> Submission:
+    """One submission's record, of this or an earlier version. executors: the names that are known; empty: any.
 
     Raises:
         ManifestError: it cannot be read, or a newer version wrote it.
     """
     path = campaign.submission(number) / "submission.json"
     try:
-        record = json.loads(path.read_bytes())
+        record = parse_json(read_regular(path))
         refuse_newer(path, record.get("schema", 1), SCHEMA_VERSION)
-        arrays = tuple(_made(Array, {**array, "resources": _made(Resources, array["resources"])}) for array in record["arrays"])
+        arrays = tuple(made(Array, {**array, "resources": made(Resources, array["resources"])}) for array in record["arrays"])
         ids = [job for array in arrays for job in (array.job_id, array.waits_for) if job is not None]
         if not all(job_id.isdecimal() for job_id in ids):  # they become arguments of programs
             raise ValueError(f"job ids {ids}")
-        return _made(Submission, {**record, "process": _made(Process, record["process"]), "arrays": arrays})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ManifestError(f"{path}: not the record of a submission ({error}); if it has ended, remove its folder") from error
-
-
-def _made(kind: type[Made], record: Mapping[str, Any]) -> Made:
-    """A dataclass from its record; fields that it does not have are left out."""
-    return kind(**{each.name: record[each.name] for each in fields(kind) if each.name in record})  # type: ignore[arg-type]
+        found = made(Submission, {**record, "process": made(Process, record["process"]), "arrays": arrays})
+        datetime.fromisoformat(found.created).timestamp()
+        n_tasks = sum(array.n_tasks for array in arrays) or found.n_tasks
+        if found.executor not in (executors or (found.executor,)) or (found.number, found.n_tasks) != (number, n_tasks):
+            raise ValueError(f"number {found.number}, executor {found.executor!r}, {found.n_tasks} tasks")
+        return found
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ManifestError(f"{path}: not the record of a submission ({brief(error)})") from error
 
 
 def read_all(campaign: Campaign) -> list[Submission]:
-    """All submissions, in order.
+    """All submissions that can be read, in order.
 
     Raises:
-        ManifestError: one cannot be read.
+        NewerError: a newer version of the code wrote one.
     """
-    return [read(campaign, number) for number in numbers(campaign)]
+    found = list[Submission]()
+    for number in numbers(campaign):
+        with noting([]):
+            found.append(read(campaign, number))
+    return found
 
 
 def write(campaign: Campaign, submission: Submission) -> None:

@@ -90,11 +90,11 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {  # what was done ->
     "cut in the middle": (lambda path: os.truncate(path, len(WHOLE) // 2), "not readable as a shard"),
     "cut by 100 bytes": (lambda path: os.truncate(path, len(WHOLE) - 100), "not readable as a shard"),
     "a hole of zeros": (lambda path: path.write_bytes(WHOLE[:512] + bytes(4096) + WHOLE[4608:]), "not readable as a shard"),
-    "a pipe": (instead(os.mkfifo), "not a file"),
-    "a folder": (instead(Path.mkdir), "Is a directory"),
+    "a pipe": (instead(os.mkfifo), "not a regular file"),
+    "a folder": (instead(Path.mkdir), "not a regular file"),
     "a link to nowhere": (instead(lambda path: path.symlink_to("nowhere")), "No such file or directory"),
     "a link to itself": (instead(lambda path: path.symlink_to(path.name)), "symbolic links"),
-    "a device": (instead(lambda path: path.symlink_to("/dev/zero")), "not a file"),
+    "a device": (instead(lambda path: path.symlink_to("/dev/zero")), "not a regular file"),
     "2 TB of nothing": (sparse, "not a file of at most 1,000,000,000 bytes"),
     "a newer schema": (attribute("schema_version", 2), "schema version 2, and this version of the code reads 1 to 1; update"),
     "no schema": (edited(lambda file: file.attrs.pop("schema_version")), "schema version None"),
@@ -291,7 +291,7 @@ def test_every_reader_survives(campaign: Campaign, digits_dir: Path) -> None:
     assert reported.stderr.count("problem: ") == n_wrong
     assert "1 of 5 runs done, 4 missing, 0 failed" in reported.stdout
     status = commands.run("hpc.status", "--output-dir", campaign.folder)
-    assert status.returncode == 0
+    assert status.returncode == 1
     assert status.stderr.count("warning: ") == n_wrong
     grid = campaign.folder / "grid.yaml"
     grid.write_text("{dataset: digits, activations: [relu], ps: [0.3], epochs: 2, hidden_sizes: [32]}")

@@ -100,10 +100,6 @@ def damage_shards(campaign: Campaign) -> None:
     campaign.shards.rmdir()
 
 
-def damage_cancelled(campaign: Campaign) -> None:
-    campaign.new_cancelled(1).mkdir()
-
-
 def damage_task(campaign: Campaign) -> None:
     campaign.tasks(1).write_text(campaign.tasks(1).read_text().replace('"p":', '"p":0'))
 
@@ -112,7 +108,6 @@ def damage_task(campaign: Campaign) -> None:
     ("damage", "status", "said"),
     [
         (damage_shards, NOT_KEPT_STATUS, "in it, then submit again\n"),
-        (damage_cancelled, 1, ".txt'\n"),
         (damage_task, 1, "submit again\n"),
     ],
 )
@@ -127,6 +122,19 @@ def test_only_results_that_cannot_be_written_are_not_kept(
     assert ("error: results cannot be kept: " in captured.out) == (status == NOT_KEPT_STATUS)
     assert captured.out.endswith(said)
     assert captured.err == ""
+
+
+def test_a_list_of_cancelled_runs_that_cannot_be_read_stops_no_task(
+    campaign: Campaign, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """It would be blamed on the run that comes next."""
+    campaign.new_cancelled(1).mkdir()
+    campaign.new_cancelled(1).write_bytes(b"\xff\n" + RUNS[0].run_id.encode())
+    worker(campaign)()
+    assert recorded(campaign) == [(run.run_id, "ok") for run in RUNS[1:]]
+    said = capfd.readouterr().out
+    assert said.count(".txt: cannot be read (not a regular file); the runs that it lists do not count as cancelled\n") == 1
+    assert said.count(r".txt: lists run_ids, and holds b'\xff'; that is left out") == 1
 
 
 @pytest.mark.slow

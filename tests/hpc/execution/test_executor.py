@@ -215,3 +215,34 @@ def test_ends_are_asked_for_with_the_run_that_was_training(tmp_path: Path, digit
     run(cluster, request(tmp_path, digits_dir))
     run(cluster, request(tmp_path, digits_dir))
     assert asked == [{}, {1: dict(enumerate(cluster.rounds[0]))}]
+
+
+def test_a_plan_says_which_of_its_runs_were_cancelled(
+    tmp_path: Path, digits_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = Cluster(lambda writer, run: None)
+    run(cluster, request(tmp_path, digits_dir))
+    assert "cancelled" not in capsys.readouterr().out
+    Campaign(tmp_path / "campaign").new_cancelled(1).write_text(f"{cluster.rounds[0][1]}\n")
+    for options, is_said in (({}, True), ({"limit": 1}, False)):  # the first run alone was not cancelled
+        run(cluster, request(tmp_path, digits_dir, dry_run=True, **options))
+        said = "cancelled  1 of these were cancelled before, and are submitted again; take out of the grid what is not wanted"
+        assert (said in capsys.readouterr().out) == is_said
+
+
+def test_a_submit_leaves_alone_what_an_unreadable_submission_may_still_do(
+    tmp_path: Path, digits_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cluster = Cluster(lambda writer, run: None)
+    run(cluster, request(tmp_path, digits_dir))
+    path = Campaign(tmp_path / "campaign").submission(1) / "submission.json"
+    path.write_text("torn")
+    cluster.work = None
+    assert [run(cluster, request(tmp_path, digits_dir)) for _ in range(4)] == [0, 0, 0, 1]
+    ids = [run_id for round_ids in cluster.rounds for run_id in round_ids]
+    assert len(ids) == len(set(ids)) == 8
+    said = capsys.readouterr()
+    assert said.out.splitlines()[-1].startswith("Nothing to submit: 6 of 8 runs done")
+    assert said.err.count(f"warning: {path}: not the record of a submission (") == 4
+    assert run(cluster, request(tmp_path, digits_dir, abandoned=(1,))) == 0
+    assert cluster.rounds[-1] == cluster.rounds[0]

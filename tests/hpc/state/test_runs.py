@@ -1,6 +1,7 @@
 """The state of every run of a Slurm submission, from shards and from what small programs on PATH say of the queue."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -375,6 +376,63 @@ def test_status_tells_of_tasks_that_failed_before_a_run(campaign: Campaign, tmp_
     with programs(tmp_path / "bin", squeue="true", sacct=f"printf '{rows}\\n'"):
         shown = commands.run("hpc.status", "--output-dir", campaign.folder)
     assert "4 tasks failed before the first run began: see python -m hpc.logs --failed" in shown.stdout
+
+
+# Submissions that cannot be read
+
+
+QUEUE = "0 RUNNING, 1 PENDING, 2 PENDING, 3 PENDING"
+
+
+def test_runs_of_a_submission_without_a_record_are_unknown_until_it_is_abandoned(campaign: Campaign, tmp_path: Path) -> None:
+    hand_over(campaign, 2, TASKS[:2], "18")
+    begin(campaign, 0, [record(RUNS[0]), failure(RUNS[1])], at_hand=IDS[2], submission=2)
+    (campaign.submission(2) / "submission.json").write_text("{}")
+    seen = found(campaign, tmp_path, "2 PENDING, 3 PENDING", "true", write=True)
+    assert states(seen) == ["done", "unknown", "unknown", "unknown"] + ["queued"] * 4
+    assert ids_to_submit(seen, retry_failed=True) == []
+    (problem,) = seen.problems
+    assert problem.startswith(f"{campaign.submission(2)}/submission.json: not the record of a submission (")
+    assert problem.endswith(
+        f"if nothing of it is executed any more, remove {campaign.submission(2)}, or submit with --abandon 2"
+    )
+    with programs(tmp_path / "bin", squeue="true", sacct="true"):
+        abandoned = state(campaign, "c0ffee", runs(*RUNS), EXECUTORS, abandoned=[2], write=True)
+    assert states(abandoned) == ["done", "failed"] + ["lost"] * 6
+    assert (campaign.submission(2) / "submission.json").read_text() == "{}"
+
+
+def test_a_submission_at_work_on_nobody_knows_what_leaves_the_rest_unknown(campaign: Campaign, tmp_path: Path) -> None:
+    hand_over(campaign, 2, TASKS[:1], "18")
+    begin(campaign, 0, [record(RUNS[0])], submission=1)
+    for damage in ("torn", "", '{"task":0,"schema":2,"runs":[]}\n'):
+        campaign.tasks(1).write_text(damage)
+        seen = found(campaign, tmp_path, QUEUE, "true")
+        assert states(seen) == ["done", "lost"] + ["unknown"] * 6  # submission 2 has the last word on the first two
+        ended = found(campaign, tmp_path, "", "true")  # nothing of it is in the queue any more
+        assert states(ended) == ["done", "lost"] + ["missing"] * 6
+    with programs(tmp_path / "bin", squeue="exit 1", sacct="exit 1"):
+        assert set(states(look(campaign))) == {"done", "unknown"}
+
+
+def test_results_count_whatever_became_of_the_submissions(campaign: Campaign, tmp_path: Path) -> None:
+    for i in range(4):
+        begin(campaign, i, [record(run) for run in TASKS[i].runs])
+    for name in ("submission.json", "tasks.jsonl"):
+        (campaign.submission(1) / name).write_bytes(b"\xff")
+        seen = found(campaign, tmp_path, "", "exit 1")
+        assert set(states(seen)) == {"done"}
+        assert len(seen.problems) == 1
+        shutil.rmtree(campaign.submission(1))
+        hand_over(campaign, 1, TASKS, "17")
+
+
+def test_runs_that_may_be_at_work_are_not_cancelled_without_a_word(campaign: Campaign, tmp_path: Path) -> None:
+    (campaign.submission(1) / "submission.json").write_text("{}")
+    with programs(tmp_path / "bin", squeue="true", sacct="true"):
+        cancelled = commands.run("hpc.cancel", "--output-dir", campaign.folder, "--yes", "--filter", "repeat=3")
+    assert cancelled.returncode == 1
+    assert "warning: 1 run may be queued or running, and cannot be cancelled\n" in cancelled.stderr
 
 
 @pytest.mark.slow

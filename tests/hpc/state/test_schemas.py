@@ -13,6 +13,7 @@ from hpc.state.runs import State, state
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError, read_manifest
 from tests import commands
+from tests.programs import programs
 
 KEPT = Path(__file__).parent / "schema_1"  # written by the code before files had numbers; two submissions, one on Slurm
 
@@ -68,21 +69,32 @@ def test_outcomes_are_read_as_they_were_written(campaign: Campaign) -> None:
         for task, reason in enumerate(Reason)
     ]
     outcomes.write(campaign, 2, written)
-    assert outcomes.read(campaign, 2, lambda said: Reason.UNKNOWN) == written
+    assert outcomes.read(campaign, 2, lambda said: Reason.UNKNOWN) == (written, [])
     first = json.loads(campaign.outcomes(2).read_text().splitlines()[0])
     assert (first["schema"], first["reason"], first["said"], first["node"]) == (2, "MEMORY", "memory", "n1")
     campaign.outcomes(2).unlink()
-    assert outcomes.read(campaign, 2, lambda said: Reason.UNKNOWN) == []
+    assert outcomes.read(campaign, 2, lambda said: Reason.UNKNOWN) == ([], [])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("damage", ["{}", "[]", "{", '{"task": 0}', "null"])
-@pytest.mark.parametrize("name", ["submission.json", "outcomes.jsonl"])
+@pytest.mark.parametrize("damage", ["", "{}", "[]", "{", '{"task": 0}', "null", "\\", "[" * 10**5, "9" * 10**4, '"\\ud800"'])
+@pytest.mark.parametrize("name", ["submission.json", "outcomes.jsonl", "tasks.jsonl", "cancelled-ab.txt"])
 def test_a_damaged_file_is_named(campaign: Campaign, name: str, damage: str) -> None:
-    (campaign.submission(2) / name).write_text(damage + "\n")
-    shown = commands.run("hpc.status", "--output-dir", campaign.folder)
-    assert shown.returncode == 2
-    assert shown.stderr.startswith(f"error: {campaign.submission(2) / name}: ")
+    (campaign.submission(2) / name).write_text(damage)
+    with programs(campaign.folder / "bin", squeue="true", sacct="true"):
+        seen = look(campaign)
+    (problem,) = seen.problems
+    assert problem.startswith(f"{campaign.submission(2) / name}: ")
+    assert len(problem) < 600
+    assert seen.count("done") == 5
+
+
+def test_lines_of_outcomes_that_can_be_read_are_used(campaign: Campaign) -> None:
+    before = look(campaign)
+    with campaign.outcomes(2).open("ab") as file:
+        file.write(b'{"schema":2,"task":7,"run_id":"ab')  # torn
+    after = look(campaign)
+    assert after.outcomes == before.outcomes
+    assert [problem.partition(" cannot")[0] for problem in after.problems] == [f"{campaign.outcomes(2)}: line 4:"]
 
 
 def test_fields_of_others_are_left_out(campaign: Campaign) -> None:

@@ -1,6 +1,7 @@
 """Submissions: claimed by one, and known to be at work or not, or unknown."""
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from jobs.campaign import Campaign
 from jobs.manifest import ManifestError
 from jobs.taskfile import Task, read_task, task_places
 from noisy.spec import Execution
+from tests.rights import like_any_user
 from tests.specs import runs, spec
 
 TASKS = [Task(i, "c0ffee", "abc", "/data", Execution(), runs(spec(repeat=i), spec(repeat=i + 10))) for i in range(3)]
@@ -92,7 +94,57 @@ def test_an_unreadable_record_is_named(campaign: Campaign) -> None:
     submissions.claim(campaign, local(), TASKS)
     (campaign.submission(1) / "submission.json").write_text("{}")
     with pytest.raises(ManifestError, match=r"submission.json: not the record of a submission"):
-        submissions.read_all(campaign)
+        submissions.read(campaign, 1)
+    assert submissions.read_all(campaign) == []
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("number",), 2),
+        (("n_tasks",), True),
+        (("created",), "yesterday"),
+        (("created",), "0001-01-01T00:00:00"),
+        (("executor",), None),
+        (("ended",), 0),
+        (("process",), []),
+        (("process", "pid"), "1"),
+        (("arrays",), [{}]),
+        (("code_commit",), "\ud800"),
+    ],
+)
+def test_a_record_of_another_kind_is_refused(campaign: Campaign, place: tuple[str, ...], value: object) -> None:
+    submissions.claim(campaign, local(), TASKS)
+    path = campaign.submission(1) / "submission.json"
+    record = json.loads(path.read_text())
+    holder = record if len(place) == 1 else record[place[0]]
+    holder[place[-1]] = value
+    path.write_text(json.dumps(record))
+    with pytest.raises(ManifestError, match=r"submission.json: not the record of a submission \("):
+        submissions.read(campaign, 1)
+
+
+def test_what_is_no_submission_is_told_from_what_may_be_one(campaign: Campaign) -> None:
+    submissions.claim(campaign, local(), TASKS)
+    for name in ("0002", "note.txt", "12", "00013", "٠٠٠٤", "9" * 40):
+        (campaign.submissions / name).touch()
+    (campaign.submissions / "0005").mkdir()
+    os.mkfifo(campaign.submissions / "0006")
+    (campaign.submissions / ".0007.abcd").mkdir()  # of a claim that was killed
+    (campaign.submissions / "0008").symlink_to("nowhere")
+    (campaign.submissions / "0009").mkdir()
+    (campaign.submissions / "0009" / "logs").mkdir()
+    assert submissions.numbers(campaign) == [1, 8, 9]
+    others = {path.name for path in submissions.foreign(campaign)}
+    assert others == {"0002", "note.txt", "12", "00013", "٠٠٠٤", "9" * 40, "0005", "0006"}
+    assert submissions.next_number(campaign) == 10
+    with like_any_user():
+        (campaign.submission(9)).chmod(0)
+        assert submissions.numbers(campaign) == [1, 8, 9]
+        campaign.submissions.chmod(0)
+        with pytest.raises(ManifestError, match="submissions: Permission denied; allowed: a folder that you may read"):
+            submissions.numbers(campaign)
+        campaign.submissions.chmod(0o755)
 
 
 def test_an_array_knows_its_tasks_by_element() -> None:

@@ -1,0 +1,72 @@
+"""Reading files that may be damaged: regular files only, JSON of the right kinds, errors in one short line."""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar, get_origin, get_type_hints
+
+Made = TypeVar("Made")
+_LONGEST = 200  # characters of an error that are shown
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a regular file for reading. Anything else is refused: reading a pipe would wait for ever.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        descriptor = os.open(name, flags | os.O_NONBLOCK)
+        if stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+        raise OSError(0, "not a regular file", name)
+
+    return open(path, "rb", opener=opener)
+
+
+def read_regular(path: Path) -> bytes:
+    """All bytes of a regular file.
+
+    Raises:
+        OSError: as `open_regular`.
+    """
+    with open_regular(path) as file:
+        return file.read()
+
+
+def parse_json(text: str | bytes) -> Any:
+    """A value from JSON.
+
+    Raises:
+        ValueError: it is not JSON, or nested too deeply.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def made(kind: type[Made], record: Any) -> Made:
+    """A dataclass from the mapping of its fields; what is no field of it is left out.
+
+    Raises:
+        TypeError, ValueError: a field is missing, or holds a value of another kind.
+    """
+    hints = get_type_hints(kind)
+    found = {name: record[name] for name in hints if name in record}
+    for name, value in found.items():
+        wanted: Any = get_origin(hints[name]) if get_origin(hints[name]) is tuple else hints[name]
+        if not isinstance(value, (int, float) if wanted is float else wanted) or isinstance(value, bool):
+            raise TypeError(f"{name} is {value!r}")
+        if isinstance(value, str):
+            value.encode()  # JSON can hold characters that no file and no terminal takes
+    return kind(**found)
+
+
+def brief(error: Exception) -> str:
+    """What an error says, in one short line."""
+    said = (isinstance(error, OSError) and error.strerror) or str(error)
+    return " ".join(said.split())[:_LONGEST]
