@@ -52,6 +52,9 @@ def replacing(path: Path, *, exclusive: bool = False) -> Iterator[BinaryIO]:
             os.link(temporary, path)  # unlike rename, link fails if the name exists
         else:
             os.replace(temporary, path)
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None  # not the temporary file, nor nothing
+        raise
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
