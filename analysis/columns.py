@@ -26,15 +26,15 @@ PER_RUN: Mapping[str, tuple[str, str]] = {  # name -> unit, meaning; also the un
     "status": ("", "ok, chance, diverged (these are finished), failed; in results.h5 also missing: the run has no record"),
     "test_accuracy": (
         "1",
-        "fraction of the clean test set that is right after the last epoch, or the one that diverged; NaN if not finished",
+        "fraction right of the clean test set after the last epoch, or the one that diverged; NaN if failed",
     ),
     "test_loss": (
         "nat",
-        "mean cross-entropy on the clean test set after the same epoch; not finite if it diverged, NaN if not finished",
+        "mean cross-entropy of the clean test set after that epoch; it may be NaN if diverged",
     ),
-    "n_correct": ("", "test images that are right after the same epoch; 0 if not finished"),
-    "n_test": ("", "images of the test set; 0 if not finished"),
-    "n_parameters": ("", "weights and biases; 0 if not finished"),
+    "n_correct": ("", "test images that are right after that epoch; 0 if failed"),
+    "n_test": ("", "images of the test set; 0 if failed"),
+    "n_parameters": ("", "weights and biases; 0 if failed"),
     "wall_s": ("s", "time of training and testing"),
     "cpu_s": ("s", "CPU time of all threads"),
     "peak_mem_mb": ("MB", "largest resident set of the worker during the run, 10^6 bytes"),
@@ -54,13 +54,13 @@ PER_RUN: Mapping[str, tuple[str, str]] = {  # name -> unit, meaning; also the un
     "message": ("", "why the run failed"),
     "history_train_loss": (
         "nat",
-        "mean cross-entropy in training, by epoch; NaN after a divergence and beyond the run's epochs",
+        "mean cross-entropy in training, by epoch; NaN after a divergence",
     ),
     "history_test_loss": ("nat", "mean cross-entropy on the clean test set, by epoch; NaN as above"),
     "history_test_accuracy": ("1", "fraction of the clean test set that is right, by epoch; NaN as above"),
     "correct": (
         "",
-        "one bit per test image, right or wrong after the same epoch as test_accuracy: numpy.unpackbits(..., axis=1, count=n_test)",
+        "a bit per test image, right or wrong after that epoch: numpy.unpackbits(..., axis=1, count=n_test)",
     ),
 }
 SUMMARY: Mapping[str, tuple[str, str]] = {
@@ -73,7 +73,7 @@ SUMMARY: Mapping[str, tuple[str, str]] = {
     "ci95_high": ("1", "upper end of it"),
     "mean_test_loss": (
         "nat",
-        "mean of test_loss; not finite (NaN is an empty cell) if that of a finished run is not, as after a divergence",
+        "mean of test_loss; empty if that of a finished run is NaN, as it may be after a divergence",
     ),
     "missing": ("", "planned runs without a record"),
     "failed": ("", "runs whose only records are failures"),

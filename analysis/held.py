@@ -77,4 +77,4 @@ def _loss(store: Path, n_before: int, lost: pd.DataFrame, shards: Path) -> Itera
         yield f"  {path} {'no longer has all its records' if path.exists() else 'is gone'}: {n} runs"
     if len(n_lost) > _MOST_NAMED:
         yield f"  and {len(n_lost) - _MOST_NAMED} more files"
-    yield f"  put the shards back (is a file system not mounted?), write elsewhere with --to DIR, or {_ACCEPT} to lose these runs"
+    yield f"  put them back (is a file system not mounted?), write elsewhere with --to DIR, or {_ACCEPT} to lose these runs"

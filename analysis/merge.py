@@ -15,8 +15,8 @@ import pandas as pd
 from tqdm import tqdm
 
 from analysis import doubts
-from analysis.held import Refused, refuse_losses
 from analysis.counted import Counted, is_finished, rank_of
+from analysis.held import Refused, refuse_losses
 from analysis.planned import Planned, read_planned
 from analysis.store import RECORDED, Rows, complete, is_sealed, lay_out
 from jobs.campaign import Campaign

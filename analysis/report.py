@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import pandas as pd
 
@@ -26,7 +26,8 @@ from jobs.manifest import ManifestError, newest_campaign
 from noisy.spec import DATASETS, MODEL_TYPES
 
 _ROWS_A_TIME = 20_000
-_FORMATS = {".pdf": {"metadata": {"CreationDate": None}}, ".png": {"dpi": 200}}  # suffix of a figure -> how it is saved
+# suffix of a figure -> how it is saved
+_FORMATS: dict[str, dict[str, Any]] = {".pdf": {"metadata": {"CreationDate": None}}, ".png": {"dpi": 200}}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -52,8 +53,10 @@ def main(argv: list[str] | None = None) -> None:
     except ManifestError as error:
         message = str(error)
     except OSError as error:
-        advice = "".join(f"{advice}, or " for advice in [advice_on(error)] if advice)
-        message = f"{error.filename or 'a file'}: {error.strerror or error}; {advice}write elsewhere with --to DIR"
+        is_in_the_way = isinstance(error, FileExistsError | IsADirectoryError | NotADirectoryError)
+        advice = "move it away" if is_in_the_way else advice_on(error)
+        todo = " or ".join([*([advice] if advice else []), "write elsewhere with --to DIR"])
+        message = f"{error.filename or 'a file'}: {error.strerror or error}; {todo}"
     print(f"error: {message}", file=sys.stderr)
     sys.exit(status)
 
@@ -82,9 +85,9 @@ def _refuse_other_kinds(files: list[Path], folder: Path) -> None:
     """Before anything is written: what a report would replace is no folder or pipe of someone else's."""
     for path in files:
         if os.path.lexists(path) and not path.is_file():
-            raise FileExistsError(errno.EEXIST, "is not a file; move it away", str(path))
+            raise FileExistsError(errno.EEXIST, "is not a file", str(path))
     if os.path.lexists(folder) and not folder.is_dir():
-        raise FileExistsError(errno.EEXIST, "is not a folder; move it away", str(folder))
+        raise FileExistsError(errno.EEXIST, "is not a folder", str(folder))
 
 
 def _write_figures(folder: Path, summary: pd.DataFrame, runs: pd.DataFrame) -> list[Path]:

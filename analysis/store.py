@@ -6,6 +6,7 @@ Behind the HDF5 data stands a seal as in a shard: a file in which one bit has ch
 """
 
 import errno
+import io
 import os
 import zlib
 from collections.abc import Iterator, Mapping
@@ -25,7 +26,6 @@ _ON_DISK = (*(f"history_{name}" for name in HISTORY), "correct")
 RECORDED = "merge/recorded"  # in a group of its own: xarray opens a file without its groups
 _BLOCK_BYTES = 2**24
 _SHORT_BYTES = 200
-_TEXT = h5py.string_dtype()
 _SPARE_BYTES = 2**17  # for what HDF5 writes besides values
 _SEAL = b"crc32=%08x\n"
 
@@ -79,7 +79,11 @@ def lay_out(file: BinaryIO, n_runs: int, n_epochs: int, n_bytes: int) -> Rows:
     Raises:
         OSError: there is no room.
     """
-    with _in_hdf5(file, "w") as h5:
+    empty = io.BytesIO()
+    h5py.File(empty, "w").close()
+    file.write(empty.getvalue())
+    n_values = n_runs * (8 * len(HISTORY) * n_epochs + n_bytes)
+    with _in_hdf5(file, n_values + 8 * (n_runs + n_epochs + n_bytes)) as h5:
         for name, coordinate in (("run", np.arange(n_runs)), ("epoch", np.arange(n_epochs) + 1), ("byte", np.arange(n_bytes))):
             h5.create_dataset(name, data=coordinate).make_scale(name)
         early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
@@ -91,7 +95,6 @@ def lay_out(file: BinaryIO, n_runs: int, n_epochs: int, n_bytes: int) -> Rows:
             space = h5py.h5s.create_simple((n_runs, len(h5[dimension])))
             h5py.h5d.create(h5.id, name.encode(), h5py.h5t.py_create(np.dtype(dtype)), space, early)
             _describe(h5, name, ("run", dimension))
-    _make_room(file, 0, os.path.getsize(file.name))
     return Rows(file)
 
 
@@ -108,13 +111,14 @@ def complete(
     Raises:
         OSError: there is no room.
     """
-    arrays = {name: _array(column) for name, column in columns.items()}
-    with _in_hdf5(file, "r+", len(recorded) + sum(map(_n_bytes, arrays.values()))) as h5:
+    with _in_hdf5(file, len(recorded) + sum(map(_most_bytes, columns.values()))) as h5:
         h5.attrs.update(attributes)
-        h5.create_dataset(RECORDED, data=np.frombuffer(recorded, np.uint8))
-        for name, array in arrays.items():
-            h5.create_dataset(name, data=array, dtype=_TEXT if _is_long(array) else None)
-            _describe(h5, name, ("run",))
+        for name, column in {**columns, RECORDED: np.frombuffer(recorded, np.uint8)}.items():
+            array = _array(column)
+            is_long = array.dtype.kind == "S" and array.dtype.itemsize > _SHORT_BYTES  # short texts are quick to read
+            h5.create_dataset(name, data=array, dtype=h5py.string_dtype() if is_long else None)
+            if name != RECORDED:
+                _describe(h5, name, ("run",))
     file.seek(0)
     file.write(_SEAL % _crc32(file))
 
@@ -126,7 +130,7 @@ def is_sealed(file: BinaryIO) -> bool:
     return n_bytes > 0 and _SEAL % _crc32(file, n_bytes) == file.read()
 
 
-def read_table(store: Path, names: tuple[str, ...]) -> pd.DataFrame:
+def read_table(store: Path, names: list[str]) -> pd.DataFrame:
     """Columns of a sealed file, as text."""
     with h5py.File(store, "r", locking=False) as h5:
         return pd.DataFrame({name: h5[name].asstr()[()] for name in names})
@@ -141,30 +145,28 @@ def _crc32(file: BinaryIO, n_bytes: int = 2**62) -> int:
 
 
 @contextmanager
-def _in_hdf5(file: BinaryIO, mode: str, n_bytes: int = 0) -> Iterator[h5py.File]:
-    """The file as HDF5 sees it, with room for so many more bytes of values. HDF5 answers a full disk with RuntimeError."""
-    if n_bytes:
-        _make_room(file, os.path.getsize(file.name), n_bytes + _SPARE_BYTES)
+def _in_hdf5(file: BinaryIO, most_bytes: int) -> Iterator[h5py.File]:
+    """The file as HDF5 sees it, with room for so many more bytes: HDF5 may crash where the disk is full.
+
+    At the end HDF5 gives back what it did not need.
+    """
+    file.flush()
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), os.path.getsize(file.name), most_bytes + _SPARE_BYTES)
     try:
-        with h5py.File(file.name, mode, locking=False) as h5:
+        with h5py.File(file.name, "r+", locking=False) as h5:
             yield h5
     except RuntimeError as error:
         raise OSError(errno.EIO, f"HDF5 cannot write it ({error})", file.name) from error
 
 
-def _make_room(file: BinaryIO, offset: int, n_bytes: int) -> None:
-    """A full disk is found here, not in the middle of HDF5."""
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), offset, n_bytes)
-
-
-def _is_long(array: np.ndarray) -> bool:
-    """Texts of a fixed length are quick to read, and waste room if that is long."""
-    return array.dtype.kind == "S" and array.dtype.itemsize > _SHORT_BYTES
-
-
-def _n_bytes(array: np.ndarray) -> int:
-    return int(np.char.str_len(array).sum()) + 32 * len(array) if _is_long(array) else array.nbytes
+def _most_bytes(column: np.ndarray | pd.Series) -> int:
+    """What a column needs in the file, at most."""
+    if isinstance(column, np.ndarray) or pd.api.types.is_numeric_dtype(column):
+        return column.nbytes
+    lengths = np.array([*(len(kind.encode()) for kind in column.cat.categories), 0])
+    longest = int(lengths.max())
+    return len(column) * longest if longest <= _SHORT_BYTES else int(lengths[column.cat.codes].sum()) + 48 * len(column)
 
 
 def _array(column: np.ndarray | pd.Series) -> np.ndarray:
