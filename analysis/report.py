@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pandas as pd
 
@@ -23,6 +23,7 @@ from analysis.statistics import summarise
 from jobs.campaign import Campaign
 from jobs.files import advice_on, publish
 from jobs.manifest import ManifestError, newest_campaign
+from jobs.printing import NotPrinted, printing
 from noisy.spec import DATASETS, MODEL_TYPES
 
 _ROWS_A_TIME = 20_000
@@ -41,24 +42,25 @@ def main(argv: list[str] | None = None) -> None:
         "--accept-fewer", action="store_true", help="replace the last results also where runs in them have lost their shards"
     )
     options = parser.parse_args(argv)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a path may hold what the terminal cannot show
-    status = 2
+    failure = 2
     try:
-        sys.exit(report(Campaign(options.output_dir or newest_campaign(Path("results"))), options.to, options.accept_fewer))
+        with printing():
+            campaign = Campaign(options.output_dir or newest_campaign(Path("results")))
+            status = report(campaign, options.to, options.accept_fewer)
+        sys.exit(status)
     except KeyboardInterrupt:
         sys.exit(130)
     except Refused as error:
-        message, status = str(error), 1
-    except ManifestError as error:
+        message, failure = str(error), 1
+    except (ManifestError, NotPrinted) as error:
         message = str(error)
+    except BrokenPipeError:  # stdout was closed (for example by `head`); all files are written
+        os._exit(1)
     except OSError as error:
-        is_in_the_way = isinstance(error, FileExistsError | IsADirectoryError | NotADirectoryError)
-        advice = "move it away" if is_in_the_way else advice_on(error)
-        todo = " or ".join([*([advice] if advice else []), "write elsewhere with --to DIR"])
+        todo = "".join(f"{advice}; or " for advice in [advice_on(error)] if advice) + "write elsewhere with --to DIR"
         message = f"{error.filename or 'a file'}: {error.strerror or error}; {todo}"
     print(f"error: {message}", file=sys.stderr)
-    sys.exit(status)
+    sys.exit(failure)
 
 
 def report(campaign: Campaign, to: Path | None = None, accept_fewer: bool = False) -> int:
@@ -76,9 +78,10 @@ def report(campaign: Campaign, to: Path | None = None, accept_fewer: bool = Fals
     written = [("per run", per_run), ("summary", per_cell), ("merged", store), *(("figure", path) for path in figures)]
     places = (f"{what:10} {path}" for what, path in written)
     notes = (f"note: {text}" for text in merged.notes)
-    is_said = _say([*_state(campaign, runs, summary), *places, *notes], sys.stdout)
-    is_said &= _say([f"problem: {text}" for text in merged.problems], sys.stderr)
-    return 1 if merged.problems or summary["failed"].any() or not is_said else 0
+    print(*_state(campaign, runs, summary), *places, *notes, sep="\n")
+    for text in merged.problems:
+        print(f"problem: {text}", file=sys.stderr)
+    return 1 if merged.problems or summary["failed"].any() else 0
 
 
 def _refuse_other_kinds(files: list[Path], folder: Path) -> None:
@@ -120,22 +123,10 @@ def _state(campaign: Campaign, runs: pd.DataFrame, summary: pd.DataFrame) -> Ite
         yield f"failed     {run['run_id']} {which}: {first_line}"
 
 
-def _say(lines: list[str], stream: TextIO) -> bool:
-    """Print lines; returns whether they could be printed. A reader who has gone (`| head`) does not count as a failure."""
-    try:
-        print("".join(f"{line}\n" for line in lines), end="", file=stream, flush=True)
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # else Python fails again at its end
-        if not isinstance(error, BrokenPipeError):
-            print(f"error: standard output: {error.strerror}; all files are written", file=sys.stderr)
-            return False
-    return True
-
-
 def _csv(table: pd.DataFrame) -> Iterator[bytes]:
     """In pieces: the text of a million runs is not held in memory."""
     for start in range(0, max(len(table), 1), _ROWS_A_TIME):
-        yield table[start : start + _ROWS_A_TIME].to_csv(index=False, header=start == 0).encode()
+        yield table[start : start + _ROWS_A_TIME].to_csv(index=False, header=start == 0).encode(errors="backslashreplace")
 
 
 if __name__ == "__main__":

@@ -164,7 +164,7 @@ def _most_bytes(column: np.ndarray | pd.Series) -> int:
     """What a column needs in the file, at most."""
     if isinstance(column, np.ndarray) or pd.api.types.is_numeric_dtype(column):
         return column.nbytes
-    lengths = np.array([*(len(kind.encode()) for kind in column.cat.categories), 0])
+    lengths = np.array([*(len(kind.encode(errors="backslashreplace")) for kind in column.cat.categories), 0])
     longest = int(lengths.max())
     return len(column) * longest if longest <= _SHORT_BYTES else int(lengths[column.cat.codes].sum()) + 48 * len(column)
 
@@ -176,7 +176,8 @@ def _array(column: np.ndarray | pd.Series) -> np.ndarray:
     if pd.api.types.is_numeric_dtype(column):
         is_nullable = pd.api.types.is_extension_array_dtype(column)
         return column.to_numpy(float, na_value=np.nan) if is_nullable else column.to_numpy()
-    texts = np.array([*(kind.encode() for kind in column.cat.categories), b""])  # the last is that of code -1
+    kinds = (kind.encode(errors="backslashreplace") for kind in column.cat.categories)
+    texts = np.array([*kinds, b""])  # the last is that of code -1
     return texts[column.cat.codes]
 
 

@@ -133,9 +133,7 @@ def test_runs_that_are_planned_no_more_leave_while_their_shards_are_there(campai
     write_manifest(campaign.manifest, Runs.of(RUNS[3:]), "abc", read_header(campaign.manifest))
     result = merged(campaign)
     assert list(csv_of(result)["run_id"]) == [run.run_id for run in RUNS[3:]]
-    assert result.notes == [
-        "3 records are of runs that are no longer in the grid: they stay in the shards, and are left out here"
-    ]
+    assert result.notes == ["records of runs that are no longer in the grid: 3; they stay in the shards and are left out here"]
     write_manifest(campaign.manifest, Runs.of(RUNS), "abc", read_header(campaign.manifest))
     assert len(csv_of(merged(campaign))) == 6
 

@@ -140,9 +140,7 @@ def test_what_is_no_longer_in_the_grid_is_left_out_and_counted(campaign: Campaig
     write(campaign, 1, [record(RUNS[0]), record(spec(repeat=99))])
     merged = merged_of(campaign)
     assert list(recorded(merged)["run_id"]) == [RUNS[0].run_id]
-    assert merged.notes == [
-        "1 records are of runs that are no longer in the grid: they stay in the shards, and are left out here"
-    ]
+    assert merged.notes == ["records of runs that are no longer in the grid: 1; they stay in the shards and are left out here"]
 
 
 def test_unreadable_foreign_and_damaged_shards_are_named_and_the_rest_is_used(campaign: Campaign) -> None:

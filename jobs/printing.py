@@ -1,0 +1,38 @@
+"""What a command prints: characters that cannot be shown are escaped, and what could not be printed is noticed."""
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+class NotPrinted(Exception):
+    """Standard output does not take what a command prints; the message says why."""
+
+
+@contextmanager
+def printing() -> Iterator[None]:
+    """Everything that a command does. At the end, what it printed has left the process.
+
+    Raises:
+        BrokenPipeError: nobody reads standard output any more.
+        NotPrinted: standard output is on a full disk, or broken in another way.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    more = ""
+    try:
+        yield
+    except OSError as error:
+        more = "" if error.filename else "\n"  # was it standard output that failed? Then it fails again
+        raise
+    finally:
+        try:
+            if sys.stdout:
+                print(more, end="", flush=True)
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise NotPrinted(f"standard output: {error.strerror}; not everything was printed") from error
