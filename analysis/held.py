@@ -31,10 +31,12 @@ def refuse_losses(store: Path, recorded: Recorded, shards: Path) -> None:
     Raises:
         Refused: results would be lost.
     """
-    before = _held(store)
+    path, before = _held(store)
     lost = before[~_is_kept(before, recorded)]
     if len(lost):
-        raise Refused("\n".join(_loss(store, len(before), lost, shards)))
+        first = f"{path}: {len(lost)} of its {len(before)} runs can no longer be read from the shards; nothing was written"
+        todo = f"put them back (is a file system not mounted?), write elsewhere with --to DIR, or {_ACCEPT} to lose these runs"
+        raise Refused("\n  ".join([first, *_gone(lost["shard"], shards), *recorded.problems[:_MOST_NAMED], todo]))
 
 
 def _is_kept(before: pd.DataFrame, recorded: Recorded) -> pd.Series:
@@ -44,8 +46,8 @@ def _is_kept(before: pd.DataFrame, recorded: Recorded) -> pd.Series:
     return before["run_id"].isin(run_ids[recorded.is_finished]) | (~was_finished & before["run_id"].isin(run_ids))
 
 
-def _held(store: Path) -> pd.DataFrame:
-    """run_id, status and shard of all runs with a record, from the last results.h5; from the CSV beside it if that is damaged.
+def _held(store: Path) -> tuple[Path, pd.DataFrame]:
+    """run_id, status and shard of all runs in the last results, and where they were read: in the CSV if results.h5 is damaged.
 
     Raises:
         Refused: there are results that cannot be read.
@@ -55,11 +57,11 @@ def _held(store: Path) -> pd.DataFrame:
         with store.open("rb") as file:
             if is_sealed(file):
                 table = read_table(store, _COLUMNS)
-                return table[table["status"] != MISSING]
+                return store, table[table["status"] != MISSING]
     elif not csv.exists():
-        return pd.DataFrame(columns=_COLUMNS)
+        return csv, pd.DataFrame(columns=_COLUMNS)
     try:
-        return pd.read_csv(csv, usecols=_COLUMNS, dtype=str)[_COLUMNS]
+        return csv, pd.read_csv(csv, usecols=_COLUMNS, dtype=str)
     except (OSError, ValueError) as error:
         which = f"{store} is damaged or of an earlier version, and {csv}" if store.exists() else f"{csv}"
         todo = f"move the old results away, write elsewhere with --to DIR, or {_ACCEPT}"
@@ -68,13 +70,11 @@ def _held(store: Path) -> pd.DataFrame:
         ) from error
 
 
-def _loss(store: Path, n_before: int, lost: pd.DataFrame, shards: Path) -> Iterator[str]:
-    """The message, in lines."""
-    yield f"{store}: {len(lost)} of its {n_before} runs can no longer be read from the shards; nothing was written"
-    n_lost = lost["shard"].value_counts(sort=False)
-    for shard, n in list(n_lost.items())[:_MOST_NAMED]:
-        path = shards / str(shard)
-        yield f"  {path} {'no longer has all its records' if path.exists() else 'is gone'}: {n} runs"
+def _gone(shard: pd.Series, shards: Path) -> Iterator[str]:
+    """A line for each shard of which runs are lost, given the shard of each lost run."""
+    n_lost = shard.value_counts(sort=False)
+    for name, n in list(n_lost.items())[:_MOST_NAMED]:
+        what = "no longer has all its records" if (shards / str(name)).exists() else "is gone"
+        yield f"{shards / str(name)} {what}: {n} run{'' if n == 1 else 's'}"
     if len(n_lost) > _MOST_NAMED:
-        yield f"  and {len(n_lost) - _MOST_NAMED} more files"
-    yield f"  put them back (is a file system not mounted?), write elsewhere with --to DIR, or {_ACCEPT} to lose these runs"
+        yield f"and {len(n_lost) - _MOST_NAMED} more files"
