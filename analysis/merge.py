@@ -18,7 +18,7 @@ from analysis import doubts
 from analysis.counted import Counted, is_finished, rank_of
 from analysis.held import Refused, refuse_losses
 from analysis.planned import Planned, read_planned
-from analysis.store import RECORDED, Rows, complete, is_sealed, lay_out
+from analysis.store import RECORDED, Rows, complete, is_sealed, lay_out, remember
 from jobs.campaign import Campaign
 from jobs.files import replacing
 from jobs.recorded import Recorded
@@ -113,9 +113,10 @@ def _update(
             refuse_losses(store, counted.recorded, shards)
         if not (previous.sources and is_complete):
             rows.clear(np.flatnonzero(counted.record < 0))
+        remember(file, counted.recorded.to_bytes())
         runs = counted.table(planned)
         attributes = {"store_version": _STORE_VERSION, "campaign": planned.header.campaign, "manifest": _text(planned)}
-        complete(file, {**runs, "run_id": planned.runs.run_id}, attributes, counted.recorded.to_bytes())
+        complete(file, {**runs, "run_id": planned.runs.run_id}, attributes)
     return counted, runs
 
 

@@ -98,27 +98,29 @@ def lay_out(file: BinaryIO, n_runs: int, n_epochs: int, n_bytes: int) -> Rows:
     return Rows(file)
 
 
-def complete(
-    file: BinaryIO, columns: Mapping[str, np.ndarray | pd.Series], attributes: Mapping[str, object], recorded: bytes
-) -> None:
-    """Write what is small, then the seal.
-
-    Args:
-        columns: a value for every run: numbers, or categories, empty where there is none.
-        attributes: of the file.
-        recorded: what was read, for the next merge.
+def remember(file: BinaryIO, recorded: bytes) -> None:
+    """Keep what was read, for the next merge.
 
     Raises:
         OSError: there is no room.
     """
-    with _in_hdf5(file, len(recorded) + sum(map(_most_bytes, columns.values()))) as h5:
+    with _in_hdf5(file, len(recorded)) as h5:
+        h5.create_dataset(RECORDED, data=np.frombuffer(recorded, np.uint8))
+
+
+def complete(file: BinaryIO, columns: Mapping[str, np.ndarray | pd.Series], attributes: Mapping[str, object]) -> None:
+    """Add a value for every run (numbers; categories, empty where there is none), the attributes, and the seal.
+
+    Raises:
+        OSError: there is no room.
+    """
+    with _in_hdf5(file, sum(map(_most_bytes, columns.values()))) as h5:
         h5.attrs.update(attributes)
-        for name, column in {**columns, RECORDED: np.frombuffer(recorded, np.uint8)}.items():
+        for name, column in columns.items():
             array = _array(column)
             is_long = array.dtype.kind == "S" and array.dtype.itemsize > _SHORT_BYTES  # short texts are quick to read
             h5.create_dataset(name, data=array, dtype=h5py.string_dtype() if is_long else None)
-            if name != RECORDED:
-                _describe(h5, name, ("run",))
+            _describe(h5, name, ("run",))
     file.seek(0)
     file.write(_SEAL % _crc32(file))
 
