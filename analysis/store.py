@@ -141,7 +141,7 @@ def read_table(store: Path, names: list[str]) -> pd.DataFrame:
 def _crc32(file: BinaryIO, n_bytes: int = 2**62) -> int:
     """Of the next bytes, at most so many."""
     crc32 = 0
-    while block := file.read(min(_BLOCK_BYTES, n_bytes)):
+    while block := file.read(min(2**20, n_bytes)):
         crc32, n_bytes = zlib.crc32(block, crc32), n_bytes - len(block)
     return crc32
 
