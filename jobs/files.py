@@ -11,7 +11,6 @@ from typing import BinaryIO
 _ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
     **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "see that you may write there"),
-    **dict.fromkeys((errno.EEXIST, errno.EISDIR, errno.ENOTDIR), "move away what stands there"),
 }
 
 
@@ -53,9 +52,6 @@ def replacing(path: Path, *, exclusive: bool = False) -> Iterator[BinaryIO]:
             os.link(temporary, path)  # unlike rename, link fails if the name exists
         else:
             os.replace(temporary, path)
-    except OSError as error:
-        error.filename, error.filename2 = str(path), None  # not the temporary file, nor nothing
-        raise
     finally:
         temporary.unlink(missing_ok=True)
     sync_folder(path.parent)
