@@ -30,19 +30,19 @@ def notes(counted: Counted) -> Iterator[str]:
     """Records left out, runs that were executed again, and different code."""
     n_left_out = np.count_nonzero(counted.row < 0)
     if n_left_out:
-        yield f"{n_left_out} records are of runs that are no longer in the grid: kept in the shards, left out here"
+        yield f"records of runs that are no longer in the grid: {n_left_out}; they stay in the shards and are left out here"
     n_again = len(counted.row) - n_left_out - np.count_nonzero(counted.record >= 0)
     if n_again:
-        yield f"{n_again} records are of runs that were executed again; each run counts once"
+        yield f"records of runs that were executed again: {n_again}; each run counts once"
     for name in ("code_commit", "versions"):
         values = sorted(_values(counted, name))
         if len(values) > 1:
-            yield f"runs are of different {name}: {', '.join(values)}"
+            yield f"the runs do not all have the same {name}: {', '.join(values)}"
     executed, submitted = (counted.of_sources(name) for name in ("code_commit", "submitted_commit"))
     is_other = np.array([one not in ("", other) for one, other in zip(submitted, executed, strict=True)] + [False])
     n_other = np.count_nonzero(is_other[counted.source])
     if n_other:
-        yield f"{n_other} runs were executed by other code than they were submitted with"
+        yield f"runs that were executed by other code than they were submitted with: {n_other}"
 
 
 def _values(counted: Counted, name: str) -> set[str]:

@@ -1,9 +1,11 @@
 """Shards -> results.h5 and a table, in which each run counts once.
 
-results.h5 remembers which files it was made of. Files that have not changed since are not read again.
+results.h5 remembers which files it was made of. Files that have not changed since are not read again. What it remembers
+is used only if the checksum of the whole file is right.
 """
 
 import json
+import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,15 +16,15 @@ from tqdm import tqdm
 
 from analysis import doubts
 from analysis.counted import Counted, is_finished, rank_of
+from analysis.held import Refused, refuse_losses
 from analysis.planned import Planned, read_planned
-from analysis.store import RECORDED, Rows, add, lay_out, remember
+from analysis.store import RECORDED, Rows, complete, is_sealed, lay_out, remember
 from jobs.campaign import Campaign
 from jobs.files import replacing
-from jobs.reading import open_regular
 from jobs.recorded import Recorded
 from jobs.shard import Shard, read_shards, version_of
 
-_STORE_VERSION = 4  # of the layout of results.h5: a file of another version is made anew
+_STORE_VERSION = 5  # of the layout of results.h5: a file of another version is made anew
 
 
 @dataclass(frozen=True)
@@ -43,33 +45,48 @@ class Merged:
     notes: list[str]
 
 
-def merge(campaign: Campaign, store: Path) -> Merged:
+def merge(campaign: Campaign, store: Path, accept_fewer: bool = False) -> Merged:
     """Merge a campaign's shards into `store` (results.h5); works while the campaign is running.
+
+    Args:
+        accept_fewer: replace the last results also where they hold runs of which no record can be read any more.
 
     Raises:
         ManifestError: the manifest cannot be read or was changed.
+        Refused: the folder of shards cannot be read, or results would be lost. Nothing is written.
         OSError: the store cannot be written; the old one is untouched.
     """
-    planned, paths = read_planned(campaign.manifest), campaign.shard_paths()
+    planned, paths = read_planned(campaign.manifest), _shard_paths(campaign)
     previous = _previous(store, planned)
     if _is_current(previous, paths):
         counted = Counted.of(previous, planned.runs)
         runs = counted.table(planned)
     else:
-        counted, runs = _update(store, planned, paths, previous)
+        store.parent.mkdir(parents=True, exist_ok=True)
+        counted, runs = _update(store, planned, paths, previous, None if accept_fewer else campaign.shards)
     problems = doubts.problems(counted, planned.runs, campaign.shards)
     return Merged(planned, runs, list(problems), list(doubts.notes(counted)))
 
 
 def _previous(store: Path, planned: Planned) -> Recorded:
-    """What the store was made of; nothing if there is no store, or if it is of another manifest or layout."""
-    try:
-        with open_regular(store), h5py.File(store, "r", locking=False) as h5:
-            if (h5.attrs["store_version"], h5.attrs["manifest"]) == (_STORE_VERSION, _text(planned)):
-                return Recorded.from_bytes(planned.header.campaign, h5[RECORDED][()].tobytes())
-    except (OSError, KeyError, ValueError, TypeError):
-        pass
+    """What the store was made of; nothing if there is no store, if it is damaged, or of another manifest or layout."""
+    if store.exists():
+        with store.open("rb") as file:
+            if is_sealed(file):
+                with h5py.File(store, "r", locking=False) as h5:
+                    if (h5.attrs["store_version"], h5.attrs["manifest"]) == (_STORE_VERSION, _text(planned)):
+                        return Recorded.from_bytes(planned.header.campaign, h5[RECORDED][()].tobytes())
     return Recorded(planned.header.campaign)
+
+
+def _shard_paths(campaign: Campaign) -> list[Path]:
+    """As `Campaign.shard_paths`; what is there and is no folder, a link to nowhere for example, is refused."""
+    try:
+        if os.path.lexists(campaign.shards):
+            os.listdir(campaign.shards)
+        return campaign.shard_paths()
+    except OSError as error:
+        raise Refused(f"{campaign.shards}: cannot be read ({error.strerror}); nothing was written") from error
 
 
 def _is_current(previous: Recorded, paths: list[Path]) -> bool:
@@ -80,8 +97,10 @@ def _is_current(previous: Recorded, paths: list[Path]) -> bool:
     return not any(isinstance(shard, Shard) for shard in read_shards(unusable, previous.campaign))
 
 
-def _update(store: Path, planned: Planned, paths: list[Path], previous: Recorded) -> tuple[Counted, pd.DataFrame]:
-    """Read what changed, and write the store."""
+def _update(
+    store: Path, planned: Planned, paths: list[Path], previous: Recorded, shards: Path | None
+) -> tuple[Counted, pd.DataFrame]:
+    """Read what changed, and write the store. shards: their folder, if no results may be lost."""
     with replacing(store) as file:
         rows = lay_out(file, len(planned.runs), planned.n_epochs, planned.n_bytes)
         if previous.sources:
@@ -90,12 +109,14 @@ def _update(store: Path, planned: Planned, paths: list[Path], previous: Recorded
         counted, is_complete = _fill(rows, planned, paths, previous)
         if not is_complete:
             counted, _ = _fill(rows, planned, paths, Recorded(planned.header.campaign))
+        if shards:
+            refuse_losses(store, counted.recorded, shards)
         if not (previous.sources and is_complete):
             rows.clear(np.flatnonzero(counted.record < 0))
         remember(file, counted.recorded.to_bytes())
         runs = counted.table(planned)
         attributes = {"store_version": _STORE_VERSION, "campaign": planned.header.campaign, "manifest": _text(planned)}
-        add(file, {**runs, "run_id": planned.runs.run_id}, attributes)
+        complete(file, {**runs, "run_id": planned.runs.run_id}, attributes)
     return counted, runs
 
 

@@ -14,7 +14,8 @@ _KEY = ["model_type", "activation", "p"]
 def summarise(runs: pd.DataFrame, cell: np.ndarray, cells: pd.DataFrame) -> pd.DataFrame:
     """One row a cell, sorted by model_type, activation, p.
 
-    Means are over finished runs: ok, chance and diverged.
+    One rule for all columns: mean, spread and interval are over all finished runs (ok, chance, diverged), which `repeats`
+    counts. A mean that would leave out a NaN is NaN.
 
     Args:
         runs: a row for every planned run, as `analysis.merge.Merged.runs`: status (MISSING without a record), test_accuracy
@@ -23,14 +24,12 @@ def summarise(runs: pd.DataFrame, cell: np.ndarray, cells: pd.DataFrame) -> pd.D
         cells: `analysis.planned.cells_of` the runs.
 
     Returns:
-        model_type, activation, p; repeats: finished runs; mean_test_accuracy; std_test_accuracy: population standard
-        deviation; stderr_test_accuracy: that over sqrt(repeats) (0 for one run); ci95_low, ci95_high: Student's t interval
-        of the mean from the sample standard deviation (NaN for one run); mean_test_loss; missing, failed: runs without a
-        record, with a failure's record only; chance, diverged: finished runs of that status; then the cell's other fields.
+        The columns of `analysis.columns.SUMMARY`, in that order.
     """
     is_finished = runs["status"].isin(FINISHED)
     finished = runs.loc[is_finished, ["test_accuracy", "test_loss"]].groupby(cell[is_finished])
     n = finished.size().reindex(cells.index, fill_value=0)
+    loss = finished["test_loss"].mean().where(finished["test_loss"].count() == finished.size())
     mean, std = (getattr(finished["test_accuracy"], name)().reindex(cells.index) for name in ("mean", "std"))
     half = stats.t.ppf((1 + CONFIDENCE) / 2, (n - 1).clip(1)) * std / np.sqrt(n)
     spread = finished["test_accuracy"].std(ddof=0).reindex(cells.index)
@@ -42,7 +41,7 @@ def summarise(runs: pd.DataFrame, cell: np.ndarray, cells: pd.DataFrame) -> pd.D
         "stderr_test_accuracy": spread / np.sqrt(n),
         "ci95_low": mean - half,
         "ci95_high": mean + half,
-        "mean_test_loss": finished["test_loss"].mean().reindex(cells.index),
+        "mean_test_loss": loss.reindex(cells.index),
         **counts,
     }
     others = [name for name in CELL_FIELDS if name not in _KEY]

@@ -2,34 +2,32 @@
 
 Dimensions (HDF5 dimension scales, which xarray knows): `run`, every run of the manifest in its order; `epoch`, from 1; `byte`.
 Histories and bits may be larger than memory: they go past HDF5 to their place in the file, row by row. All else is small.
+Behind the HDF5 data stands a seal as in a shard: a file in which one bit has changed is known before HDF5 sees it.
 """
 
+import errno
+import io
 import os
-from collections.abc import Mapping
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from itertools import pairwise
+from pathlib import Path
 from typing import BinaryIO
 
 import h5py
 import numpy as np
 import pandas as pd
 
+from analysis.columns import PER_RUN
 from jobs.image import HISTORY
 
 _ON_DISK = (*(f"history_{name}" for name in HISTORY), "correct")
 RECORDED = "merge/recorded"  # in a group of its own: xarray opens a file without its groups
 _BLOCK_BYTES = 2**24
 _SHORT_BYTES = 200
-_UNITS = {
-    "test_accuracy": "1",
-    "test_loss": "nat",
-    "wall_s": "s",
-    "cpu_s": "s",
-    "peak_mem_mb": "MB",
-    "finished_at_s": "seconds since 1970-01-01",
-    "history_train_loss": "nat",
-    "history_test_loss": "nat",
-    "history_test_accuracy": "1",
-}
+_SPARE_BYTES = 2**17  # for what HDF5 writes besides values
+_SEAL = b"crc32=%08x\n"
 
 
 class Rows:
@@ -81,58 +79,115 @@ def lay_out(file: BinaryIO, n_runs: int, n_epochs: int, n_bytes: int) -> Rows:
     Raises:
         OSError: there is no room.
     """
-    with h5py.File(file.name, "w", locking=False) as h5:
+    empty = io.BytesIO()
+    h5py.File(empty, "w").close()
+    file.write(empty.getvalue())
+    n_values = n_runs * (8 * len(HISTORY) * n_epochs + n_bytes)
+    with _in_hdf5(file, n_values + 8 * (n_runs + n_epochs + n_bytes)) as h5:
         for name, coordinate in (("run", np.arange(n_runs)), ("epoch", np.arange(n_epochs) + 1), ("byte", np.arange(n_bytes))):
             h5.create_dataset(name, data=coordinate).make_scale(name)
         early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         early.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        early.set_obj_track_times(False)  # equal results, equal bytes
         for name in _ON_DISK:
             dimension, dtype = ("byte", "u1") if name == "correct" else ("epoch", "f8")
             space = h5py.h5s.create_simple((n_runs, len(h5[dimension])))
             h5py.h5d.create(h5.id, name.encode(), h5py.h5t.py_create(np.dtype(dtype)), space, early)
             _describe(h5, name, ("run", dimension))
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(file.fileno(), 0, os.path.getsize(file.name))  # a full disk is found here, not in the middle
     return Rows(file)
 
 
 def remember(file: BinaryIO, recorded: bytes) -> None:
-    """Keep what was read, for the next merge."""
-    with h5py.File(file.name, "r+", locking=False) as h5:
+    """Keep what was read, for the next merge.
+
+    Raises:
+        OSError: there is no room.
+    """
+    with _in_hdf5(file, len(recorded)) as h5:
         h5.create_dataset(RECORDED, data=np.frombuffer(recorded, np.uint8))
 
 
-def add(file: BinaryIO, columns: Mapping[str, np.ndarray | pd.Series], attributes: Mapping[str, object]) -> None:
-    """Complete the file: a value for every run (numbers; categories, empty where there is none), and the attributes."""
-    with h5py.File(file.name, "r+", locking=False) as h5:
+def complete(file: BinaryIO, columns: Mapping[str, np.ndarray | pd.Series], attributes: Mapping[str, object]) -> None:
+    """Add a value for every run (numbers; categories, empty where there is none), the attributes, and the seal.
+
+    Raises:
+        OSError: there is no room.
+    """
+    with _in_hdf5(file, sum(map(_most_bytes, columns.values()))) as h5:
         h5.attrs.update(attributes)
         for name, column in columns.items():
-            _create(h5, name, column)
+            array = _array(column)
+            is_long = array.dtype.kind == "S" and array.dtype.itemsize > _SHORT_BYTES  # short texts are quick to read
+            h5.create_dataset(name, data=array, dtype=h5py.string_dtype() if is_long else None)
             _describe(h5, name, ("run",))
+    file.seek(0)
+    file.write(_SEAL % _crc32(file))
 
 
-def _create(h5: h5py.File, name: str, column: np.ndarray | pd.Series) -> None:
-    """Texts have a fixed length, UTF-8, if that is short: reading them is quick then."""
+def is_sealed(file: BinaryIO) -> bool:
+    """Whether every byte of a results.h5 is as it was written."""
+    n_bytes = os.fstat(file.fileno()).st_size - len(_SEAL % 0)
+    file.seek(0)
+    return n_bytes > 0 and _SEAL % _crc32(file, n_bytes) == file.read()
+
+
+def read_table(store: Path, names: list[str]) -> pd.DataFrame:
+    """Columns of a sealed file, as text."""
+    with h5py.File(store, "r", locking=False) as h5:
+        return pd.DataFrame({name: h5[name].asstr()[()] for name in names})
+
+
+def _crc32(file: BinaryIO, n_bytes: int = 2**62) -> int:
+    """Of the next bytes, at most so many."""
+    crc32 = 0
+    while block := file.read(min(2**20, n_bytes)):
+        crc32, n_bytes = zlib.crc32(block, crc32), n_bytes - len(block)
+    return crc32
+
+
+@contextmanager
+def _in_hdf5(file: BinaryIO, most_bytes: int) -> Iterator[h5py.File]:
+    """The file as HDF5 sees it, with room for so many more bytes: HDF5 may crash where the disk is full.
+
+    At the end HDF5 gives back what it did not need.
+    """
+    file.flush()
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(file.fileno(), os.path.getsize(file.name), most_bytes + _SPARE_BYTES)
+    try:
+        with h5py.File(file.name, "r+", locking=False) as h5:
+            yield h5
+    except RuntimeError as error:
+        raise OSError(errno.EIO, f"HDF5 cannot write it ({error})", file.name) from error
+
+
+def _most_bytes(column: np.ndarray | pd.Series) -> int:
+    """What a column needs in the file, at most."""
+    if isinstance(column, np.ndarray) or pd.api.types.is_numeric_dtype(column):
+        return column.nbytes
+    lengths = np.array([*(len(kind.encode(errors="backslashreplace")) for kind in column.cat.categories), 0])
+    longest = int(lengths.max())
+    return len(column) * longest if longest <= _SHORT_BYTES else int(lengths[column.cat.codes].sum()) + 48 * len(column)
+
+
+def _array(column: np.ndarray | pd.Series) -> np.ndarray:
+    """Numbers, or texts in UTF-8, S."""
     if isinstance(column, np.ndarray):
-        h5.create_dataset(name, data=column)
-    elif pd.api.types.is_numeric_dtype(column):
+        return column
+    if pd.api.types.is_numeric_dtype(column):
         is_nullable = pd.api.types.is_extension_array_dtype(column)
-        h5.create_dataset(name, data=column.to_numpy(float, na_value=np.nan) if is_nullable else column.to_numpy())
-    else:
-        kinds = (kind.encode(errors="backslashreplace") for kind in column.cat.categories)
-        texts = np.array([*kinds, b""])  # the last is that of code -1
-        values = texts[column.cat.codes]
-        if values.dtype.itemsize <= _SHORT_BYTES:
-            h5.create_dataset(name, data=values)
-        else:
-            h5.create_dataset(name, data=values.astype(object), dtype=h5py.string_dtype())
+        return column.to_numpy(float, na_value=np.nan) if is_nullable else column.to_numpy()
+    kinds = (kind.encode(errors="backslashreplace") for kind in column.cat.categories)
+    texts = np.array([*kinds, b""])  # the last is that of code -1
+    return texts[column.cat.codes]
 
 
 def _describe(h5: h5py.File, name: str, dimensions: tuple[str, ...]) -> None:
     for axis, dimension in enumerate(dimensions):
         h5[name].dims[axis].attach_scale(h5[dimension])
-    if name in _UNITS:
-        h5[name].attrs["units"] = _UNITS[name]
+    unit, h5[name].attrs["long_name"] = PER_RUN[name]
+    if unit:
+        h5[name].attrs["units"] = unit
     if h5[name].dtype.kind == "S":
         h5[name].attrs["_Encoding"] = "utf-8"  # so that xarray shows text

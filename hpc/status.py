@@ -176,10 +176,14 @@ def _rate(found: State, now_s: float) -> tuple[float, float, float] | None:
         return None
     began_s = min(datetime.fromisoformat(submission.created).timestamp() for submission in found.activities)
     done = found.recorded.counting[found.recorded.is_finished[found.recorded.counting]]
-    n = int((found.recorded.records["finished_at_s"][done] >= began_s).sum())
-    if n < 4:
+    return rate_of(int((found.recorded.records["finished_at_s"][done] >= began_s).sum()), now_s - began_s)
+
+
+def rate_of(n: int, elapsed_s: float) -> tuple[float, float, float] | None:
+    """As `_rate`, from a count and a time; None if the count is small, or if a clock was set back meanwhile."""
+    if n < 4 or elapsed_s <= 0:
         return None
-    per_s = n / max(now_s - began_s, 1)
+    per_s = n / elapsed_s
     return per_s * (1 - 1 / math.sqrt(n)), per_s, per_s * (1 + 1 / math.sqrt(n))
 
 

@@ -96,7 +96,7 @@ def test_equal_duplicates_count_once(campaign: Campaign) -> None:
     merged = merged_of(campaign)
     assert accuracies(merged) == {RUNS[0].run_id: 5}
     assert merged.problems == []
-    assert merged.notes == ["2 records are of runs that were executed again; each run counts once"]
+    assert merged.notes == ["records of runs that were executed again: 2; each run counts once"]
 
 
 @pytest.mark.parametrize("what", ["n_correct", "history", "status"])
@@ -140,7 +140,7 @@ def test_what_is_no_longer_in_the_grid_is_left_out_and_counted(campaign: Campaig
     write(campaign, 1, [record(RUNS[0]), record(spec(repeat=99))])
     merged = merged_of(campaign)
     assert list(recorded(merged)["run_id"]) == [RUNS[0].run_id]
-    assert merged.notes == ["1 records are of runs that are no longer in the grid: kept in the shards, left out here"]
+    assert merged.notes == ["records of runs that are no longer in the grid: 1; they stay in the shards and are left out here"]
 
 
 def test_unreadable_foreign_and_damaged_shards_are_named_and_the_rest_is_used(campaign: Campaign) -> None:
@@ -167,7 +167,7 @@ def test_mixed_code_is_noted_and_mixed_data_is_a_problem(campaign: Campaign) -> 
     write(campaign, 1, [record(RUNS[0])])
     write(campaign, 2, [record(RUNS[1])], code_commit="def", data_digest="d2")
     merged = merged_of(campaign)
-    assert merged.notes == ["runs are of different code_commit: abc, def"]
+    assert merged.notes == ["the runs do not all have the same code_commit: abc, def"]
     assert "different data (digests d1, d2)" in merged.problems[0]
 
 

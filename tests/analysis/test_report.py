@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import h5py
@@ -13,6 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 from nbclient import NotebookClient
 
+from analysis import report
 from analysis.figures import accuracy_figure, plot_accuracy
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError, newest_campaign, read_header, write_manifest
@@ -158,6 +160,110 @@ def test_a_campaign_with_no_results_yet_is_reported(tmp_path: Path) -> None:
     reported = commands.run("analysis.report", "--output-dir", tmp_path)
     assert reported.returncode == 0, reported.stderr
     assert "0 of 1 runs done, 1 missing" in reported.stdout
+
+
+def refused(capsys: pytest.CaptureFixture, *arguments: object) -> tuple[int, str]:
+    """The exit status and the message of a report in this process, which is to print nothing else."""
+    with pytest.raises(SystemExit) as stop:
+        report.main([*map(str, arguments)])
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    return int(stop.value.code), printed.err
+
+
+def names(folder: Path) -> list[tuple[str, float]]:
+    return sorted((str(path), path.lstat().st_mtime) for path in folder.rglob("*"))
+
+
+def test_purged_shards_are_a_refusal_until_it_is_accepted(partial: Campaign, capsys: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit):
+        report.main(["--output-dir", str(partial.folder)])
+    for path in partial.shard_paths():
+        path.unlink()
+    before = names(partial.folder)
+    capsys.readouterr()
+    status, said = refused(capsys, "--output-dir", partial.folder)
+    assert status == 1 and names(partial.folder) == before
+    assert said.startswith(f"error: {partial.folder}/results.h5: 3 of its 3 runs can no longer be read from the shards;")
+    with pytest.raises(SystemExit) as stop:
+        report.main(["--output-dir", str(partial.folder), "--accept-fewer"])
+    assert stop.value.code == 0
+    assert len(pd.read_csv(partial.folder / "results_per_run.csv")) == 0
+
+
+FILES = ("results.h5", "results_per_run.csv", "results_summary.csv")
+IN_THE_WAY = [(name, make) for name in FILES for make in (Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere"))]
+
+
+@pytest.mark.parametrize(("name", "make"), [*IN_THE_WAY, ("figures", Path.touch), ("figures", os.mkfifo)])
+def test_what_is_in_the_way_is_named_before_anything_is_written(
+    partial: Campaign, capsys: pytest.CaptureFixture, name: str, make: Callable[[Path], object]
+) -> None:
+    make(partial.folder / name)
+    before = names(partial.folder)
+    status, said = refused(capsys, "--output-dir", partial.folder)
+    kind = "folder" if name == "figures" else "file"
+    assert said.startswith(f"error: {partial.folder / name}: is not a {kind}; move away what stands there")
+    assert said.endswith("; or write elsewhere with --to DIR\n")
+    assert status == 2 and names(partial.folder) == before
+
+
+@pytest.mark.parametrize("damage", ["no folder", "an empty folder", "an edited manifest"])
+def test_a_folder_without_a_campaign_stays_as_it_is(
+    partial: Campaign, capsys: pytest.CaptureFixture, tmp_path: Path, damage: str
+) -> None:
+    folder = tmp_path / "typo" if damage == "no folder" else partial.folder
+    if damage == "an empty folder":
+        folder = tmp_path / "empty"
+        folder.mkdir()
+    elif damage == "an edited manifest":
+        partial.manifest.write_text(partial.manifest.read_text().replace('"p":0.3', '"p":0.4'))
+    before = names(tmp_path)
+    status, said = refused(capsys, "--output-dir", folder, "--to", tmp_path / "to" / "there")
+    assert status == 2 and said.startswith(f"error: {folder}/manifest.jsonl: ")
+    assert names(tmp_path) == before
+
+
+def test_figures_of_model_types_that_are_gone_go_and_the_users_stay(partial: Campaign) -> None:
+    (partial.folder / "figures").mkdir()
+    for name in ("accuracy_cnn.pdf", "accuracy_cnn.png", "accuracy_mine.pdf", "accuracy_mlp.svg"):
+        (partial.folder / "figures" / name).touch()
+    report.report(partial)
+    left = {path.name for path in (partial.folder / "figures").iterdir()}
+    assert left == {"accuracy_mlp.pdf", "accuracy_mlp.png", "accuracy_mine.pdf", "accuracy_mlp.svg"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("stdout", "encoding", "status", "said"),
+    [
+        ("/dev/full", "utf-8", 2, "error: standard output: No space left on device; not everything was printed"),
+        ("a closed pipe", "utf-8", 1, ""),
+        ("a file", "ascii", 0, ""),
+    ],
+)
+def test_all_files_are_written_whatever_stdout_is(tmp_path: Path, stdout: str, encoding: str, status: int, said: str) -> None:
+    folder = tmp_path / "Rauschen äöü"
+    folder.mkdir()
+    header = write_manifest(folder / "manifest.jsonl", Runs.of([spec()]), "abc")
+    write_shard(folder / "shards", 1, [record(spec())], campaign=header.campaign)
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(tmp_path / "out" if stdout == "a file" else "/dev/full", "w") as file:
+        done = subprocess.run(
+            [sys.executable, "-m", "analysis.report", "--output-dir", folder],
+            cwd=commands.ROOT,
+            env={**os.environ, "PYTHONIOENCODING": encoding},
+            stdout=writer if stdout == "a closed pipe" else file,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    os.close(writer)
+    assert (done.returncode, done.stderr.strip()) == (status, said)
+    for name in ("results.h5", "results_per_run.csv", "results_summary.csv", "figures/accuracy_mlp.png"):
+        assert (folder / name).stat().st_size
+    if stdout == "a file":
+        assert r"Rauschen \xe4\xf6\xfc: 1 of 1 runs done" in (tmp_path / "out").read_text()
 
 
 def test_the_newest_campaign_is_that_made_last_not_that_touched_last(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from analysis.columns import SUMMARY
 from analysis.planned import MISSING, cells_of
 from analysis.statistics import summarise
 from noisy.runs import Runs
@@ -55,6 +56,18 @@ def test_chance_and_diverged_runs_count_and_failed_and_missing_do_not() -> None:
     assert list(row[counts]) == [3, 2, 1, 1, 1]
 
 
+@pytest.mark.parametrize("loss", [math.nan, math.inf])
+def test_every_mean_is_over_the_runs_that_repeats_counts(loss: float) -> None:
+    """A loss that is not finite is not left out: the mean of the others would be that of fewer runs."""
+    planned = Runs.of([spec(repeat=i, p=p) for p in (0.0, 0.5) for i in range(3)])
+    table = pd.DataFrame({"status": "ok", "test_accuracy": 0.5, "test_loss": [1.0, 2, 3, 1, 2, loss]})
+    table.loc[5, "status"] = "diverged"
+    summary = summarise(table, planned.cell, cells_of(planned))
+    assert list(summary["repeats"]) == [3, 3]
+    assert list(summary["mean_test_accuracy"]) == [0.5, 0.5]
+    np.testing.assert_array_equal(summary["mean_test_loss"], [2.0, loss])
+
+
 def test_a_cell_without_results_is_shown() -> None:
     row = one_row({spec(): None})
     assert (row["repeats"], row["missing"]) == (0, 1)
@@ -75,15 +88,7 @@ def test_cells_are_what_differs_in_more_than_the_repeat_sorted() -> None:
     assert set(summary["repeats"]) == {2}
     key = list(zip(summary["model_type"], summary["activation"], summary["p"], summary["learning_rate"], strict=True))
     assert key == sorted(key)
-    assert list(summary.columns[:7]) == [
-        "model_type",
-        "activation",
-        "p",
-        "repeats",
-        "mean_test_accuracy",
-        "std_test_accuracy",
-        "stderr_test_accuracy",
-    ]
+    assert list(summary.columns) == list(SUMMARY)
 
 
 def test_the_interval_covers_the_truth_as_often_as_it_says() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from hpc.planning.tasks import plan
 from hpc.state.submissions import Submission, claim
-from hpc.status import cell_names
+from hpc.status import cell_names, rate_of
 from jobs.campaign import Campaign
 from jobs.manifest import write_manifest
 from jobs.taskfile import Task
@@ -68,3 +68,9 @@ def test_a_cell_is_named_by_what_it_is() -> None:
 def test_cells_that_differ_in_anything_have_different_names(field: str, values: list) -> None:
     names = cell_names([spec(**{field: value}) for value in values])
     assert len(set(names)) == len(values)
+
+
+def test_a_rate_needs_some_runs_and_a_clock_that_goes_forward() -> None:
+    assert rate_of(100, 50) == pytest.approx((1.8, 2.0, 2.2))
+    assert rate_of(3, 50) is None
+    assert rate_of(100, 0) is rate_of(100, -3600) is None

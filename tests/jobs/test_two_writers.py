@@ -65,6 +65,6 @@ def test_a_zombie_and_its_successor_hammer(tmp_path: Path) -> None:
     assert merged.problems == []
     assert list(merged.runs["repeat"]) == list(runs)  # all that was acknowledged, each once
     np.testing.assert_array_equal(merged.runs["n_correct"], np.array(list(runs)) % 355)
-    assert f"{N_SAME} records are of runs that were executed again; each run counts once" in merged.notes
+    assert f"records of runs that were executed again: {N_SAME}; each run counts once" in merged.notes
     n_records = sum(map(len, acknowledged))
     print(f"{HAMMER_S:g} s: {n_records} records in {len(campaign.shard_paths())} shards, {len(runs)} runs, 0 lost, each once")

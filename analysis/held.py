@@ -1,0 +1,80 @@
+"""What the last report left is never replaced by fewer runs without being asked."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from analysis.planned import MISSING
+from analysis.store import is_sealed, read_table
+from jobs.image import FINISHED
+from jobs.recorded import Recorded
+
+PER_RUN_CSV = "results_per_run.csv"
+_COLUMNS = ["run_id", "status", "shard"]
+_MOST_NAMED = 10  # shards
+_ACCEPT = "add --accept-fewer"
+
+
+class Refused(Exception):
+    """A report is not made, since results would be lost or cannot be read; the message says why and what to do."""
+
+
+def refuse_losses(store: Path, recorded: Recorded, shards: Path) -> None:
+    """Compare the last results with the records that can be read now. It does not matter which runs are planned.
+
+    Args:
+        store: the results.h5 that a report would replace.
+        recorded: what the shards say now.
+        shards: their folder.
+
+    Raises:
+        Refused: results would be lost.
+    """
+    path, before = _held(store)
+    lost = before[~_is_kept(before, recorded)]
+    if len(lost):
+        first = f"{path}: {len(lost)} of its {len(before)} runs can no longer be read from the shards; nothing was written"
+        todo = f"put them back (is a file system not mounted?), write elsewhere with --to DIR, or {_ACCEPT} to lose these runs"
+        raise Refused("\n  ".join([first, *_gone(lost["shard"], shards), *recorded.problems[:_MOST_NAMED], todo]))
+
+
+def _is_kept(before: pd.DataFrame, recorded: Recorded) -> pd.Series:
+    """Whether there is a record of each run, a finished one if it was finished."""
+    run_ids = recorded.records["run_id"].astype(str)
+    was_finished = before["status"].isin(FINISHED)
+    return before["run_id"].isin(run_ids[recorded.is_finished]) | (~was_finished & before["run_id"].isin(run_ids))
+
+
+def _held(store: Path) -> tuple[Path, pd.DataFrame]:
+    """run_id, status and shard of all runs in the last results, and where they were read: in the CSV if results.h5 is damaged.
+
+    Raises:
+        Refused: there are results that cannot be read.
+    """
+    csv = store.with_name(PER_RUN_CSV)
+    if store.exists():
+        with store.open("rb") as file:
+            if is_sealed(file):
+                table = read_table(store, _COLUMNS)
+                return store, table[table["status"] != MISSING]
+    elif not csv.exists():
+        return csv, pd.DataFrame(columns=_COLUMNS)
+    try:
+        return csv, pd.read_csv(csv, usecols=_COLUMNS, dtype=str)
+    except (OSError, ValueError) as error:
+        which = f"{store} is damaged or of an earlier version, and {csv}" if store.exists() else f"{csv}"
+        todo = f"move the old results away, write elsewhere with --to DIR, or {_ACCEPT}"
+        raise Refused(
+            f"{which} cannot be read ({error}): which runs a new report would lose is unknown; nothing was written; {todo}"
+        ) from error
+
+
+def _gone(shard: pd.Series, shards: Path) -> Iterator[str]:
+    """A line for each shard of which runs are lost, given the shard of each lost run."""
+    n_lost = shard.value_counts(sort=False)
+    for name, n in list(n_lost.items())[:_MOST_NAMED]:
+        what = "no longer has all its records" if (shards / str(name)).exists() else "is gone"
+        yield f"{shards / str(name)} {what}: {n} run{'' if n == 1 else 's'}"
+    if len(n_lost) > _MOST_NAMED:
+        yield f"and {len(n_lost) - _MOST_NAMED} more files"
