@@ -4,6 +4,8 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs.files import renew_listing
+
 
 @dataclass(frozen=True)
 class Campaign:
@@ -60,10 +62,16 @@ class Campaign:
         """What a task prints."""
         return self.submission(number) / "logs" / f"{task:05d}.log"
 
-    def shard_paths(self, prefix: str = "") -> list[Path]:
-        """The shards whose name begins with `prefix`, in name order; files still being written (hidden) are left out."""
+    def shard_paths(self, prefix: str = "", is_renewed: bool = False) -> list[Path]:
+        """The shards whose name begins with `prefix`, in name order; files still being written (hidden) are left out.
+
+        Args:
+            is_renewed: ask the server of a network file system, whose client may show a list that is a minute old.
+        """
         if not self.shards.is_dir():
             return []
+        if is_renewed:
+            renew_listing(self.shards)
         return sorted(
             path
             for path in self.shards.iterdir()

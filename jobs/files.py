@@ -4,7 +4,7 @@ import errno
 import os
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -67,3 +67,14 @@ def sync_folder(folder: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def renew_listing(folder: Path) -> None:
+    """Make a network file system forget what it remembers of a folder: a name that is made and removed there does so.
+
+    A folder that cannot be written is left as it is.
+    """
+    with suppress(OSError):
+        probe = folder / f".{secrets.token_hex(4)}"
+        probe.touch()
+        probe.unlink()

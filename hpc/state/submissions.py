@@ -107,10 +107,15 @@ class TaskActivity:
 
 @dataclass(frozen=True)
 class Activity:
-    """Tasks of a submission that may still be executed. is_known: False if who could tell cannot be seen from this host."""
+    """Tasks of a submission that may still be executed.
+
+    is_known: False if who could tell cannot be seen from this host. doubt: why other tasks may still be executed too, unless it
+    is known how they ended; empty if they are not.
+    """
 
     tasks: Mapping[int, TaskActivity]
     is_known: bool = True
+    doubt: str = ""
 
 
 def now() -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,11 @@ from noisy.runs import Runs
 SECTION = "slurm"  # of a grid file
 _DEFAULT_WORKERS = 80  # where the grid names no max_workers
 _FEED_EVERY_S = 30
+_LAG_S = (1, 2)  # accounting hears of an end a moment after the queue
 _NOT_YET = ("PENDING", "RUNNING", "COMPLETING", "REQUEUED", "RESIZING", "SUSPENDED")
 _REASONS = {  # states that are not listed, such as NODE_FAIL or PREEMPTED, are the cluster's doing
-    **dict.fromkeys((*_NOT_YET, "UNKNOWN"), Reason.UNKNOWN),
+    **dict.fromkeys(_NOT_YET, Reason.NOT_ENDED),
+    "UNKNOWN": Reason.UNKNOWN,
     "OUT_OF_MEMORY": Reason.MEMORY,
     "TIMEOUT": Reason.TIME,
     "FAILED": Reason.RAISED,
@@ -74,7 +77,7 @@ class Slurm(Executor):
         asked = _options(request)
         first = _first_request(asked)
         limits = self._limits = self._limits or programs.limits(str(asked["partition"]) if asked.get("partition") else None)
-        room = Room(limits, len(programs.queue()), busy_arrays(found), request.grid.max_workers or _DEFAULT_WORKERS)
+        room = Room(limits, len(programs.queue().elements), busy_arrays(found), request.grid.max_workers or _DEFAULT_WORKERS)
         per_task = request.options.runs_per_task
         try:
             decision = decide(runs, request.grid.execution, room, first, found.outcomes, found.empty_attempts, per_task)
@@ -122,13 +125,20 @@ class Slurm(Executor):
             print(f"{count(decision.n_held_back, 'task')} held back: {most}.", end=" ")
 
     def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
-        queue = programs.queue() if submissions else []
+        names = [array.name for submission in submissions for array in submission.arrays]
+        queue = programs.queue(names) if names else programs.Queue()
         return {submission: activity(submission, queue, submission.process.is_alive()) for submission in submissions}
 
     def explain(self, ended: Mapping[Submission, Mapping[int, str]]) -> dict[Submission, list[Outcome]]:
         asked = {s: [(a, t) for t in tasks if (a := s.array_of(t)) and a.job_id] for s, tasks in ended.items()}
-        answers = programs.accounting(sorted({array.job_id or "" for pairs in asked.values() for array, _ in pairs}))
-        return {s: [outcome(array, task, ended[s][task], answers) for array, task in pairs] for s, pairs in asked.items()}
+        jobs = sorted({array.job_id or "" for pairs in asked.values() for array, _ in pairs})
+        for pause_s in (*_LAG_S, 0):
+            answers = programs.accounting(jobs)
+            found = {s: [outcome(array, task, ended[s][task], answers) for array, task in pairs] for s, pairs in asked.items()}
+            if not any(each.reason is Reason.NOT_ENDED for outcomes in found.values() for each in outcomes):
+                break
+            time.sleep(pause_s)
+        return found
 
     def reason_of(self, said: str) -> Reason:
         return _REASONS.get(said, Reason.CLUSTER)
@@ -141,7 +151,7 @@ class Slurm(Executor):
         return batch.output_of(logs, array.job_of(task)) if array else logs
 
 
-def activity(submission: Submission, queue: Sequence[programs.Queued], is_alive: bool | None) -> Activity:
+def activity(submission: Submission, queue: programs.Queue, is_alive: bool | None) -> Activity:
     """The tasks of a submission that may still be executed.
 
     Args:
@@ -150,13 +160,13 @@ def activity(submission: Submission, queue: Sequence[programs.Queued], is_alive:
     by_name = {array.name: array for array in submission.arrays}
     tasks = {
         by_name[element.name].task_of(element.index): TaskActivity(element.is_running, element.job)
-        for element in queue
+        for element in queue.elements
         if element.name in by_name
     }
     for array in submission.arrays:
         if array.job_id is None and is_alive is not False:  # it may be about to be submitted
             tasks = {**dict.fromkeys(array.tasks, TaskActivity(is_begun=True)), **tasks}
-    return Activity(tasks, is_alive is not None or all(array.job_id for array in submission.arrays))
+    return Activity(tasks, is_alive is not None or all(array.job_id for array in submission.arrays), queue.doubt)
 
 
 def busy_arrays(found: State) -> tuple[BusyArray, ...]:

@@ -10,26 +10,48 @@ from hpc.execution.slurm.options import megabytes, minutes
 from hpc.execution.slurm.programs import Ended, Queued
 from hpc.planning.workers import Limits
 from hpc.state.scheduler import SchedulerError
-from tests.programs import programs
+from tests.programs import prints, programs, sacct, squeue
+
+NEWS = "echo 'Your last job 4711 used 12 | core | hours'\n"
 
 
 def test_the_queue_is_read(tmp_path: Path) -> None:
-    rows = "17|0|RUNNING|None|a-0001-00\n17|5|PENDING|JobArrayTaskLimit|a-0001-00\n18|N/A|COMPLETING|None|with|bar\n"
-    with programs(tmp_path, squeue=f"printf '{rows}'"):
-        queue = slurm.queue()
-    assert queue == [
+    rows = ("17|0|RUNNING|None|a-0001-00", "17|5|PENDING|JobArrayTaskLimit|a-0001-00", "18|N/A|COMPLETING|None|with|bar")
+    with programs(tmp_path, squeue=NEWS + squeue(*rows)):
+        queue = slurm.queue().elements
+    assert queue == (
         Queued("a-0001-00", "17", 0, "RUNNING", "None"),
         Queued("a-0001-00", "17", 5, "PENDING", "JobArrayTaskLimit"),
         Queued("with|bar", "18", None, "COMPLETING", "None"),
-    ]
+    )
     assert [element.is_running for element in queue] == [True, False, True]
 
 
 def test_accounting_is_read(tmp_path: Path) -> None:
-    rows = "17_0|TIMEOUT|0:0|n1\n17_[4-7]|PENDING|0:0|None assigned\n18|CANCELLED by 0|0:15|n2\n"
-    with programs(tmp_path, sacct=f"printf '{rows}'"):
+    rows = ("17_0|TIMEOUT|0:0|n1", "17_[4-7]|PENDING|0:0|None assigned", "18|CANCELLED by 0|0:15|n2")
+    with programs(tmp_path, sacct=NEWS + sacct(*rows)):
         known = slurm.accounting(["17", "18"])
     assert known == {"17_0": Ended("TIMEOUT", "0:0", "n1"), "18": Ended("CANCELLED", "0:15", "n2")}
+
+
+@pytest.mark.parametrize("said", ["true", "echo 17_0", "echo error >&2", "printf 'JobID|State|ExitCode|NodeList\n17_0|TIM'"])
+def test_accounting_that_says_something_else_is_an_error(tmp_path: Path, said: str) -> None:
+    with programs(tmp_path, sacct=said), pytest.raises(SchedulerError, match="sacct did not answer as expected: "):
+        slurm.accounting(["17"])
+
+
+def test_no_variable_of_the_user_changes_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every family of variables in Slurm's manuals; the cluster that is asked stays the user's."""
+    families = ("SLURM", "SBATCH", "SQUEUE", "SACCT", "SACCTMGR", "SINFO", "SCONTROL", "SCANCEL", "SRUN", "SALLOC")
+    for family in families:
+        monkeypatch.setenv(f"{family}_STATES", "RUNNING")
+    kept = ("SLURM_CONF", "SLURM_JWT", "SLURMISH", "HOME")
+    for name in kept:
+        monkeypatch.setenv(name, "here")
+    with programs(tmp_path, show="/usr/bin/env"):
+        seen = dict(line.split("=", 1) for line in slurm.call("show").stdout.splitlines() if "=" in line)
+    assert not [name for name in seen if name.endswith("_STATES")]
+    assert [seen[name] for name in kept] == ["here"] * 4
 
 
 def test_nothing_to_ask_is_not_asked(tmp_path: Path) -> None:
@@ -40,8 +62,10 @@ def test_nothing_to_ask_is_not_asked(tmp_path: Path) -> None:
 SCONTROL = (
     "printf 'AccountingStorageType   = accounting_storage/slurmdbd\\nMaxArraySize            = 1001\\nMaxJobCount = 10000\\n'"
 )
-SINFO = "printf 'cpu*|32000+|1-02:00:00\\nlong|64000|infinite\\n'"
-SACCTMGR = 'case "$*" in *assoc*) printf "3000|normal,high\\n|normal\\n";; *name=high,normal*) printf "\\n2500\\n";; esac'
+SINFO = prints("PARTITION|MEMORY|TIMELIMIT", "cpu*|32000+|1-02:00:00", "long|64000|infinite")
+ASSOCIATIONS = prints("MaxSubmit|QOS", "3000|normal,high", "|normal")
+OF_QOS = prints("MaxSubmitPU", "", "2500")
+SACCTMGR = f'case "$*" in\n*assoc*)\n{ASSOCIATIONS};;\n*name=high,normal*)\n{OF_QOS};;\nesac'
 
 
 @pytest.mark.parametrize(
