@@ -64,6 +64,17 @@ def decide(
         LookupError: no worker is left, and there is no job yet to wait for.
     """
     workers, waits_for = share_left(room.busy, room.max_workers)
-    whole = plan(runs, workers, execution, retries(outcomes, room.limits), empty_attempts, runs_per_task)
+    more = retries(outcomes, room.limits)
+    whole = plan(runs, workers, execution, more, empty_attempts, runs_per_task)
+    largest = max((len(task.runs) for task in whole.tasks), default=0)
+    while largest > 1 and first.time_limit_min is None and _is_too_long(whole, room.limits):
+        largest //= 2
+        whole = plan(runs, workers, execution, more, empty_attempts, largest)
     now = whole.first(max(0, room.limits.max_submitted - room.n_queued))
     return Decision(whole, now, arrays(now, room.limits, first) if now.tasks else (), waits_for)
+
+
+def _is_too_long(whole: Plan, limits: Limits) -> bool:
+    """Whether a task would ask for more time than the cluster allows."""
+    wanted_min = (array.resources.time_limit_min for array in arrays(whole, limits, FirstRequest()))
+    return max(wanted_min, default=0) > limits.time_limit_min

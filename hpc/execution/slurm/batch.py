@@ -5,7 +5,6 @@ so nothing depends on the id that sbatch prints. All that this suite knows of su
 so, when another version has changed them.
 """
 
-import math
 import re
 import shlex
 import sys
@@ -20,7 +19,7 @@ import submitit
 
 from hpc.console import Refused
 from hpc.execution.slurm import programs
-from hpc.execution.slurm.options import Options, for_script, what_to_change
+from hpc.execution.slurm.options import Options, for_script, memory_for_script, what_to_change
 from hpc.state import submissions
 from hpc.state.scheduler import SchedulerError
 from hpc.state.submissions import Array, Submission
@@ -135,7 +134,8 @@ def script_of(campaign: Campaign, number: int, array: Array, options: Options) -
     folder = campaign.submission(number).resolve() / "logs"
     if folder.is_dir():  # (a rehearsal has none)
         folder.chmod(0o700)  # only the owner may write the pickles; `claim` made it so, and it may have been changed
-    executor = submitit.SlurmExecutor(folder, max_num_timeout=_NO_LIMIT, python="exec " + shlex.quote(sys.executable))
+    python = str(options.get("python", sys.executable))
+    executor = submitit.SlurmExecutor(folder, max_num_timeout=_NO_LIMIT, python="exec " + shlex.quote(python))
     executor.update_parameters(**_parameters(folder, array, options))
     executor.parameters["map_count"] = array.n_tasks if array.n_tasks > 1 else None
     return executor._make_submission_file_text(executor._submitit_command_str, "")
@@ -147,13 +147,15 @@ def _parameters(folder: Path, array: Array, options: Options) -> Mapping[str, An
         "job_name": array.name,
         "time": asked.time_limit_min,
         "cpus_per_task": asked.cpus,
-        "mem": f"{math.ceil(asked.mem_mb * 1e6 / 2**20)}M",  # sbatch's M is 2**20 bytes
+        **memory_for_script(options, asked.mem_mb, asked.cpus, asked.gpus),
+        "wckey": None,  # submitit's own is refused where wckeys are enforced
         "gres": f"gpu:{asked.gpus}" if asked.gpus else None,
         "array_parallelism": array.parallel,
         "use_srun": False,  # srun's step would turn an OUT_OF_MEMORY into a FAILED
         "stderr_to_stdout": True,
         "setup": [
             _only_if_own(folder),
+            *options.get("setup", ()),
             *_take_input(folder, array.name),
             *(f"export {name}=${{SLURM_CPUS_PER_TASK:-1}}" for name in _THREAD_VARIABLES),
         ],

@@ -1,6 +1,7 @@
 """Slurm as an executor: what it has room for, what it is handed, what it says of tasks."""
 
 import argparse
+import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -70,20 +71,27 @@ class Slurm(Executor):
             raise Refused(f"output_dir: not possible on Slurm: {place!r}; allowed: printable characters but % and \\")
         if not shutil.which("srun"):  # submitit looks for it, though it is not used
             raise SchedulerError("srun is not on PATH: this is no login node of a Slurm cluster; --executor local runs here")
+        for option, value in options.from_environment(os.environ).items():
+            if _options(request)[option] == value:
+                print(f"note: {option}={value} is taken from SBATCH_{option.upper()}")
         if not (request.dry_run or request.options.test_only):
             batch.adopt_orphans(request.campaign)
 
     def decide(self, request: Request, runs: Runs, found: State) -> Decision:
-        asked = _options(request)
-        first = _first_request(asked)
-        limits = self._limits = self._limits or programs.limits(str(asked["partition"]) if asked.get("partition") else None)
+        asked, execution = _options(request), request.grid.execution
+        try:
+            first = options.first_request(asked, execution.cpu_threads + execution.data_workers, int(execution.use_cuda))
+        except ValueError as error:
+            raise Refused(str(error)) from error
+        every = programs.partitions()
+        limits = self._limits = self._limits or programs.limits(chosen(every, asked.get("partition")))
         room = Room(limits, len(programs.queue().elements), busy_arrays(found), request.grid.max_workers or _DEFAULT_WORKERS)
         per_task = request.options.runs_per_task
         try:
-            decision = decide(runs, request.grid.execution, room, first, found.outcomes, found.empty_attempts, per_task)
+            decision = decide(runs, execution, room, first, found.outcomes, found.empty_attempts, per_task)
         except LookupError as error:
             raise SchedulerError(f"{error}; try again in a minute") from error
-        _check(decision.arrays, limits, first)
+        _check(decision.arrays, limits, first, every)
         return decision
 
     def is_rehearsal(self, options: argparse.Namespace) -> bool:
@@ -190,25 +198,42 @@ def outcome(array: Array, task: int, run_id: str, answers: Mapping[str, programs
     return Outcome(task, run_id, reason, said, ended.node, job, asked.mem_mb, asked.time_limit_min)
 
 
+def chosen(every: Sequence[programs.Partition], named: str | None) -> list[programs.Partition]:
+    """The partitions into which jobs go: those named, separated by commas, or the default one.
+
+    Raises:
+        Refused: one of them is not there, or none of them accepts jobs.
+    """
+    there = ", ".join(each.name for each in every if each.is_up) or "none that is up"
+    names = str(named).split(",") if named else [each.name for each in every if each.is_default]
+    found = [each for each in every if each.name in names]
+    if missing := sorted(set(names) - {each.name for each in found}):
+        raise Refused(f"slurm: partition: not here: {', '.join(missing)}; allowed: {there}")
+    if every and not found:
+        raise Refused(f"Slurm has no default partition here; name one with --sbatch partition=NAME: {there}")
+    if found and not any(each.is_up for each in found):
+        raise Refused(f"slurm: partition {', '.join(names)}: takes no jobs now (it is not up); allowed: {there}")
+    return found
+
+
 def _options(request: Request) -> options.Options:
-    """The grid's options, and those of the command line, which replace them."""
-    return {**request.grid.options.get(SECTION, {}), **dict(request.options.sbatch)}
-
-
-def _first_request(asked: options.Options) -> FirstRequest:
+    """The options in the user's environment, those of the grid, and those of the command line; later ones replace earlier."""
+    given = {**request.grid.options.get(SECTION, {}), **dict(request.options.sbatch)}
     try:
-        return options.first_request(asked)
+        return {**options.from_environment(os.environ), **{key.replace("-", "_"): value for key, value in given.items()}}
     except ValueError as error:
         raise Refused(str(error)) from error
 
 
-def _check(arrays: Sequence[PlannedArray], limits: Limits, first: FirstRequest) -> None:
+def _check(arrays: Sequence[PlannedArray], limits: Limits, first: FirstRequest, every: Sequence[programs.Partition]) -> None:
     """Refuse what the partition could never start: Slurm itself may accept it, and let it wait for ever."""
     time_limit_min = max((array.resources.time_limit_min for array in arrays), default=0)
     mem_mb = max((array.resources.mem_mb for array in arrays), default=0)
+    fitting = [each.name for each in every if each.is_up and each.time_limit_min >= time_limit_min and each.mem_mb >= mem_mb]
+    others = f"partitions that would do: {', '.join(fitting) or 'none'}"
     if first.time_limit_min is None and time_limit_min > limits.time_limit_min:
-        allowed = f"allowed by the partition: {limits.time_limit_min:.0f} min; choose another, or --sbatch time=MINUTES"
+        allowed = f"allowed by the partition: {limits.time_limit_min:.0f} min; {others}; or --sbatch time=MINUTES"
         raise Refused(f"a task would ask for {time_limit_min} min; {allowed}, or --runs-per-task N")
     if first.mem_mb is None and mem_mb > limits.mem_mb:
-        allowed = f"the partition's largest node has {limits.mem_mb:.0f} MB; choose another, or --sbatch mem=MEGABYTES"
+        allowed = f"the partition's largest node has {limits.mem_mb:.0f} MB; {others}; or --sbatch mem=MEGABYTES"
         raise Refused(f"a task would ask for {mem_mb} MB; {allowed}")

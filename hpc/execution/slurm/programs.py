@@ -9,7 +9,7 @@ import os
 import re
 import subprocess
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hpc.execution.slurm.options import minutes
 from hpc.planning.workers import Limits
@@ -96,25 +96,51 @@ def accounting(job_ids: Sequence[str]) -> dict[str, Ended]:
     }
 
 
-def limits(partition: str | None = None) -> Limits:
-    """The limits of the cluster, of the user's accounts and QOS, and of a partition (None: the default one).
+@dataclass(frozen=True)
+class Partition:
+    """A partition: what its largest node has, in 10**6 bytes, and how long a job may take."""
+
+    name: str
+    is_default: bool
+    is_up: bool
+    mem_mb: float
+    time_limit_min: float
+
+
+def partitions() -> list[Partition]:
+    """All partitions.
 
     Raises:
-        SchedulerError: scontrol, sinfo or sacctmgr does not answer.
+        SchedulerError: sinfo does not answer.
+    """
+    found: dict[str, Partition] = {}
+    for name, state, mem, time_limit in _table("PARTITION|AVAIL|MEMORY|TIMELIMIT", "sinfo", "--all", "--format=%P|%a|%m|%l"):
+        try:
+            mem_mb = int(re.sub(r"\D", "", mem)) * 2**20 // 10**6 - 1
+            row = Partition(name.rstrip("*"), name.endswith("*"), state == "up", mem_mb, minutes(time_limit))
+        except ValueError as error:
+            raise SchedulerError(f"sinfo did not answer as expected: {error}") from error
+        other = found.get(row.name, row)
+        found[row.name] = replace(row, mem_mb=max(row.mem_mb, other.mem_mb))
+    return list(found.values())
+
+
+def limits(chosen: Sequence[Partition]) -> Limits:
+    """The limits of the cluster, of the user's accounts and QOS, and of partitions: a task has to fit into each of them.
+
+    Raises:
+        SchedulerError: scontrol or sacctmgr does not answer.
     """
     configuration = dict(re.findall(r"^(\w+) *= *(.*?) *$", _succeed(call("scontrol", "show", "config")).stdout, re.MULTILINE))
-    rows = _table("PARTITION|MEMORY|TIMELIMIT", "sinfo", "--all", "--format=%P|%m|%l")
-    its_rows = [row for row in rows if row[0] == (partition or row[0].rstrip("*") + "*")]
     try:
-        mem_mb = max((int(re.sub(r"\D", "", row[1])) * 2**20 // 10**6 - 1 for row in its_rows), default=math.inf)
-        time_min = max((minutes(row[2]) for row in its_rows), default=math.inf)
         most = [int(configuration["MaxJobCount"])]
         max_array_size = max(1, int(configuration["MaxArraySize"]))  # 0: no arrays, so each task is a job of its own
     except (KeyError, ValueError) as error:
-        raise SchedulerError(f"scontrol or sinfo did not answer as expected: {error!r}") from error
+        raise SchedulerError(f"scontrol did not answer as expected: {error!r}") from error
     if configuration.get("AccountingStorageType") == "accounting_storage/slurmdbd":
         most += _submit_limits()
-    return Limits(max_array_size, min(most), mem_mb, time_min)
+    mem_mb = min((each.mem_mb for each in chosen), default=math.inf)
+    return Limits(max_array_size, min(most), mem_mb, min((each.time_limit_min for each in chosen), default=math.inf))
 
 
 def _submit_limits() -> list[int]:

@@ -175,3 +175,12 @@ def test_submitit_is_as_it_was(campaign: Campaign, tmp_path: Path) -> None:
     assert script[-1].startswith("exec ") and " -u -m submitit.core._submit " in script[-1], version
     paths = submitit.core.utils.JobPaths(tmp_path, "17_2", 0)
     assert (paths.submitted_pickle.name, paths.stdout) == ("17_2_submitted.pkl", output_of(tmp_path, "17_2")), version
+
+
+def test_lines_before_python_and_another_python(campaign: Campaign, tmp_path: Path) -> None:
+    array = submissions.arrays_of("c0ffee", 1, ARRAYS, None)[0]
+    with programs(tmp_path / "bin", srun="true"):
+        script = batch.script_of(campaign, 1, array, {"setup": ["module load python/3.11"], "python": "/opt/my python"})
+    assert "\nmodule load python/3.11\n" in script
+    assert "\nexec '/opt/my python' -u -m submitit.core._submit " in script
+    assert "wckey" not in script

@@ -7,7 +7,7 @@ import pytest
 
 from hpc.execution.slurm import programs as slurm
 from hpc.execution.slurm.options import megabytes, minutes
-from hpc.execution.slurm.programs import Ended, Queued
+from hpc.execution.slurm.programs import Ended, Partition, Queued
 from hpc.planning.workers import Limits
 from hpc.state.scheduler import SchedulerError
 from tests.programs import prints, programs, sacct, squeue
@@ -62,18 +62,26 @@ def test_nothing_to_ask_is_not_asked(tmp_path: Path) -> None:
 SCONTROL = (
     "printf 'AccountingStorageType   = accounting_storage/slurmdbd\\nMaxArraySize            = 1001\\nMaxJobCount = 10000\\n'"
 )
-SINFO = prints("PARTITION|MEMORY|TIMELIMIT", "cpu*|32000+|1-02:00:00", "long|64000|infinite")
+SINFO = prints(
+    "PARTITION|AVAIL|MEMORY|TIMELIMIT", "cpu*|up|32000+|1-02:00:00", "cpu*|up|900|1-02:00:00", "long|down|64000|infinite"
+)
 ASSOCIATIONS = prints("MaxSubmit|QOS", "3000|normal,high", "|normal")
 OF_QOS = prints("MaxSubmitPU", "", "2500")
 SACCTMGR = f'case "$*" in\n*assoc*)\n{ASSOCIATIONS};;\n*name=high,normal*)\n{OF_QOS};;\nesac'
 
 
-@pytest.mark.parametrize(
-    ("partition", "mem_mb", "time_limit_min"), [(None, 33553, 26 * 60), ("long", 67107, math.inf), ("gone", math.inf, math.inf)]
-)
-def test_limits_are_read(tmp_path: Path, partition: str | None, mem_mb: float, time_limit_min: float) -> None:
-    with programs(tmp_path, scontrol=SCONTROL, sinfo=SINFO, sacctmgr=SACCTMGR):
-        assert slurm.limits(partition) == Limits(1001, 2500, mem_mb, time_limit_min)
+def test_partitions_are_read(tmp_path: Path) -> None:
+    with programs(tmp_path, sinfo=NEWS + SINFO):
+        found = slurm.partitions()
+    assert found == [Partition("cpu", True, True, 33553, 26 * 60), Partition("long", False, False, 67107, math.inf)]
+
+
+def test_a_task_has_to_fit_into_every_partition(tmp_path: Path) -> None:
+    cpu, long = Partition("cpu", True, True, 33553, 26 * 60), Partition("long", False, True, 67107, math.inf)
+    with programs(tmp_path, scontrol=SCONTROL, sacctmgr=SACCTMGR):
+        found = [slurm.limits(each) for each in ([cpu], [long], [cpu, long], [])]
+    expected = [(33553, 26 * 60), (67107, math.inf), (33553, 26 * 60), (math.inf, math.inf)]
+    assert found == [Limits(1001, 2500, *both) for both in expected]
 
 
 @pytest.mark.parametrize(
