@@ -31,11 +31,16 @@ class Submitted:
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """All that is known of a campaign. unreachable: why a scheduler could not be asked, empty if all could."""
+    """All that is known of a campaign.
+
+    unreachable: what a scheduler could not be asked, and why; empty if all is known. is_queue_known: whether all said what is
+    at work; else nothing may be submitted.
+    """
 
     recorded: Recorded
     submitted: list[Submitted]
     unreachable: str = ""
+    is_queue_known: bool = True
 
 
 def on_disk(campaign: Campaign, campaign_id: str, schedulers: Mapping[str, Scheduler]) -> Known:
@@ -66,13 +71,14 @@ def asked(
     finished = finished_by(known.recorded)
     is_over = [_is_over(each, finished, abandoned) for each in known.submitted]
     at_work = {each.submission: Activity({}) for each, over in zip(known.submitted, is_over, strict=True) if over}
-    problems = []
+    problems, is_queue_known = [], True
     for name, scheduler in schedulers.items():
         open_ones = [s.submission for s in known.submitted if s.submission.executor == name and s.submission not in at_work]
         try:
             at_work |= scheduler.at_work(open_ones)
         except SchedulerError as error:
             problems.append(str(error))
+            is_queue_known = False
     submitted = [replace(each, activity=at_work.get(each.submission)) for each in known.submitted]
     recorded = known.recorded
     if any(not over and unexplained_tasks(each, recorded, finished) for each, over in zip(submitted, is_over, strict=True)):
@@ -92,7 +98,7 @@ def asked(
         if each.activity and not is_over[i]:
             final = {outcome.task for outcome in ends if outcome.reason is not Reason.UNKNOWN}
             problems += _doubts(each, set(unexplained[each.submission]) - final, len(new) - len(ends))
-    return Known(recorded, submitted, "; ".join(dict.fromkeys(problems)))
+    return Known(recorded, submitted, "; ".join(dict.fromkeys(problems)), is_queue_known)
 
 
 def _doubts(submitted: Submitted, unexplained: Collection[int], n_not_ended: int) -> list[str]:

@@ -130,7 +130,7 @@ def states_of(
     ids = {task: array.job_id for array in submitted.submission.arrays for task in array.tasks}
     for index in range(n_tasks):
         training[index] = recorded.at_hand.get((number, index), "")
-        was_not_submitted[index] = ids.get(index, "") is None and (number, index) not in recorded.at_hand
+        was_not_submitted[index] = bool(ids) and ids.get(index) is None and (number, index) not in recorded.at_hand
     for index, element in (activity.tasks if activity else {}).items():
         is_at_work[index], is_begun[index] = True, element.is_begun
     for outcome in (outcome for outcome in submitted.ended if 0 <= outcome.task < n_tasks):  # the file may be damaged

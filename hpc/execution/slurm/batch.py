@@ -32,6 +32,7 @@ WARNING_S = 60  # before the time limit: the run that is training is dropped and
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _NO_LIMIT = 10**6  # requeues at the time limit: a task that makes no progress stops itself (jobs/worker.py)
 _TEMPORARY = re.compile(r"timed out|temporarily|[Uu]nable to contact|[Cc]onnection|try again")
+_SUBMIT_LIMIT, _OTHER_LIMIT = re.compile(r"(Assoc|QOS)\w*SubmitJob"), re.compile(r"(Assoc|QOS)\w+")  # as Slurm names them
 _LOOK_AGAIN_S = (0, 1, 2, 4)  # for an array that sbatch accepted without a clear id
 
 
@@ -48,6 +49,8 @@ def output_of(folder: Path, job: str) -> Path:
 def submit_arrays(campaign: Campaign, submission: Submission, after: Sequence[int | None], options: Options) -> Submission:
     """Submit array after array, each id on disk before the next; gives back the record.
 
+    Where Slurm takes no more tasks of the user, half of an array is tried, and half of that. The record has what was taken.
+
     Args:
         after: for each array the place of the one that has to end first, if any; else it waits for its `waits_for`.
         options: the user's.
@@ -55,25 +58,44 @@ def submit_arrays(campaign: Campaign, submission: Submission, after: Sequence[in
     Raises:
         Refused, SchedulerError: sbatch does not take an array; the ids of those before it are written.
     """
-    arrays, places = list(submission.arrays), task_places(campaign, submission.number)
+    arrays = list(submission.arrays)
     for i, predecessor in enumerate(after):
         if predecessor is not None:
             arrays[i] = replace(arrays[i], waits_for=arrays[predecessor].job_id)
-        logs, limit_min = campaign.submission(submission.number) / "logs", arrays[i].resources.time_limit_min
-        script = logs / f"{arrays[i].name}.sh"
-        script.write_text(script_of(campaign, submission.number, arrays[i], options))
-        for task in arrays[i].tasks:
-            worker = submitit.helpers.DelayedSubmission(SlurmWorker(places[task], limit_min))
-            worker.set_timeout(limit_min, _NO_LIMIT)
-            worker.dump(input_of(logs, arrays[i], task))
-        arrays[i] = replace(arrays[i], job_id=_hand_over(script, arrays[i].name))
+        planned = arrays[i].n_tasks
+        arrays[i] = _submit_one(campaign, submission.number, arrays[i], options)
+        is_full = arrays[i].n_tasks < planned
+        if is_full:
+            arrays = [array for array in arrays[: i + 1] if array.n_tasks]
         submission = replace(submission, arrays=tuple(arrays))
         submissions.write(campaign, submission)
+        if is_full:
+            break
     return submission
 
 
-def _hand_over(script: Path, name: str) -> str:
-    """Have sbatch accept an array; returns its job id.
+def _submit_one(campaign: Campaign, number: int, array: Array, options: Options) -> Array:
+    """Submit an array, or so many of its first tasks as Slurm takes; perhaps none."""
+    logs, places, limit_min = (
+        campaign.submission(number) / "logs",
+        task_places(campaign, number),
+        array.resources.time_limit_min,
+    )
+    for task in array.tasks:
+        worker = submitit.helpers.DelayedSubmission(SlurmWorker(places[task], limit_min))
+        worker.set_timeout(limit_min, _NO_LIMIT)
+        worker.dump(input_of(logs, array, task))
+    script = logs / f"{array.name}.sh"
+    for n_tasks in (array.n_tasks >> halvings for halvings in range(array.n_tasks.bit_length())):
+        fewer = replace(array, n_tasks=n_tasks, parallel=min(n_tasks, array.parallel))
+        script.write_text(script_of(campaign, number, fewer, options))
+        if job_id := _hand_over(script, array.name):
+            return replace(fewer, job_id=job_id)
+    return replace(array, n_tasks=0)
+
+
+def _hand_over(script: Path, name: str) -> str | None:
+    """Have sbatch accept an array; returns its job id, or None if the user may have no more tasks in the queue now.
 
     Raises:
         Refused: its options are not possible here.
@@ -81,6 +103,8 @@ def _hand_over(script: Path, name: str) -> str:
     """
     done = programs.call("sbatch", str(script))
     said = "\n".join(line for line in (done.stderr + "\n" + done.stdout).splitlines() if line.strip())
+    if done.returncode and is_without_room(said):
+        return None
     if done.returncode and _TEMPORARY.search(said):
         raise SchedulerError(f"sbatch did not take array {name}: {said}")
     if done.returncode:
@@ -94,6 +118,11 @@ def _hand_over(script: Path, name: str) -> str:
         for element in programs.queue([name]).elements:
             return element.job_id
     raise SchedulerError(f"sbatch accepted array {name}, but squeue does not list it; sbatch said: {said}")
+
+
+def is_without_room(said: str) -> bool:
+    """Whether sbatch refuses because too many jobs are submitted. Its last line names that limit also where it means others."""
+    return bool(_SUBMIT_LIMIT.search(said)) or ("job submit limit" in said and not _OTHER_LIMIT.search(said))
 
 
 def job_id_in(answer: str) -> str | None:

@@ -114,7 +114,10 @@ class Slurm(Executor):
         after = [array.after for array in decision.arrays]
         submission = batch.submit_arrays(request.campaign, submission, after, _options(request))
         ids = " ".join(array.job_id or "" for array in submission.arrays)
-        print(f"submission {submission.number:04d}: {count(submission.n_tasks, 'task')} submitted as {ids}")
+        n_tasks = sum(array.n_tasks for array in submission.arrays)
+        print(f"submission {submission.number:04d}: {count(n_tasks, 'task')} submitted as {ids or 'nothing'}")
+        if n_tasks < submission.n_tasks:
+            print(f"{count(submission.n_tasks - n_tasks, 'task')} not accepted: Slurm takes no more of your tasks now")
         if not decision.n_held_back:
             print(f"Next: python -m hpc.status --output-dir {console.quoted(request.campaign.folder)}")
         return ALL_WELL

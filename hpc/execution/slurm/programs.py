@@ -8,6 +8,7 @@ import math
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,7 @@ _MOST_AT_ONCE = 500  # elements that one call of scancel names: a command line h
 _WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED")
 _OF_SLURM = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SACCTMGR_", "SINFO_", "SCONTROL_", "SCANCEL_", "SRUN_", "SALLOC_")
 _NEEDED = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")  # where the cluster is, and who asks
+_NO_ACCOUNTING = re.compile("accounting storage is disabled|[Aa]ccess/permission denied|not allowed|no such program")
 _MARK = "noisy-row"  # begins the rows of squeue: sites let it print news before them
 
 
@@ -80,7 +82,8 @@ def queue(names: Sequence[str] = ()) -> Queue:
 def accounting(job_ids: Sequence[str]) -> dict[str, Ended]:
     """JOB_INDEX (JOB for a job that is no array) -> what accounting knows of it, in one call of sacct.
 
-    What it has forgotten is left out.
+    What it has forgotten is left out. Where a site has no accounting, or keeps it from users, the controller is asked, which
+    forgets after some minutes.
 
     Raises:
         SchedulerError: sacct does not answer.
@@ -88,7 +91,12 @@ def accounting(job_ids: Sequence[str]) -> dict[str, Ended]:
     if not job_ids:
         return {}
     asked = ("--format=JobID,State,ExitCode,NodeList", "--jobs=" + ",".join(job_ids))
-    rows = _table("JobID|State|ExitCode|NodeList", "sacct", "--allocations", "--allusers", "--parsable2", *asked)
+    try:
+        rows = _table("JobID|State|ExitCode|NodeList", "sacct", "--allocations", "--allusers", "--parsable2", *asked)
+    except SchedulerError as error:
+        if not _NO_ACCOUNTING.search(str(error)):
+            raise
+        rows = [row for job_id in job_ids for row in _of_controller(job_id)]
     return {
         job: Ended(state.split()[0], exit_code, node)
         for job, state, exit_code, node in rows
@@ -129,7 +137,7 @@ def limits(chosen: Sequence[Partition]) -> Limits:
     """The limits of the cluster, of the user's accounts and QOS, and of partitions: a task has to fit into each of them.
 
     Raises:
-        SchedulerError: scontrol or sacctmgr does not answer.
+        SchedulerError: scontrol does not answer.
     """
     configuration = dict(re.findall(r"^(\w+) *= *(.*?) *$", _succeed(call("scontrol", "show", "config")).stdout, re.MULTILINE))
     try:
@@ -138,7 +146,10 @@ def limits(chosen: Sequence[Partition]) -> Limits:
     except (KeyError, ValueError) as error:
         raise SchedulerError(f"scontrol did not answer as expected: {error!r}") from error
     if configuration.get("AccountingStorageType") == "accounting_storage/slurmdbd":
-        most += _submit_limits()
+        try:
+            most += _submit_limits()
+        except SchedulerError as error:  # the database is down, say; what sbatch says of a limit is heeded too
+            print(f"note: {error}; the limits of your account are not known", file=sys.stderr)
     mem_mb = min((each.mem_mb for each in chosen), default=math.inf)
     return Limits(max_array_size, min(most), mem_mb, min((each.time_limit_min for each in chosen), default=math.inf))
 
@@ -162,6 +173,20 @@ def cancel(elements: Sequence[str]) -> None:
     """
     for start in range(0, len(elements), _MOST_AT_ONCE):
         _succeed(call("scancel", *elements[start : start + _MOST_AT_ONCE]))
+
+
+def _of_controller(job_id: str) -> list[list[str]]:
+    """The rows of accounting (JobID, State, ExitCode, NodeList) of a job that the controller still remembers."""
+    done = call("scontrol", "--oneliner", "show", "job", job_id)
+    if done.returncode and "Invalid job id" not in done.stderr + done.stdout:
+        _succeed(done)
+    rows = []
+    for line in done.stdout.splitlines():
+        known = dict(re.findall(r"(\w+)=(\S*)", line))
+        element = f"{job_id}_{known['ArrayTaskId']}" if "ArrayTaskId" in known else job_id
+        if "JobState" in known:
+            rows.append([element, known["JobState"], known.get("ExitCode", ""), known.get("NodeList", "")])
+    return rows
 
 
 def _table(header: str, *command: str) -> list[list[str]]:

@@ -160,6 +160,35 @@ def test_an_answer_that_is_none_is_unknown(campaign: Campaign, tmp_path: Path, s
     assert submissions.read(campaign, 1).ended is None
 
 
+@pytest.mark.parametrize(
+    ("controller", "expected"),
+    [
+        ("JobId=18 ArrayJobId=17 ArrayTaskId=0 JobState=OUT_OF_MEMORY Reason=x ExitCode=0:125 NodeList=n1", "failed"),
+        ("JobId=18 ArrayJobId=17 ArrayTaskId=0 JobState=NODE_FAIL Reason=x ExitCode=0:0 NodeList=n1", "lost"),
+        ("slurm_load_jobs error: Invalid job id specified", "lost"),  # it has forgotten the job
+    ],
+)
+def test_a_site_without_accounting(campaign: Campaign, tmp_path: Path, controller: str, expected: str) -> None:
+    """The controller is asked while it remembers. After that, runs are tried again."""
+    begin(campaign, 0, [], at_hand=IDS[0])
+    disabled = "echo 'Slurm accounting storage is disabled' >&2; exit 1"
+    asked = f"echo '{controller}'\n" + ("exit 1" if "error" in controller else "")
+    with programs(tmp_path / "bin", scontrol=asked):
+        seen = found(campaign, tmp_path, "1 PENDING, 2 PENDING, 3 PENDING", disabled)
+    assert (states(seen)[:2], seen.unreachable) == ([expected, "lost"], "")
+    assert ids_to_submit(seen) == IDS[:2]
+
+
+def test_a_database_that_is_down_leaves_out_only_what_it_has_to_explain(campaign: Campaign, tmp_path: Path) -> None:
+    begin(campaign, 0, [failure(RUNS[0]), record(RUNS[1])])
+    begin(campaign, 1, [], at_hand=IDS[2])
+    down = "echo 'sacct: error: Problem talking to the database: Connection refused' >&2; exit 1"
+    seen = found(campaign, tmp_path, "2 PENDING, 3 PENDING", down)
+    assert states(seen)[:4] == ["failed", "done", "unknown", "unknown"]
+    assert seen.known.is_queue_known
+    assert ids_to_submit(seen) == IDS[:1]
+
+
 def test_a_queue_with_a_complaint_needs_the_accounting(campaign: Campaign, tmp_path: Path) -> None:
     """What it lists is at work. What it does not list has ended only if the accounting says so."""
     complains = squeue("17|0|RUNNING|None|c0ffee-0001-00") + "echo 'one of two controllers did not answer' >&2"

@@ -11,7 +11,7 @@ import submitit
 
 from hpc.console import Refused
 from hpc.execution.slurm import batch
-from hpc.execution.slurm.batch import adopt_orphans, job_id_in, output_of, rehearse, submit_arrays
+from hpc.execution.slurm.batch import adopt_orphans, is_without_room, job_id_in, output_of, rehearse, submit_arrays
 from hpc.planning.tasks import Plan, plan
 from hpc.planning.workers import PlannedArray, Resources
 from hpc.state import submissions
@@ -184,3 +184,42 @@ def test_lines_before_python_and_another_python(campaign: Campaign, tmp_path: Pa
     assert "\nmodule load python/3.11\n" in script
     assert "\nexec '/opt/my python' -u -m submitit.core._submit " in script
     assert "wckey" not in script
+
+
+@pytest.mark.parametrize(
+    ("most", "taken"),
+    [(9, [3, 2]), (3, [3]), (2, [1]), (0, [])],
+)
+def test_where_slurm_takes_no_more_half_is_tried(campaign: Campaign, tmp_path: Path, most: int, taken: list[int]) -> None:
+    """A sbatch with a limit on the tasks of a user."""
+    sbatch = f"""
+folder=$(dirname "$0"); n=$(grep -oP '(?<=--array=0-)[0-9]+' "$1" || echo 0)
+n=$((n + 1 + $(cat "$folder/n" 2>/dev/null || echo 0)))
+if [ $n -gt {most} ]; then
+    echo 'sbatch: error: AssocMaxSubmitJobLimit' >&2
+    echo 'sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, ...)' >&2; exit 1
+fi
+echo $n > "$folder/n"; echo Submitted batch job $((16 + n))
+"""
+    with programs(tmp_path / "bin", sbatch=sbatch, srun="true"):
+        done = submit_arrays(campaign, claimed(campaign), [None, 0], {})
+    assert [array.n_tasks for array in done.arrays] == taken
+    assert all(array.job_id for array in done.arrays)
+    assert submissions.read(campaign, 1) == done
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("QOSMaxSubmitJobPerUserLimit", True),
+        (
+            "AssocGrpSubmitJobsLimit\nJob violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
+            True,
+        ),
+        ("Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", True),
+        ("QOSMaxWallDurationPerJobLimit\nJob violates accounting/QOS policy (job submit limit, ...)", False),
+        ("Invalid account", False),
+    ],
+)
+def test_a_limit_on_submitted_jobs_is_told_from_others(said: str, answer: bool) -> None:
+    assert is_without_room(said) == answer
