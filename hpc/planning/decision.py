@@ -25,13 +25,14 @@ class Decision:
     """What to submit now.
 
     whole: the plan of all that is missing; now: its first tasks, for which there is room; arrays: of those, on a scheduler;
-    waits_for: the job that has to end first, if any.
+    waits_for: the job that has to end first, if any; avoided: nodes on which no task may run.
     """
 
     whole: Plan
     now: Plan
     arrays: tuple[PlannedArray, ...] = ()
     waits_for: str | None = None
+    avoided: tuple[str, ...] = ()
 
     @property
     def held_back(self) -> tuple[PlannedTask, ...]:

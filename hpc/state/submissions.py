@@ -99,10 +99,14 @@ class Submission:
 
 @dataclass(frozen=True)
 class TaskActivity:
-    """A task that may still be executed. is_begun: whether it is being executed; job: its name for the scheduler, if any."""
+    """A task that may still be executed.
+
+    is_begun: whether it is being executed; job: its name for the scheduler, if any; why: why it waits, in words, if known.
+    """
 
     is_begun: bool
     job: str | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 _NO_LIMIT = 10**6  # requeues at the time limit: a task that makes no progress stops itself (jobs/worker.py)
 _TEMPORARY = re.compile(r"timed out|temporarily|[Uu]nable to contact|[Cc]onnection|try again")
 _SUBMIT_LIMIT, _OTHER_LIMIT = re.compile(r"(Assoc|QOS)\w*SubmitJob"), re.compile(r"(Assoc|QOS)\w+")  # as Slurm names them
+_UNSEEN_S = 20
 _LOOK_AGAIN_S = (0, 1, 2, 4)  # for an array that sbatch accepted without a clear id
 
 
@@ -183,7 +184,7 @@ def _parameters(folder: Path, array: Array, options: Options) -> Mapping[str, An
         "use_srun": False,  # srun's step would turn an OUT_OF_MEMORY into a FAILED
         "stderr_to_stdout": True,
         "setup": [
-            _only_if_own(folder),
+            *_only_if_own(folder),
             *options.get("setup", ()),
             *_take_input(folder, array.name),
             *(f"export {name}=${{SLURM_CPUS_PER_TASK:-1}}" for name in _THREAD_VARIABLES),
@@ -197,9 +198,15 @@ def _parameters(folder: Path, array: Array, options: Options) -> Mapping[str, An
     }
 
 
-def _only_if_own(folder: Path) -> str:
-    """A line of shell: no pickle is executed from a folder that another user put in the place of ours."""
-    return f"[ -O {shlex.quote(str(folder))} ] || {{ echo 'error: the folder of the inputs is not yours' >&2; exit 77; }}"
+def _only_if_own(folder: Path) -> list[str]:
+    """Lines of shell: what is known of the node is the first line of the log; a node that does not see the folder swallows no
+    other task for a while; no pickle is executed from a folder that another user put in the place of ours."""
+    place = shlex.quote(str(folder))
+    return [
+        'echo "$(date -u +%FT%TZ) on $(hostname), attempt ${SLURM_RESTART_COUNT:-0}"',
+        f'[ -d {place} ] || {{ echo "error: $(hostname) does not see" {place} >&2; sleep {_UNSEEN_S}; exit 78; }}',
+        f"[ -O {place} ] || {{ echo 'error: the folder of the inputs is not yours' >&2; exit 77; }}",
+    ]
 
 
 def _take_input(folder: Path, name: str) -> list[str]:

@@ -5,6 +5,8 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,12 @@ from hpc import console
 from hpc.console import ALL_WELL, WRONG_INPUT, Refused, count
 from hpc.execution.executor import Executor, Request
 from hpc.execution.slurm import batch, options, programs
+from hpc.execution.slurm.reasons import in_words
 from hpc.planning.decision import Decision, Room, decide
 from hpc.planning.retrying import Outcome, Reason
 from hpc.planning.workers import BusyArray, FirstRequest, Limits, PlannedArray
 from hpc.state import submissions
+from hpc.state.nodes import suspects
 from hpc.state.runs import State
 from hpc.state.scheduler import SchedulerError
 from hpc.state.submissions import Activity, Array, Submission, TaskActivity
@@ -61,6 +65,7 @@ class Slurm(Executor):
             add("--sbatch", metavar="KEY=VALUE", help="an sbatch option, as in slurm: of the grid", **many),
             add("--test-only", action="store_true", help="ask Slurm whether it would accept the plan; submit nothing"),
             add("--runs-per-task", type=console.positive, metavar="N", help="instead of what the estimates suggest"),
+            add("--no-exclude", action="store_true", help="use also nodes on which tasks ended before they began"),
             add("--keep-feeding", action="store_true", help="wait, and submit what Slurm's limits held back"),
         ]
 
@@ -92,7 +97,15 @@ class Slurm(Executor):
         except LookupError as error:
             raise SchedulerError(f"{error}; try again in a minute") from error
         _check(decision.arrays, limits, first, every)
-        return decision
+        return replace(decision, avoided=self._avoided(request, found))
+
+    def _avoided(self, request: Request, found: State) -> tuple[str, ...]:
+        nodes = {} if request.options.no_exclude else suspects(found.known, datetime.now(timezone.utc))
+        for node, n_tasks in nodes.items():
+            print(
+                f"note: node {node} is avoided: {count(n_tasks, 'task')} ended there before they began (--no-exclude uses it)"
+            )
+        return tuple(nodes)
 
     def is_rehearsal(self, options: argparse.Namespace) -> bool:
         return options.test_only
@@ -100,7 +113,7 @@ class Slurm(Executor):
     def rehearse(self, request: Request, decision: Decision) -> int:
         """Say, array by array, what Slurm would answer and what to change; returns the exit status."""
         status, arrays = ALL_WELL, submissions.arrays_of("rehearsal", 0, decision.arrays, decision.waits_for)
-        for array, answer, is_accepted in batch.rehearse(request.campaign, arrays, _options(request)):
+        for array, answer, is_accepted in batch.rehearse(request.campaign, arrays, _options(request, decision.avoided)):
             print(f"{'accepted' if is_accepted else 'refused '}   {count(array.n_tasks, 'task')}: {answer}")
             if not is_accepted:
                 change = f"change {options.what_to_change(answer)} in slurm: of the grid, or with --sbatch KEY=VALUE"
@@ -112,7 +125,7 @@ class Slurm(Executor):
 
     def execute(self, request: Request, submission: Submission, decision: Decision) -> int:
         after = [array.after for array in decision.arrays]
-        submission = batch.submit_arrays(request.campaign, submission, after, _options(request))
+        submission = batch.submit_arrays(request.campaign, submission, after, _options(request, decision.avoided))
         ids = " ".join(array.job_id or "" for array in submission.arrays)
         n_tasks = sum(array.n_tasks for array in submission.arrays)
         print(f"submission {submission.number:04d}: {count(n_tasks, 'task')} submitted as {ids or 'nothing'}")
@@ -170,7 +183,9 @@ def activity(submission: Submission, queue: programs.Queue, is_alive: bool | Non
     """
     by_name = {array.name: array for array in submission.arrays}
     tasks = {
-        by_name[element.name].task_of(element.index): TaskActivity(element.is_running, element.job)
+        by_name[element.name].task_of(element.index): TaskActivity(
+            element.is_running, element.job, "" if element.is_running else in_words(element.reason)
+        )
         for element in queue.elements
         if element.name in by_name
     }
@@ -219,13 +234,15 @@ def chosen(every: Sequence[programs.Partition], named: str | None) -> list[progr
     return found
 
 
-def _options(request: Request) -> options.Options:
+def _options(request: Request, avoided: Sequence[str] = ()) -> options.Options:
     """The options in the user's environment, those of the grid, and those of the command line; later ones replace earlier."""
     given = {**request.grid.options.get(SECTION, {}), **dict(request.options.sbatch)}
     try:
-        return {**options.from_environment(os.environ), **{key.replace("-", "_"): value for key, value in given.items()}}
+        merged = {**options.from_environment(os.environ), **{key.replace("-", "_"): value for key, value in given.items()}}
     except ValueError as error:
         raise Refused(str(error)) from error
+    excluded = [*([str(merged["exclude"])] if merged.get("exclude") else []), *avoided]
+    return {**merged, "exclude": ",".join(excluded)} if excluded else merged
 
 
 def _check(arrays: Sequence[PlannedArray], limits: Limits, first: FirstRequest, every: Sequence[programs.Partition]) -> None:
