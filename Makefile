@@ -18,7 +18,7 @@ test: lint
 	$(BIN)/python -m pytest
 
 test-crash: setup
-	@echo "This installs Debian's strace, as root, where it is missing, and crashes the shard writer at every point."
+	@echo "This installs Debian's strace, as root, where it is missing, and crashes a new campaign at every point."
 	command -v strace || { apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends strace; }
 	$(BIN)/python -m pytest tests/crash --numprocesses=0
 

@@ -47,8 +47,10 @@ def exit_with(command: Callable[[], int], on_silence: str = "", on_interrupt: st
         sys.exit(command())
     except Refused as error:
         _say_error(str(error), *error.details)
-    except (ManifestError, DataError) as error:
+    except ManifestError as error:
         _say_error(str(error))
+    except DataError as error:
+        _say_error(error.message, *error.details)
     except SchedulerError as error:
         _say_error(f"{error}{on_silence}")
         sys.exit(NO_SCHEDULER)

@@ -131,7 +131,8 @@ def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
     for why, n_tasks in shown["waiting"].items():
         print(f"    {count(n_tasks, 'task')} waiting: {why}")
     if shown["not_kept"] and shown["lost"]:
-        print(f"  {count(shown['not_kept'], 'task')} could not keep results (disk full or quota): make room, and submit again")
+        why = "python -m hpc.logs --failed says why; once that is mended, submit again"
+        print(f"  {count(shown['not_kept'], 'task')} could not keep results (disk full, no rights, share down): {why}")
     if shown["not_begun"] and shown["lost"]:
         print(f"  {count(shown['not_begun'], 'task')} failed before the first run began: see python -m hpc.logs --failed")
     for node, n_tasks in shown["suspects"].items():

@@ -29,6 +29,11 @@ class Campaign:
         return self.folder / "submissions"
 
     @property
+    def identity(self) -> Path:
+        """The campaign's id. It appears together with the folder of the submissions; earlier versions wrote none."""
+        return self.submissions / ".campaign"
+
+    @property
     def shards(self) -> Path:
         """The folder of the shards."""
         return self.folder / "shards"

@@ -1,33 +1,64 @@
-"""Atomic and durable writing of files."""
+"""Atomic and durable writing of files and folders.
+
+It needs little of a file system: that a rename replaces a file, and fails over a folder with something in it. No hard or
+symbolic link, no lock, no right and no time of a file is relied on.
+"""
 
 import errno
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-_ADVICE = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "make room"),
-    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "see that you may write there"),
+_ADVICE = {  # what to do -> the errors for which it is the right thing; some of them not on every system
+    "make room": "ENOSPC EDQUOT",
+    "raise the limit on the size of a file (ulimit -f)": "EFBIG",
+    "see that you may read and write there": "EACCES EPERM EROFS",
+    "see that the disk or the share works": "EIO ESTALE ENXIO ENODEV ENOTCONN ETIMEDOUT EHOSTDOWN EHOSTUNREACH ENETDOWN "
+    "ENETUNREACH ECONNABORTED ECONNREFUSED ECONNRESET EREMOTEIO ENOLINK ECOMM EBADMSG EUCLEAN ENOMEDIUM ENOLCK",
+    "renew your ticket for the share": "EKEYEXPIRED EKEYREVOKED EKEYREJECTED ENOKEY",
+    "see that its folder is there, and that this name is allowed in it": "ENOENT",
+    "choose a shorter path": "ENAMETOOLONG",
+    "see where its symbolic links lead": "ELOOP",
+    "move away what stands there, or choose another path": "EEXIST ENOTDIR EISDIR ENOTEMPTY EMLINK",
+    "its file system does not support this: choose a folder on another": "EINVAL ENOTSUP ENOSYS EXDEV EILSEQ EOVERFLOW",
+    "wait until no other program uses it": "EBUSY ETXTBSY EDEADLK",
+    "raise the number of files that a process may open (ulimit -n)": "EMFILE",
+    "end other programs, which use too much of this machine": "ENFILE ENOMEM ENOBUFS EAGAIN",
 }
+_ADVICE_ON = {getattr(errno, name, 0): advice for advice, names in _ADVICE.items() for name in names.split()}
+_UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)  # answers of file systems to fsync of a folder
 
 
 def advice_on(error: OSError) -> str:
-    """What to do about a file that cannot be written; empty where there is nothing to say."""
-    return _ADVICE.get(error.errno or 0, "")
+    """What to do about a file that cannot be read or written; empty where there is nothing to say."""
+    return _ADVICE_ON.get(error.errno or -1, "")
 
 
-def publish(path: Path, content: bytes | Iterable[bytes], *, exclusive: bool = False) -> None:
+@contextmanager
+def named(path: Path, instead_of: Path | None = None) -> Iterator[None]:
+    """Errors in the block name `path` if they name no file, or the one `instead_of`."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename in (None, str(instead_of)):
+            error.filename = str(path)
+            del error.filename2  # else it is printed, also if it is None
+        raise
+
+
+def publish(path: Path, content: bytes | Iterable[bytes]) -> None:
     """Put `content`, all bytes or pieces of them in order, at `path`; see `replacing`."""
-    with replacing(path, exclusive=exclusive) as file:
+    with replacing(path) as file:
         for piece in [content] if isinstance(content, bytes) else content:
             file.write(piece)
 
 
 @contextmanager
-def replacing(path: Path, *, exclusive: bool = False) -> Iterator[BinaryIO]:
+def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a new file, which replaces `path` atomically and durably at the end of the block.
 
     A reader sees the old file or the new one, never a part, also after a power loss: a temporary file in the same folder
@@ -36,37 +67,81 @@ def replacing(path: Path, *, exclusive: bool = False) -> Iterator[BinaryIO]:
 
     Args:
         path: the file; its folder exists.
-        exclusive: do not replace an existing file.
 
     Raises:
-        FileExistsError: `exclusive`, and the file exists.
-        OSError: no room, no rights, ...: the file is not published.
+        OSError: no room, no rights, ...: the file is not published. It names `path`.
     """
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with open(temporary, "x+b") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if exclusive:
-            os.link(temporary, path)  # unlike rename, link fails if the name exists
-        else:
+    temporary = _beside(path)
+    with named(path, instead_of=temporary):
+        try:
+            with open(temporary, "x+b") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(path.parent)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        sync_folder(path.parent)
+
+
+@contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A hidden folder to be filled, which gets the name `path` atomically and durably at the end of the block.
+
+    So the name and all that is in the folder appear at once. Of several processes one wins: a folder with something in it
+    is never replaced. The block leaves something in it, and makes it durable (`publish` does).
+
+    Raises:
+        FileExistsError: another process was first.
+        OSError: the folder cannot be made, and nothing is left of it.
+    """
+    hidden = _beside(path)
+    with named(path, instead_of=hidden):
+        hidden.mkdir()
+        try:
+            yield hidden
+            try:
+                os.rename(hidden, path)
+            except OSError as error:
+                if path.is_dir():  # file systems differ in the errno
+                    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
+                raise
+        except BaseException:
+            shutil.rmtree(hidden, ignore_errors=True)
+            raise
+        sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are missing, and make their names durable.
+
+    The name of each is durable before anything is made in it; that of the first one which is there is made so again, since
+    the process that made it may have been killed before.
+    """
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable; ignored where the file system does not support it (EINVAL, ENOTSUP)."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)
+    """Make the names in `folder` durable; ignored where the file system does not support it, and where it may not be read."""
+    with suppress(PermissionError), named(folder):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+        finally:
+            os.close(descriptor)
+
+
+def _beside(path: Path) -> Path:
+    """A new hidden name in the same folder."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 
 def renew_listing(folder: Path) -> None:

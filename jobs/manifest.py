@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from jobs.files import publish
+from jobs.files import named, publish
 from noisy.runs import Runs
 from noisy.spec import run_id_of
 
@@ -27,6 +27,10 @@ _RUN_LINE = re.compile(rb'\{"run_id":"([0-9a-f]{16})","spec":(\{.*\})\}\n')
 
 class ManifestError(Exception):
     """A manifest or task file is missing, damaged or was edited; the message names the file, the line and what to do."""
+
+
+class MissingError(ManifestError):
+    """There is no manifest."""
 
 
 class NewerError(ManifestError):
@@ -67,30 +71,34 @@ def write_manifest(path: Path, runs: Runs, code_commit: str, previous: Header | 
     """Write the manifest of `runs`.
 
     A rewritten one keeps the id and time of `previous`; a new one gets the id `campaign`, or a random one.
-
-    Raises:
-        FileExistsError: there is no `previous`, and another process made the campaign meanwhile.
     """
     digest = hashlib.sha256()
     for line in _run_lines(runs):
         digest.update(line)
-    identity = (previous.campaign, previous.created) if previous else (campaign or secrets.token_hex(6), _now())
+    identity = (previous.campaign, previous.created) if previous else (campaign or new_id(), _now())
     header = Header(*identity, code_commit, len(runs), digest.hexdigest())
-    publish(path, itertools.chain([json_line(asdict(header))], _run_lines(runs)), exclusive=previous is None)
+    publish(path, itertools.chain([json_line(asdict(header))], _run_lines(runs)))
     return header
+
+
+def new_id() -> str:
+    """A random id for a campaign."""
+    return secrets.token_hex(6)
 
 
 def read_header(path: Path) -> Header:
     """Line 1 alone.
 
     Raises:
-        ManifestError: it cannot be read, or a newer version wrote it.
+        MissingError: there is no manifest.
+        ManifestError: it is damaged, or a newer version wrote it.
+        OSError: it cannot be read, which says nothing of what is in it; names it.
     """
     try:
-        with path.open("rb") as file:
+        with named(path), path.open("rb") as file:
             return _header(path, file.readline())
-    except OSError as error:
-        raise ManifestError(f"{path}: cannot be read ({error.strerror}); is this a campaign's folder?") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise MissingError(f"{path}: cannot be read ({error.strerror}); is this a campaign's folder?") from error
 
 
 def newest_campaign(results: Path) -> Path:
@@ -104,7 +112,7 @@ def newest_campaign(results: Path) -> Path:
         raise ManifestError(f"{results}: no campaign here; name its folder with --output-dir, or make one with hpc.submit")
     readable = []
     for path in manifests:
-        with contextlib.suppress(ManifestError):
+        with contextlib.suppress(ManifestError, OSError):
             readable.append((read_header(path).created, path))
     if not readable:
         raise ManifestError(f"{manifests[0]}: its first line cannot be read; name another campaign with --output-dir")
@@ -115,12 +123,14 @@ def read_manifest(path: Path) -> Manifest:
     """Read and verify a manifest.
 
     Raises:
-        ManifestError: a record does not fit its name, lines are missing, or the file cannot be read.
+        MissingError: there is no manifest.
+        ManifestError: a record does not fit its name, or lines are missing.
+        OSError: it cannot be read, which says nothing of what is in it; names it.
     """
     header, digest = read_header(path), hashlib.sha256()
 
     def records() -> Iterator[tuple[bytes, str]]:
-        with path.open("rb") as file:
+        with named(path), path.open("rb") as file:
             file.readline()
             for number, line in enumerate(file, start=2):
                 digest.update(line)

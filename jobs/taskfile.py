@@ -1,5 +1,6 @@
 """The task file of a submission: one task a line, with its runs in full, so that a node reads only its own line."""
 
+import contextlib
 import itertools
 import json
 import re
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from jobs.campaign import Campaign
+from jobs.files import named
 from jobs.manifest import ManifestError, json_line, refuse_newer, run_records
 from noisy.runs import ID, Runs
 from noisy.spec import Execution, RunSpec
@@ -17,6 +19,8 @@ from noisy.spec import Execution, RunSpec
 SCHEMA_VERSION = 2  # files of schema 1 have no number, and the code_commit of the campaign, not of the submission
 _RUN_ID = re.compile(rb'\{"run_id":"([0-9a-f]{16})",')
 _SCHEMA = re.compile(rb'\{"task":\d+,"schema":(\d+),')
+_CAMPAIGN = re.compile(rb'"campaign":"([0-9a-zA-Z]+)"')
+_HEAD_BYTES = 500  # in which the campaign's id is
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,14 @@ def read_task_runs(path: Path) -> TaskRuns:
     ids = [_RUN_ID.findall(line) for line in lines]
     task = np.repeat(np.arange(len(ids), dtype=np.int32), [len(one) for one in ids])
     return TaskRuns(np.array([run_id for one in ids for run_id in one], ID), task, len(ids))
+
+
+def campaign_of(path: Path) -> str:
+    """The id of the campaign of a task file; empty if it names none, or if there is no file."""
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), named(path), path.open("rb") as file:
+        if match := _CAMPAIGN.search(file.read(_HEAD_BYTES)):
+            return match[1].decode()
+    return ""
 
 
 def read_cancelled(campaign: Campaign, submission: int) -> set[str]:

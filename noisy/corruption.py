@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-RESOLUTION = 2.0**-24  # of the uniform numbers: below it, u < p is u = 0
+from noisy.spec import RESOLUTION
 
 
 def corrupt(images: torch.Tensor, p: float, generator: np.random.Generator) -> None:

@@ -1,32 +1,24 @@
-"""Data sets as plain uint8 arrays: staged once, then mapped read-only by every worker.
-
-The staged form is the one in which MNIST is published (idx: a short header, then raw bytes). So a downloaded set needs
-no second copy, and a worker maps it without torchvision. `digits` is written in the same form.
-"""
+"""Data sets as plain uint8 arrays: staged once, then mapped read-only by every worker. Every byte is checked at each start."""
 
 import hashlib
-import os
-import secrets
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from noisy.datafiles import FILES, DataError, downloaded, folder, incomplete, put, search
 from noisy.spec import DATASETS, IMAGE_SIZE_PX
 
-_FOLDERS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST", "digits": "Digits"}
-_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+__all__ = ["Data", "DataError", "folder", "is_staged", "load", "stage"]
+
 _IDX_UINT8 = 0x0800  # magic number of an idx file of unsigned bytes; the lowest byte is the number of dimensions
-
-
-class DataError(Exception):
-    """A data set is missing, incomplete or not what its name says; the message says what to put where."""
 
 
 @dataclass(frozen=True)
 class Data:
-    """A data set in memory-mapped arrays.
+    """A data set in read-only arrays: memory-mapped, or in memory if its files are packed.
 
     train_images: uint8 (n_train, 28, 28); train_labels: uint8 (n_train,), in 0..n_classes-1; likewise test_*.
     """
@@ -50,80 +42,57 @@ class Data:
         return sha256.hexdigest()[:16]
 
 
-def folder(name: str, data_dir: str | Path) -> Path:
-    """Where the four files of data set `name` lie: the folder that torchvision uses under `data_dir`."""
-    return Path(data_dir) / _FOLDERS[name] / "raw"
-
-
 def load(name: str, data_dir: str | Path) -> Data:
-    """Map the staged data set `name`, one of `noisy.spec.DATASETS`.
+    """Find and map the data set `name`, one of `noisy.spec.DATASETS`. Writes nothing.
 
     Raises:
-        DataError: a file is missing or is not the one expected.
+        DataError: a file is missing or is not the published one.
     """
-    info = DATASETS[name]
-    square = (IMAGE_SIZE_PX, IMAGE_SIZE_PX)
-    shapes = ((info.n_train, *square), (info.n_train,), (info.n_test, *square), (info.n_test,))
-    return Data(name, *(_map_idx(folder(name, data_dir) / file, shape) for file, shape in zip(_FILES, shapes, strict=True)))
+    found, said = search(name, data_dir)
+    if len(found) < len(FILES):
+        raise incomplete(name, data_dir, said)
+    return _data(name, found)
 
 
 def stage(name: str, data_dir: str | Path) -> Data:
-    """Make sure that the data set is there and whole: download it, or write it if it is `digits`; then map it.
+    """Load the data set; before that, download what is missing, or write it if it is `digits`. Replaces no file.
 
     Raises:
-        DataError: it is missing and cannot be had from here, or what is there is damaged.
+        DataError: it is missing and cannot be had from here, or what is there is not what was published.
     """
-    if is_staged(name, data_dir):
-        return load(name, data_dir)
+    found, said = search(name, data_dir)
+    missing = [file for file in FILES if file not in found]
+    if not missing:
+        return _data(name, found)
     try:
-        if name == "digits":
-            _write_digits(folder(name, data_dir))
-        else:
-            _download(name, data_dir)
-    except Exception as error:  # torchvision raises RuntimeError, URLError, OSError, ...: the answer is one
-        raise DataError(
-            f"dataset {name}: not in {str(folder(name, data_dir))!r} and could not be put there ({error}); "
-            f"place {', '.join(_FILES)} in that folder, or name the folder that holds {_FOLDERS[name]}/raw with --data-dir"
-        ) from error
+        contents = _digits_files() if name == "digits" else downloaded(name, missing)
+        put(folder(name, data_dir), {file: contents[file] for file in missing})
+    except Exception as error:  # of the network, the disk or a library: the answer is one
+        raise incomplete(name, data_dir, [*said, *str(error).splitlines()]) from error
     return load(name, data_dir)
 
 
 def is_staged(name: str, data_dir: str | Path) -> bool:
-    """Whether all four files are there (not whether they are whole: `load` tells)."""
-    return all((folder(name, data_dir) / file).is_file() for file in _FILES)
+    """Whether all four files are there.
+
+    Raises:
+        DataError: something else stands where a missing file would be put.
+    """
+    return len(search(name, data_dir)[0]) == len(FILES)
 
 
-def _map_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    header = struct.pack(f">{1 + len(shape)}I", _IDX_UINT8 | len(shape), *shape)
-    try:
-        with path.open("rb") as file:
-            found = file.read(len(header))
-            size_bytes = os.fstat(file.fileno()).st_size
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); name the folder of the data with --data-dir") from error
-    expected_bytes = len(header) + int(np.prod(shape))
-    if found != header or size_bytes != expected_bytes:
-        raise DataError(
-            f"{path}: not the idx file of shape {shape} and {expected_bytes} bytes (it has {size_bytes}); "
-            "delete it and run again"
-        )
-    return np.memmap(path, dtype=np.uint8, mode="r", offset=len(header), shape=shape)
+def _data(name: str, found: Mapping[str, np.ndarray]) -> Data:
+    return Data(name, *(found[file] for file in FILES))
 
 
-def _download(name: str, data_dir: str | Path) -> None:
-    from torchvision import datasets  # here, not above: a worker that finds its data staged must not pay for it
-
-    getattr(datasets, _FOLDERS[name])(root=str(data_dir), train=True, download=True)  # fetches both sets, checks MD5
-
-
-def _write_digits(target: Path) -> None:
+def _digits_files() -> dict[str, bytes]:
     images, labels = _digits()
     test = _every_fifth_of_each_class(labels)
-    target.mkdir(parents=True, exist_ok=True)
-    for file, array in zip(_FILES, (images[~test], labels[~test], images[test], labels[test]), strict=True):
-        temporary = target / f".{file}.{secrets.token_hex(4)}"
-        temporary.write_bytes(struct.pack(f">{1 + array.ndim}I", _IDX_UINT8 | array.ndim, *array.shape) + array.tobytes())
-        temporary.replace(target / file)
+    arrays = zip(FILES, (images[~test], labels[~test], images[test], labels[test]), strict=True)
+    return {
+        file: struct.pack(f">{1 + array.ndim}I", _IDX_UINT8 | array.ndim, *array.shape) + array.tobytes()
+        for file, array in arrays
+    }
 
 
 def _digits() -> tuple[np.ndarray, np.ndarray]:

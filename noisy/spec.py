@@ -1,5 +1,6 @@
 """What one run is: its hyperparameters, its name (`run_id`) and its random streams. Loads no torch."""
 
+import ctypes
 import hashlib
 import json
 import math
@@ -17,6 +18,7 @@ MODEL_TYPES = ("mlp", "cnn")
 PRECISIONS = ("float32", "bfloat16")
 DEFAULT_HIDDEN_SIZES = (256, 128)
 IMAGE_SIZE_PX = 28
+RESOLUTION = 2.0**-24  # of the uniform numbers u that noise is made of: below it, u < p is u = 0
 
 
 class DatasetInfo(NamedTuple):
@@ -157,8 +159,7 @@ class RunSpec:
 
     def n_train_samples(self) -> int:
         """How many training images the run sees in an epoch."""
-        n_train = DATASETS[self.dataset].n_train
-        return n_train if self.max_train_samples is None else min(self.max_train_samples, n_train)
+        return as_trained("max_train_samples", self.max_train_samples, DATASETS[self.dataset].n_train)
 
     def generator(self, stream: Stream, *indices: int) -> np.random.Generator:
         """The generator of one purpose: a function of (seed, repeat, purpose, indices) alone.
@@ -172,6 +173,22 @@ class RunSpec:
         """
         sequence = np.random.SeedSequence(self.seed, spawn_key=(int(stream), self.repeat, *indices))
         return np.random.Generator(np.random.SFC64(sequence))
+
+
+def as_trained(name: str, value: Any, n_train: int) -> Any:
+    """A field's value as training takes it: two values for which it is the same are one training.
+
+    Args:
+        name, value: of a field that may be swept, and what is allowed for it.
+        n_train: the number of training images; for `max_train_samples` those of the data set, for `batch_size` those used.
+    """
+    if name == "max_train_samples":
+        return n_train if value is None else min(value, n_train)
+    if name == "batch_size":
+        return min(value, n_train)
+    if name in ("p", "learning_rate", "weight_decay"):
+        return ctypes.c_float(max(value, RESOLUTION) if name == "p" and value > 0 else value).value
+    return value
 
 
 _DEFAULTS = [(f.name, f.default) for f in fields(RunSpec)]

@@ -8,13 +8,13 @@ from torch.nn import functional
 
 from noisy.allocator import keep_freed_memory
 from noisy.batches import ahead, scale
-from noisy.corruption import RESOLUTION, draw, to_uniform
+from noisy.corruption import draw, to_uniform
 from noisy.data import Data
 from noisy.device import check_precision, fast_arithmetic, select_device
 from noisy.models import build_model
 from noisy.optimizer import Adam
 from noisy.result import RunResult, Scores
-from noisy.spec import Execution, RunSpec, Stream
+from noisy.spec import RESOLUTION, Execution, RunSpec, Stream
 from noisy.stacked import Stacked
 from noisy.usage import Meter, Usage
 

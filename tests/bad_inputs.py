@@ -14,9 +14,12 @@ from analysis import report
 from hpc import submit
 from jobs.campaign import Campaign
 from jobs.manifest import write_manifest
+from noisy.data import stage
+from noisy.datafiles import FILES
 from tests.hpc.request.test_grid import BROKEN
 from tests.hpc.test_hostile import COMMAND_LINES
 from tests.jobs.test_damaged import DAMAGES, RUNS, WHOLE
+from tests.noisy.test_datafiles import OTHER_CONTENTS
 from tests.specs import runs
 
 Row = tuple[str, str, str, int]  # what it is, the input, the answer, the exit status
@@ -39,6 +42,7 @@ def page() -> str:
     parts = {
         "Grids: `python -m hpc.submit --grid FILE`": grids(),
         "Command lines: `python -m hpc.submit --grid FILE ...`": command_lines(),
+        "Data sets: `python -m hpc.submit --data-dir data --grid FILE`": data_sets(),
         "Shards: `python -m analysis.report` (the other shards are used)": shards(),
     }
     return intro + "".join(f"\n## {title}\n\n{_table(rows)}" for title, rows in parts.items())
@@ -59,6 +63,21 @@ def command_lines() -> Iterator[Row]:
     for options in COMMAND_LINES:
         status, said = answer(submit.main, "--grid", "grid.yaml", *options)
         yield "", " ".join(options), said[-1].removeprefix("python -m hpc.submit: error: "), status
+
+
+def data_sets() -> Iterator[Row]:
+    """Files that are not those of digits, one at a time."""
+    with tempfile.TemporaryDirectory() as folder:
+        stage("digits", f"{folder}/data")
+        path = Path(folder) / "data" / "Digits" / "raw" / FILES[1]
+        content = path.read_bytes()
+        grid = Path(folder) / "grid.yaml"
+        grid.write_text("dataset: digits\n")
+        places = ("--data-dir", f"{folder}/data", "--output-dir", f"{folder}/out")
+        for name, damage in OTHER_CONTENTS.items():
+            path.write_bytes(damage(content))
+            status, said = answer(submit.main, "--grid", str(grid), *places, "--executor", "local", "--yes")
+            yield name, "", said[2].replace(f"{folder}/", ""), status
 
 
 def shards() -> Iterator[Row]:

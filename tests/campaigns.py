@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import pandas as pd
+
 from analysis.merge import merge
 from jobs.campaign import Campaign
 from jobs.recorded import Recorded
+from tests import commands
 
+VOLATILE = ["wall_s", "cpu_s", "peak_mem_mb", "finished_at_s", "host", "attempt", "shard"]  # times, hosts, places
 GRID = """
 dataset: digits
 activations: [relu, tanh]
@@ -30,3 +34,10 @@ def each_run_once(folder: Path, n_runs: int) -> None:
     assert not merged.problems
     assert list(merged.runs["status"].isin(["ok", "chance"])) == [True] * n_runs
     assert merged.runs["run_id"].nunique() == n_runs
+
+
+def table(campaign: Path) -> str:
+    """The per-run CSV without times and hosts."""
+    reported = commands.run("analysis.report", "--output-dir", campaign)
+    assert reported.returncode == 0, reported.stderr
+    return pd.read_csv(campaign / "results_per_run.csv").drop(columns=VOLATILE).to_csv(index=False)

@@ -18,6 +18,7 @@ from noisy.spec import (
     Allowed,
     Execution,
     RunSpec,
+    as_trained,
 )
 
 Problem = tuple[str, Any, str]  # what is wrong, the value, what is allowed
@@ -56,6 +57,11 @@ def _expands(path: str) -> bool:
 
 
 _TEXT = Allowed("the path of a folder, in printable characters", _is_path)
+_TOLD_APART = {  # what makes two values of an axis two trainings
+    "max_train_samples": "each number of images once; null is all {n_train:,}",
+    "batch_size": "at most one value from {n_train:,} on: each is one batch of all images",
+}
+_FLOAT_TOLD_APART = "values that differ in float32, in which training computes"
 _SCALARS: dict[str, tuple[Allowed, Any]] = {  # key -> what is allowed, default
     "output_dir": (_TEXT, "results"),
     "dataset": (ALLOWED["dataset"], "mnist"),
@@ -141,6 +147,7 @@ def parse_grid(text: str, sections: Sections | None = None) -> Grid:
     check.keys("", values, (*_KEYS, *sections))
     scalars = {key: check.value(key, values.get(key, default), allowed) for key, (allowed, default) in _SCALARS.items()}
     axes = {key: check.axis(key, values.get(key, _AXIS_DEFAULTS[key]), ALLOWED[field]) for key, field in _AXES.items()}
+    _check_twins("ps", "p", axes["ps"], 0, check)
     training = _training(values, axes["model_types"], scalars["dataset"], check)
     options = {name: _section(name, values.get(name, {}), problem_of, check) for name, problem_of in sections.items()}
     if check.problems:
@@ -180,11 +187,40 @@ def _training(values: dict, model_types: tuple, dataset: Any, check: Check) -> d
         for model in MODEL_TYPES
     }
     defaults = {name: (tuple(value) if isinstance(value, list) else value,) for name, value in _TRAINING_DEFAULTS.items()}
-    return {
+    training = {
         model: {name: {**defaults, **top, **overrides[model]}[name] for name in _fields_of(model)}
         for model in model_types
         if model in MODEL_TYPES
     }
+    info = DATASETS.get(dataset) if isinstance(dataset, str) else None
+    _check_all_twins(training, overrides, info.n_train if info else 2**31, check)  # 2**31: more than any value
+    return training
+
+
+def _check_all_twins(training: dict[str, dict[str, tuple]], overrides: dict[str, dict], n_train: int, check: Check) -> None:
+    """No axis lists one training twice. `batch_size` does so if one `max_train_samples` makes two of its values one batch."""
+    places: dict[str, tuple[str, tuple, int]] = {}
+    for model, axes in training.items():
+        if all(ALLOWED["max_train_samples"].holds(value) for value in axes["max_train_samples"]):
+            fewest = min(as_trained("max_train_samples", value, n_train) for value in axes["max_train_samples"])
+            for name, values in axes.items():
+                place = f"models.{model}.{name}" if name in overrides[model] else name
+                n_used = fewest if name == "batch_size" else n_train
+                places[place] = name, values, min(n_used, places.get(place, (name, values, n_used))[2])
+    for place, (name, values, n_used) in places.items():
+        _check_twins(place, name, values, n_used, check)
+
+
+def _check_twins(where: str, name: str, values: tuple, n_train: int, check: Check) -> None:
+    """No two values of an axis are one training; see `as_trained`. (Equal ones are noted where the axis is read.)"""
+    if not all(map(ALLOWED[name].holds, values)):
+        return
+    first: dict[Any, int] = {}
+    for i, value in enumerate(values):
+        twin = first.setdefault(as_trained(name, value, n_train), i)
+        if values[twin] != value and value not in values[:i]:
+            allowed = _TOLD_APART.get(name, _FLOAT_TOLD_APART).format(n_train=n_train)
+            check.problem(f"{where}[{i}]", f"the same training as {where}[{twin}], {values[twin]!r}", value, allowed)
 
 
 def _training_axis(where: str, name: str, value: Any, dataset: Any, check: Check) -> tuple:

@@ -5,55 +5,96 @@ from pathlib import Path
 
 from hpc.request.grid import Grid
 from jobs.campaign import Campaign
-from jobs.files import publish
-from jobs.manifest import Header, ManifestError, NewerError, read_header, read_manifest, write_manifest
+from jobs.files import make_folder, named, new_folder, publish
+from jobs.manifest import Header, ManifestError, MissingError, NewerError, new_id, read_header, read_manifest, write_manifest
 from jobs.provenance import code_commit
 from jobs.recorded import read_recorded
+from jobs.taskfile import campaign_of
 from noisy.data import stage
 from noisy.runs import Runs
 
 
 def prepare(campaign: Campaign, grid: Grid, runs: Runs, data_dir: Path) -> Header:
-    """Stage the data set and write what is new; a campaign that exists is extended, and keeps its id.
+    """Stage the data set, and `begin` the campaign.
+
+    Raises:
+        DataError: the data set is missing and cannot be had.
+        OSError, NewerError: as in `begin`.
+    """
+    stage(grid.dataset, data_dir)
+    return begin(campaign, grid.text, runs)
+
+
+def begin(campaign: Campaign, grid_text: str, runs: Runs) -> Header:
+    """Write what is new of a campaign's files, durably; a campaign that exists is extended, and keeps its id.
 
     Args:
         runs: all runs of the grid.
 
     Raises:
-        DataError: the data set is missing and cannot be had.
-        OSError: the campaign's folder cannot be written.
+        OSError: the campaign's folder cannot be read or written; nothing that is there was replaced by less.
         NewerError: a newer version of the code wrote the manifest.
     """
-    stage(grid.dataset, data_dir)
-    campaign.shards.mkdir(parents=True, exist_ok=True)
-    campaign.submissions.mkdir(exist_ok=True)
-    try:
-        header = write_manifest(campaign.manifest, runs, code_commit(), campaign=campaign_id(campaign))
-    except FileExistsError:
-        header = _extend(campaign, runs)
-    publish(campaign.grid, grid.text.encode())
+    make_folder(campaign.shards)
+    header = _extend(campaign, runs, _settled_id(campaign))
+    publish(campaign.grid, grid_text.encode())
     return header
 
 
 def campaign_id(campaign: Campaign) -> str:
-    """The id of the campaign in a folder: by its manifest, or else by its shards, which outlive it; empty if it is new."""
+    """The id of the campaign in a folder; empty if it is new.
+
+    By its manifest, or else by the submissions or the shards, which outlive it.
+
+    Raises:
+        OSError: what is there cannot be read.
+        NewerError: a newer version of the code wrote the manifest.
+    """
     try:
         return read_header(campaign.manifest).campaign
     except NewerError:
         raise
     except ManifestError:
-        sources = read_recorded(campaign, "").sources
-        return next((source.attributes["campaign"] for source in sources if source.attributes), "")
+        return _id_without_manifest(campaign)
 
 
-def _extend(campaign: Campaign, runs: Runs) -> Header:
+def _id_without_manifest(campaign: Campaign) -> str:
+    try:
+        with named(campaign.identity):
+            its_id = campaign.identity.read_text(errors="replace")
+    except FileNotFoundError:
+        its_id = ""
+    if its_id.isalnum():
+        return its_id
+    of_submissions = map(campaign_of, sorted(campaign.submissions.glob("*/tasks.jsonl")))
+    of_shards = (source.attributes.get("campaign", "") for source in read_recorded(campaign, "").sources)
+    return next(filter(None, [*of_submissions, *of_shards]), "")
+
+
+def _settled_id(campaign: Campaign) -> str:
+    """The campaign's id. Of two submits that begin a campaign at the same moment, the first to name it is followed."""
+    its_id = campaign_id(campaign)
+    if its_id and campaign.submissions.is_dir():
+        return its_id
+    try:
+        with new_folder(campaign.submissions) as folder:
+            publish(folder / campaign.identity.name, (its_id or new_id()).encode())
+    except FileExistsError:
+        if not campaign_id(campaign):  # all that named it is damaged
+            publish(campaign.identity, new_id().encode())
+    return campaign_id(campaign)
+
+
+def _extend(campaign: Campaign, runs: Runs, its_id: str) -> Header:
     try:
         manifest = read_manifest(campaign.manifest)
+    except MissingError:
+        return write_manifest(campaign.manifest, runs, code_commit(), campaign=its_id)
     except NewerError:
         raise
     except ManifestError as error:
         print(f"warning: {error}; it is written anew", file=sys.stderr)
-        return write_manifest(campaign.manifest, runs, code_commit(), _readable_header(campaign), campaign_id(campaign))
+        return write_manifest(campaign.manifest, runs, code_commit(), _readable_header(campaign), its_id)
     n_new = int((manifest.runs.places_of(runs.run_id) < 0).sum())
     n_gone = int((runs.places_of(manifest.runs.run_id) < 0).sum())
     if not (n_new or n_gone):

@@ -30,22 +30,28 @@ class Process:
             return None if self.host != platform.node() else False
         if self.namespace != _namespace():  # in another container of this host
             return None
-        return start_ticks(self.pid) == self.start_ticks
+        try:
+            return start_ticks(self.pid) == self.start_ticks
+        except PermissionError:
+            return None
 
 
 def start_ticks(pid: int) -> int | None:
-    """Start of a process in clock ticks since boot (proc(5), field 22); None if it is gone or a zombie, 0 without /proc."""
+    """Start of a process in clock ticks since boot (proc(5), field 22); None if it is gone or a zombie, 0 without /proc.
+
+    Raises:
+        PermissionError: it is there, of another user, and this host (hidepid of proc(5)) shows no more of it.
+    """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return None if fields[0] in "ZX" else int(fields[19])
-    except FileNotFoundError:
-        if Path("/proc/self").exists():
-            return None
+    except (FileNotFoundError, ProcessLookupError):
+        pass
     try:
         os.kill(pid, 0)
-        return 0
-    except OSError:
+    except ProcessLookupError:
         return None
+    return None if Path("/proc/self").exists() else 0
 
 
 def _namespace() -> str:

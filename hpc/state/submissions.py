@@ -1,14 +1,9 @@
 """Submissions: claim a number, read and write submission.json, find the tasks that may still be executed.
 
-A submission's folder is written whole under a hidden name and renamed to its number: the claim and its content appear
-at once, and of two submits at the same moment one fails and looks again.
+A submission's folder appears whole under its number: of two submits at the same moment one fails and looks again.
 """
 
-import errno
 import json
-import os
-import secrets
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import datetime, timezone
@@ -18,7 +13,7 @@ from hpc.planning.tasks import Plan
 from hpc.planning.workers import PlannedArray, Resources
 from hpc.state.owner import Process
 from jobs.campaign import Campaign
-from jobs.files import publish, sync_folder
+from jobs.files import new_folder, publish
 from jobs.manifest import ManifestError, refuse_newer
 from jobs.taskfile import Task
 
@@ -211,20 +206,14 @@ def claim(campaign: Campaign, submission: Submission, tasks: Iterable[Task]) -> 
         SubmissionTaken: another process was first.
         OSError: it cannot be written.
     """
-    hidden = campaign.submissions / f".{submission.number:04d}.{secrets.token_hex(4)}"
-    hidden.mkdir(parents=True)
     rights = _PRIVATE if submission.arrays else _SHARED  # a scheduler's inputs lie there: nobody else may ever put one there
-    (hidden / "logs").mkdir(mode=rights)
     try:
-        publish(hidden / "tasks.jsonl", (task.line() for task in tasks))
-        publish(hidden / "submission.json", _json(submission))
-        os.rename(hidden, campaign.submission(submission.number))
-    except OSError as error:
-        shutil.rmtree(hidden)
-        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            raise SubmissionTaken(f"submission {submission.number:04d} was claimed by another submit") from error
-        raise
-    sync_folder(campaign.submissions)
+        with new_folder(campaign.submission(submission.number)) as folder:
+            (folder / "logs").mkdir(mode=rights)
+            publish(folder / "tasks.jsonl", (task.line() for task in tasks))
+            publish(folder / "submission.json", _json(submission))
+    except FileExistsError as error:
+        raise SubmissionTaken(f"submission {submission.number:04d} was claimed by another submit") from error
 
 
 def end(campaign: Campaign, submission: Submission) -> None:

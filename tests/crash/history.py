@@ -1,4 +1,7 @@
-"""What a program did to one folder, in order: traced by strace, every call that touches the folder understood or refused."""
+"""What a program did in one folder, in order: traced by strace, every call that touches the folder understood or refused.
+
+Names are paths below the folder; its own name is `.`.
+"""
 
 import os
 import re
@@ -12,6 +15,13 @@ from pathlib import Path
 @dataclass(frozen=True)
 class Create:
     """A new, empty file has this name."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class MakeFolder:
+    """A new, empty folder has this name."""
 
     name: str
 
@@ -42,7 +52,7 @@ class SyncFile:
 
 @dataclass(frozen=True)
 class Rename:
-    """A file took another name, over what had it before."""
+    """A file or a folder took another name, over what had it before."""
 
     old: str
     new: str
@@ -50,17 +60,19 @@ class Rename:
 
 @dataclass(frozen=True)
 class SyncFolder:
-    """fsync of the folder returned."""
+    """fsync of a folder returned."""
+
+    name: str
 
 
 @dataclass(frozen=True)
 class Acknowledge:
-    """The program said on its standard output that this run is kept."""
+    """The program said on its standard output that this is kept: a run_id, or another word."""
 
-    run_id: str
+    what: str
 
 
-Event = Create | Write | Truncate | SyncFile | Rename | SyncFolder | Acknowledge
+Event = Create | MakeFolder | Write | Truncate | SyncFile | Rename | SyncFolder | Acknowledge
 
 
 class NotUnderstoodError(Exception):
@@ -70,7 +82,7 @@ class NotUnderstoodError(Exception):
 def record_history(program: list[str], folder: Path) -> list[Event]:
     """Run `program` under strace, and list what it did to `folder`, which is there, empty, and has a name of its own.
 
-    All of it by one thread; one write to standard output acknowledges one run.
+    All of it by one thread; one write to standard output acknowledges one thing.
 
     Raises:
         NotUnderstoodError: see there.
@@ -91,7 +103,7 @@ _CALL = re.compile(r"(\w+)\((.*)\) += (-?\d+)(?:<.*>)?(?: E\w+ \(.*\))?")
 _DESCRIPTOR = re.compile(rf"(\d+)<({_HEX})>")
 _STRING = re.compile(rf'"({_HEX})"')
 _WITHOUT_EFFECT = re.compile("access|close|execve|flock|fstat|getdents64|lstat|newfstatat|pread64|readlink|stat|statx")
-_FLAGS = {"O_RDONLY", "O_WRONLY", "O_RDWR", "O_CREAT", "O_EXCL", "O_TRUNC", "O_CLOEXEC", "O_DIRECTORY"}
+_FLAGS = {"O_RDONLY", "O_WRONLY", "O_RDWR", "O_CREAT", "O_EXCL", "O_TRUNC", "O_CLOEXEC", "O_DIRECTORY", "O_NONBLOCK"}
 
 
 def _touching(trace: Path, name: str) -> list[str]:
@@ -110,7 +122,8 @@ class _Parser:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._names: set[str] = set()
+        self._names: set[str] = set()  # of files
+        self._folders = {"."}
         self._offsets: dict[int, int] = {}
 
     def parse(self, lines: Iterable[str]) -> list[Event]:
@@ -126,10 +139,7 @@ class _Parser:
             raise NotUnderstoodError(line[:2000]) from error
 
     def _name(self, hexed: str) -> str:
-        path = Path(os.fsdecode(_bytes(hexed)))
-        if path.parent != self._folder:
-            raise ValueError
-        return path.name
+        return Path(os.fsdecode(_bytes(hexed))).relative_to(self._folder).as_posix()
 
     def _openat(self, arguments: str, descriptor: int) -> list[Event]:
         """`O_APPEND`, `O_TMPFILE`, ... are not understood."""
@@ -137,10 +147,9 @@ class _Parser:
         if flags - _FLAGS:
             raise ValueError
         self._offsets[descriptor] = 0
-        (hexed,) = _STRING.findall(arguments)
-        if Path(os.fsdecode(_bytes(hexed))) == self._folder:
+        name = self._name(*_STRING.findall(arguments))
+        if name in self._folders:
             return []
-        name = self._name(hexed)
         is_new, self._names = name not in self._names, self._names | {name}
         if is_new:
             return [Create(name)]
@@ -174,10 +183,18 @@ class _Parser:
     def _fsync(self, arguments: str, result: int) -> list[Event]:
         if result:
             raise ValueError
-        hexed = _DESCRIPTOR.match(arguments)[2]
-        return [SyncFolder() if Path(os.fsdecode(_bytes(hexed))) == self._folder else SyncFile(self._name(hexed))]
+        name = self._name(_DESCRIPTOR.match(arguments)[2])
+        return [SyncFolder(name) if name in self._folders else SyncFile(name)]
+
+    def _mkdir(self, arguments: str, result: int) -> list[Event]:
+        name = self._name(*_STRING.findall(arguments))
+        self._folders.add(name)
+        return [MakeFolder(name)]
 
     def _rename(self, arguments: str, result: int) -> list[Event]:
         old, new = map(self._name, _STRING.findall(arguments))
-        self._names = self._names - {old} | {new}
+        self._names, self._folders = (
+            {new + name[len(old) :] if f"{name}/".startswith(f"{old}/") else name for name in names}
+            for names in (self._names, self._folders)
+        )
         return [Rename(old, new)]

@@ -1,8 +1,9 @@
-"""Crash the shard writer at every point, in every way: `python -m tests.crash.laboratory` prints what a reader then finds.
+"""Crash a new campaign at every point, in every way: `python -m tests.crash.laboratory` prints what a reader then finds.
 
-Four writers: the project's; the same without the fsync of its files, and without that of the folder; and a naive one. The
-last three prove that the laboratory finds losses where there are some. The crash points are those of tests/crash/history.py,
-the states those of tests/crash/states.py, the reader is the project's own.
+Five writers: the project's; the same without the fsync of its files, without that of its folders, and without that of the
+folders which hold a new folder; and a naive one. The last four prove that the laboratory finds losses
+where there are some. The crash points are those of tests/crash/history.py, the states those of tests/crash/states.py, the
+reader is the project's own.
 """
 
 import argparse
@@ -10,6 +11,7 @@ import hashlib
 import itertools
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +22,13 @@ from tests.crash.reading import Read, Reading, readers
 from tests.crash.states import FAULT_MODELS, State
 from tests.crash.writers import records
 
-WITHOUT = {"project": (), "project, files not synced": SyncFile, "project, folder not synced": SyncFolder}
+IS_STRUCK_OUT: dict[str, Callable[[Event], bool]] = {
+    "project": lambda event: False,
+    "project, files not synced": lambda event: isinstance(event, SyncFile),
+    "project, folders not synced": lambda event: isinstance(event, SyncFolder),
+    "project, new folders not synced": lambda event: isinstance(event, SyncFolder) and event.name in OUTER,
+}
+OUTER = (".", "results")  # they get the names of new folders, and of nothing else
 BATCH = 200  # states in memory at one time
 
 
@@ -28,8 +36,8 @@ BATCH = 200  # states in memory at one time
 class Row:
     """How many different states a writer's crash may leave; in how many of them something is amiss, and where first.
 
-    lost: a run acknowledged before the crash is not found as it was written; doubled: a run is found twice; unreadable: the
-    reader refuses a shard, dies of it, or finds a damaged record or one that nobody wrote.
+    lost: what was acknowledged before the crash is not found as it was written; doubled: it is found twice; unreadable: the
+    reader refuses a file, dies of it, or finds a damaged record or one that nobody wrote.
     """
 
     writer: str
@@ -43,9 +51,9 @@ class Row:
 
 
 def histories(appends: int, records_per_part: int) -> dict[str, list[Event]]:
-    """writer -> what it does to its folder."""
+    """writer -> what it does in its folder."""
     project = _record("project", appends, records_per_part)
-    struck_out = {name: [event for event in project if not isinstance(event, sync)] for name, sync in WITHOUT.items()}
+    struck_out = {name: [event for event in project if not is_it(event)] for name, is_it in IS_STRUCK_OUT.items()}
     return {**struck_out, "naive": _record("naive", appends, records_per_part)}
 
 
@@ -74,7 +82,7 @@ def _record(writer: str, *numbers: int) -> list[Event]:
 
 def _row(writer: str, model: str, history: list[Event], points: set[int], found: list[tuple[int, Reading]]) -> Row:
     missing = [(point, _acknowledged(history[:point]) - set(reading.found), reading.problems) for point, reading in found]
-    losses = sorted((point, sorted(run_ids), problems) for point, run_ids, problems in missing if run_ids)
+    losses = sorted((point, sorted(what), problems) for point, what, problems in missing if what)
     return Row(
         writer,
         model,
@@ -88,7 +96,7 @@ def _row(writer: str, model: str, history: list[Event], points: set[int], found:
 
 
 def _acknowledged(events: list[Event]) -> set[str]:
-    return {event.run_id for event in events if isinstance(event, Acknowledge)}
+    return {event.what for event in events if isinstance(event, Acknowledge)}
 
 
 def _digest(state: State) -> bytes:

@@ -15,11 +15,14 @@ from typing import Any
 
 import numpy as np
 
+from hpc.state import submissions
 from jobs.campaign import Campaign
 from jobs.image import Record, ShardError, is_sealed, parse
+from jobs.manifest import ManifestError, MissingError, read_manifest
 from jobs.shard import Shard, read_shards
+from jobs.taskfile import read_task_runs
 from tests.crash.states import State
-from tests.records import ATTRIBUTES
+from tests.crash.writers import campaign_in
 
 CPU_LIMIT_S = 0.5  # for what takes some milliseconds; CPU time, since a busy machine must not fail a reader
 _COLUMNS = [column.name for column in dataclasses.fields(Record) if column.name not in ("history", "correct")]
@@ -27,7 +30,7 @@ _COLUMNS = [column.name for column in dataclasses.fields(Record) if column.name 
 
 @dataclasses.dataclass(frozen=True)
 class Reading:
-    """found: run_ids of the records that are as they were written, in the reader's order; problems: all else it meets."""
+    """found: what is as it was written, named as the writer acknowledges it; problems: all else that the reader meets."""
 
     found: tuple[str, ...]
     problems: tuple[str, ...]
@@ -95,15 +98,21 @@ def _serve(pipe: Connection, folder: Path, texts: dict[str, str]) -> None:
         state = pipe.recv()
         signal.setitimer(signal.ITIMER_PROF, CPU_LIMIT_S)  # ends the process, also within HDF5
         with tempfile.TemporaryDirectory(dir=folder) as fresh:
-            pipe.send(_read_state(Campaign(Path(fresh)), state, texts))
+            pipe.send(_read_state(Path(fresh), state, texts))
 
 
-def _read_state(campaign: Campaign, state: State, texts: dict[str, str]) -> Reading:
-    campaign.shards.mkdir()
+def put(folder: Path, state: State) -> Campaign:
+    """Make a state in an empty folder; the campaign in it."""
     for name, content in state.items():
-        (campaign.shards / name).write_bytes(content)
-    found, problems = [], []
-    for shard in _shards(campaign):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return campaign_in(folder)
+
+
+def _read_state(folder: Path, state: State, texts: dict[str, str]) -> Reading:
+    campaign = put(folder, state)
+    its_id, found, problems = _beginning(campaign)
+    for shard in _shards(campaign, its_id):
         if isinstance(shard, str):
             problems.append(shard)
             continue
@@ -117,12 +126,31 @@ def _read_state(campaign: Campaign, state: State, texts: dict[str, str]) -> Read
     return Reading(tuple(found), tuple(problems))
 
 
-def _shards(campaign: Campaign) -> Iterator[Shard | str]:
+def _beginning(campaign: Campaign) -> tuple[str, list[str], list[str]]:
+    """The campaign's id (empty if it has none yet), and what is found of its manifest and its first submission."""
+    found, problems, its_id = list[str](), list[str](), ""
+    try:
+        its_id = read_manifest(campaign.manifest).header.campaign
+        found.append("manifest")
+    except MissingError:
+        pass
+    except ManifestError as error:
+        problems.append(str(error))
+    try:
+        for submission in submissions.read_all(campaign):
+            read_task_runs(campaign.tasks(submission.number))
+            found.append("submission")
+    except ManifestError as error:
+        problems.append(str(error))
+    return its_id, found, problems
+
+
+def _shards(campaign: Campaign, its_id: str) -> Iterator[Shard | str]:
     """As `read_shards`; but what that gives to a process of its own, a file without a seal, is parsed here: this is one."""
     for path in campaign.shard_paths():
         content = path.read_bytes()
         if is_sealed(content):
-            yield from read_shards([path], ATTRIBUTES["campaign"])
+            yield from read_shards([path], its_id)
             continue
         try:
             yield Shard.of(path, parse(content))

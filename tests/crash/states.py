@@ -1,8 +1,10 @@
 """What a crash may leave of a folder, given the history of what was done to it: every state of every crash point.
 
-A crash point lies before, between and after the events of a history. A state is what is then found: name -> content.
-A sync is taken at its word and no further: fsync of a file makes its bytes durable, fsync of the folder makes its names
-durable, anything else may or may not have reached the disk. The folder itself is there and durable.
+A crash point lies before, between and after the events of a history. A state is what is then found: path below the folder
+-> content of the file; empty folders are left out.
+A sync is taken at its word and no further: fsync of a file makes its bytes durable, fsync of a folder makes the names in it
+durable, anything else may or may not have reached the disk. A new folder is a name in its parent: as long as that is not
+durable, the folder may be lost with all that is in it, synced or not. Only the outermost folder is there from the beginning.
 
 killed                  The process dies, the kernel lives: all before the point is there; of the write at the point, the
                         part before any multiple of 512 bytes.
@@ -11,9 +13,9 @@ power loss, in order    A file system that keeps the order: what is there is the
 power loss, torn        All names are there, the bytes of one file are not: unsynced writes missing from any one on, that
                         one cut at any multiple of 512; any one block of 512 or 4,096 bytes as it was at the last sync
                         (zero where the file was shorter); all of them so; all files so at once.
-power loss, reordered   Each name is that of any file it was since the folder's last sync, independently of each other: names
-                        lost, renamed files under the old name, both, or neither; each file is complete, lacks any one
-                        unsynced write, has only that one, has none and its old size, or has none and its new size.
+power loss, reordered   Each name is that of any file or folder it was since its folder's last sync, independently of each
+                        other: names lost, renamed files under the old name, both, or neither; each file is complete, lacks
+                        any one unsynced write, has only that one, has none and its old size, or has none and its new size.
 
 The last is a product. Where a crash point has over 1,000 of its states (only a writer that does not sync gets there), each
 factor is varied alone, the others being all as old or all as new as possible. Torn together with reordered is not tried.
@@ -21,10 +23,13 @@ factor is varied alone, the others being all as old or all as new as possible. T
 
 import itertools
 import math
+import os
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
-from tests.crash.history import Create, Event, Rename, SyncFile, SyncFolder, Truncate, Write
+from tests.crash.history import Create, Event, MakeFolder, Rename, SyncFile, SyncFolder, Truncate, Write
 
 State = dict[str, bytes]
 BLOCKS = (512, 4096)
@@ -40,33 +45,68 @@ class _File:
         return _changed(self.durable, self.unsynced)
 
 
+@dataclass
+class _Folder:
+    """names: what each was since the folder's last sync, oldest first."""
+
+    names: dict[str, list["_File | _Folder | None"]] = field(default_factory=dict)
+
+
 class _Disk:
     """All names and contents since they were last synced."""
 
     def __init__(self) -> None:
-        self.names: dict[str, list[_File | None]] = {}  # what each was since the folder's last sync, oldest first
+        self.root = _Folder()
 
     def apply(self, event: Event) -> None:
         match event:
             case Create(name):
                 self._set(name, _File())
+            case MakeFolder(name):
+                self._set(name, _Folder())
             case Rename(old, new):
-                self._set(new, self.names[old][-1])
+                self._set(new, self._at(old))
                 self._set(old, None)
             case Write(name) | Truncate(name):
-                self.names[name][-1].unsynced.append(event)
+                self._at(name).unsynced.append(event)
             case SyncFile(name):
-                file = self.names[name][-1]
+                file = self._at(name)
                 file.durable, file.unsynced = file.now(), []
-            case SyncFolder():
-                self.names = {name: files[-1:] for name, files in self.names.items() if files[-1]}
+            case SyncFolder(name):
+                folder = self._at(name)
+                folder.names = {name: versions[-1:] for name, versions in folder.names.items() if versions[-1]}
 
     def files(self) -> dict[str, _File]:
         """As the kernel shows them."""
-        return {name: files[-1] for name, files in self.names.items() if files[-1]}
+        return dict(_tree(self.root, lambda versions: versions[-1]))
 
-    def _set(self, name: str, file: _File | None) -> None:
-        self.names.setdefault(name, [None]).append(file)
+    def _at(self, path: str) -> Any:
+        node = self.root
+        for name in Path(path).parts:
+            node = node.names[name][-1]
+        return node
+
+    def _set(self, path: str, node: _File | _Folder | None) -> None:
+        parent = self._at(os.path.dirname(path))
+        parent.names.setdefault(os.path.basename(path), [None]).append(node)
+
+
+def _tree(folder: _Folder, chosen: Callable[[list], Any], prefix: str = "") -> Iterator[tuple[str, _File]]:
+    """All files with their paths, where `chosen` says what a name is among what it was."""
+    for name, versions in folder.names.items():
+        node = chosen(versions)
+        if isinstance(node, _Folder):
+            yield from _tree(node, chosen, f"{prefix}{name}/")
+        elif node:
+            yield prefix + name, node
+
+
+def _nodes(folder: _Folder) -> dict[int, _File | _Folder]:
+    """All files and folders that some name in it was, by identity."""
+    found: dict[int, _File | _Folder] = {id(folder): folder}
+    for node in itertools.chain(*folder.names.values()):
+        found |= _nodes(node) if isinstance(node, _Folder) else {id(node): node} if node else {}
+    return found
 
 
 def killed(history: list[Event]) -> Iterator[tuple[int, State]]:
@@ -103,11 +143,14 @@ def lost_torn(history: list[Event]) -> Iterator[tuple[int, State]]:
 def lost_reordered(history: list[Event]) -> Iterator[tuple[int, State]]:
     """Likewise."""
     for point, disk in _disks(history):
-        files = list({id(file): file for versions in disk.names.values() for file in versions if file}.values())
-        factors = [*disk.names.values(), *(_reordered(file) for file in files)]
-        for choice in _choices(factors):
-            contents = {id(file): content for file, content in zip(files, choice[len(disk.names) :], strict=True)}
-            yield point, {name: contents[id(file)] for name, file in zip(disk.names, choice, strict=False) if file}
+        nodes = list(_nodes(disk.root).values())
+        files = [node for node in nodes if isinstance(node, _File)]
+        names = [versions for node in nodes if isinstance(node, _Folder) for versions in node.names.values()]
+        for choice in _choices([*names, *map(_reordered, files)]):
+            of_names = {id(versions): node for versions, node in zip(names, choice, strict=False)}
+            contents = {id(file): content for file, content in zip(files, choice[len(names) :], strict=True)}
+            found = _tree(disk.root, lambda versions: of_names[id(versions)])  # noqa: B023 (used at once)
+            yield point, {name: contents[id(file)] for name, file in found}
 
 
 FAULT_MODELS: dict[str, Callable[[list[Event]], Iterator[tuple[int, State]]]] = {

@@ -1,4 +1,4 @@
-"""Every crash point of the shard writer leaves what it acknowledged; and the laboratory that says so can say otherwise."""
+"""Every crash point of a new campaign leaves what it acknowledged; and the laboratory that says so can say otherwise."""
 
 import sys
 from collections.abc import Iterator
@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from hpc.request.prepare import begin, campaign_id
+from hpc.state import submissions
+from jobs.manifest import read_manifest
+from noisy.runs import Runs
 from tests.crash.history import (
     Acknowledge,
     Create,
     Event,
+    MakeFolder,
     NotUnderstoodError,
     Rename,
     SyncFile,
@@ -18,10 +23,10 @@ from tests.crash.history import (
     Write,
     record_history,
 )
-from tests.crash.laboratory import Row, examine, histories
-from tests.crash.reading import Read, readers
+from tests.crash.laboratory import IS_STRUCK_OUT, Row, examine, histories
+from tests.crash.reading import Read, put, readers
 from tests.crash.states import FAULT_MODELS, State
-from tests.crash.writers import records
+from tests.crash.writers import records, specs
 
 APPENDS, RECORDS_PER_PART = 4, 3  # a second part begins
 
@@ -45,8 +50,10 @@ def row(recorded: dict[str, list[Event]], read: Read, writer: str, model: str) -
 
 def test_the_history_is_that_of_the_writer(recorded: dict[str, list[Event]]) -> None:
     project = recorded["project"]
-    assert [event.run_id for event in project if isinstance(event, Acknowledge)] == [r.run_id for r in records(APPENDS)]
-    parts = [event.new[-7:] for event in project if isinstance(event, Rename)]
+    said = [event.what for event in project if isinstance(event, Acknowledge)]
+    assert said == ["manifest", "submission", *(r.run_id for r in records(APPENDS))]
+    assert project[0] == MakeFolder("results")
+    parts = [event.new[-7:] for event in project if isinstance(event, Rename) and "shards" in event.new]
     assert parts == ["-p00.h5"] * (1 + RECORDS_PER_PART) + ["-p01.h5"] * (APPENDS - RECORDS_PER_PART)
 
 
@@ -62,8 +69,9 @@ def test_the_shard_writer_loses_nothing(recorded: dict[str, list[Event]], read: 
     [
         *(("naive", model) for model in FAULT_MODELS),
         ("project, files not synced", "power loss, reordered"),
-        ("project, folder not synced", "power loss, in order"),
-        ("project, folder not synced", "power loss, reordered"),
+        ("project, folders not synced", "power loss, in order"),
+        ("project, folders not synced", "power loss, reordered"),
+        ("project, new folders not synced", "power loss, reordered"),
     ],
 )
 def test_the_laboratory_finds_losses(recorded: dict[str, list[Event]], read: Read, writer: str, model: str) -> None:
@@ -71,7 +79,25 @@ def test_the_laboratory_finds_losses(recorded: dict[str, list[Event]], read: Rea
     assert made.lost > 0, made
 
 
-@pytest.mark.parametrize("writer", ["project, files not synced", "project, folder not synced"])
+@pytest.mark.parametrize("model", FAULT_MODELS)
+def test_a_beginning_that_was_cut_short_is_carried_on(recorded: dict[str, list[Event]], model: str, tmp_path: Path) -> None:
+    """The next submit begins the campaign from every state, and keeps the id that was acknowledged."""
+    history = recorded["project"][: recorded["project"].index(Acknowledge("submission")) + 1]
+    its_id = campaign_id(put(tmp_path / "whole", list(FAULT_MODELS["killed"](history))[-1][1]))
+    last_points: dict[tuple, int] = {}
+    for point, state in FAULT_MODELS[model](history):
+        key = tuple(sorted(state.items()))
+        last_points[key] = max(point, last_points.get(key, 0))
+    for number, (state, point) in enumerate(last_points.items()):
+        campaign = put(tmp_path / str(number), dict(state))
+        header = begin(campaign, "", Runs.of(specs(APPENDS)))
+        assert header.campaign == its_id or Acknowledge("manifest") not in history[:point]
+        assert header == read_manifest(campaign.manifest).header == begin(campaign, "", Runs.of(specs(APPENDS)))
+        assert [submission.campaign for submission in submissions.read_all(campaign)] in ([], [its_id])
+    assert len(last_points) > 10
+
+
+@pytest.mark.parametrize("writer", [name for name in IS_STRUCK_OUT if name != "project"])
 def test_a_killed_process_needs_no_sync(recorded: dict[str, list[Event]], read: Read, writer: str) -> None:
     made = row(recorded, read, writer, "killed")
     assert (made.lost, made.doubled, made.unreadable) == (0, 0, 0), made
@@ -83,7 +109,7 @@ def states(model: str, history: list[Event], point: int) -> list[State]:
     return [state for index, state in enumerate(found) if state not in found[:index]]
 
 
-RENAMED = [Create("old"), Write("old", 0, b"1" * 1000), SyncFile("old"), Rename("old", "new"), SyncFolder()]
+RENAMED = [Create("old"), Write("old", 0, b"1" * 1000), SyncFile("old"), Rename("old", "new"), SyncFolder(".")]
 
 
 def test_an_unsynced_rename_may_leave_either_name_both_or_none() -> None:
@@ -102,6 +128,19 @@ def test_an_unsynced_write_may_be_there_in_part_or_not_at_all() -> None:
     assert sorted(s["old"] for s in states("power loss, torn", RENAMED, 2)) == sorted([*(s["old"] for s in torn), *holes])
 
 
+IN_A_FOLDER = [MakeFolder("a"), MakeFolder("a/b"), Create("a/b/file"), SyncFile("a/b/file"), SyncFolder("a/b")]
+
+
+def test_a_folder_is_a_name_in_its_parent() -> None:
+    """Neither its own sync nor that of a file in it keeps its name."""
+    for synced, is_kept in (([], [0, 1]), ([SyncFolder("a")], [0, 1]), ([SyncFolder("."), SyncFolder("a")], [1])):
+        history = [*IN_A_FOLDER, *synced]
+        assert sorted(map(len, states("power loss, reordered", history, len(history)))) == is_kept
+    history = [*IN_A_FOLDER, SyncFolder("."), SyncFolder("a"), Rename("a", "c")]
+    found = states("power loss, reordered", history, len(history))
+    assert sorted(map(sorted, found)) == [[], ["a/b/file"], ["a/b/file", "c/b/file"], ["c/b/file"]]
+
+
 def test_a_truncation_is_replayed() -> None:
     history = [*RENAMED, Truncate("new", 2), Truncate("new", 4), Write("new", 3, b"2")]
     assert states("killed", history, len(history)) == [{"new": b"11\0002"}]
@@ -110,7 +149,8 @@ def test_a_truncation_is_replayed() -> None:
 @pytest.mark.parametrize(
     ("call", "named"),
     [
-        ("os.mkdir(path)", "mkdir"),
+        ("os.mkdir(path); os.rmdir(path)", "rmdir"),
+        ("os.symlink('x', path)", "symlink"),
         ("open(path, 'a')", "O_APPEND"),
         ("os.truncate(open(path, 'w').name, 5)", "truncate"),
         ("os.dup(os.open(path, os.O_RDWR | os.O_CREAT))", "fcntl"),

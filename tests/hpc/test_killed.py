@@ -8,17 +8,15 @@ import random
 import time
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
 from hpc.execution.choice import SECTIONS
 from hpc.request.grid import load_grid
 from tests import commands
-from tests.campaigns import done
+from tests.campaigns import done, table
 
 ROUNDS = int(os.environ.get("KILL_ROUNDS", "5"))
 ROUNDS_OF_A_CAMPAIGN = 5
-VOLATILE = ["wall_s", "cpu_s", "peak_mem_mb", "finished_at_s", "host", "attempt", "shard"]  # times, hosts, places
 GRID = """
 dataset: digits
 activations: [relu, sigmoid]
@@ -28,13 +26,6 @@ epochs: 3
 hidden_sizes: [[32], [256, 128]]
 max_workers: 2
 """
-
-
-def table(campaign: Path) -> str:
-    """The per-run CSV without times and hosts."""
-    reported = commands.run("analysis.report", "--output-dir", campaign)
-    assert reported.returncode == 0, reported.stderr
-    return pd.read_csv(campaign / "results_per_run.csv").drop(columns=VOLATILE).to_csv(index=False)
 
 
 def kill_during_work(command: tuple[object, ...], campaign: Path, n_more: int, moment_s: float) -> int:

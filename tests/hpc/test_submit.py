@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from hpc.execution.local import local_capacity
+from hpc.state import submissions
 from jobs.campaign import Campaign
 from jobs.shard import read_shard
 from noisy.processor import this_processor
@@ -60,7 +61,7 @@ def test_a_campaign_from_nothing_to_nothing_missing(grid: Path, tmp_path: Path, 
     again = submit(grid, out, digits_dir)
     assert again.returncode == 0
     assert again.stdout.startswith("Nothing to submit: 8 of 8 runs done.")
-    assert len(os.listdir(out / "submissions")) == 2
+    assert submissions.numbers(Campaign(out)) == [1, 2]
 
     grid.write_text(GRID.replace("[0.0, 0.5]", "[0.0, 0.25, 0.5]"))
     extended = submit(grid, out, digits_dir)
@@ -280,7 +281,7 @@ def test_what_another_submit_is_at_work_on_is_left_to_it(grid: Path, tmp_path: P
     assert second.returncode == 0
     assert re.search(rf"\d tasks? of submission 0001 still at work \(process {first.pid} on ", second.stdout)
     assert "Nothing to submit" in second.stdout
-    assert os.listdir(out / "submissions") == ["0001"]
+    assert submissions.numbers(Campaign(out)) == [1]
 
 
 def test_two_submits_at_once_do_every_run_once(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
@@ -290,7 +291,7 @@ def test_two_submits_at_once_do_every_run_once(grid: Path, tmp_path: Path, digit
         _, stderr = process.communicate(timeout=120)
         assert process.returncode == 0, stderr
     assert len(run_ids(out)) == len(set(run_ids(out))) == 8
-    assert sorted(os.listdir(out / "submissions")) == ["0001"]
+    assert submissions.numbers(Campaign(out)) == [1]
 
 
 def test_one_gpu_is_not_shared_by_local_workers(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
@@ -313,7 +314,7 @@ def test_missing_data_are_refused_before_anything_is_written(grid: Path, tmp_pat
     nowhere.write_text("")
     refused = submit(grid, tmp_path / "campaign", nowhere)
     assert refused.returncode == 2
-    assert "dataset digits: not in" in refused.stderr
+    assert refused.stderr.startswith("error: dataset digits: files are missing in ")
     assert "--data-dir" in refused.stderr
     assert not (tmp_path / "campaign").exists()
 

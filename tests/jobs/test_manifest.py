@@ -66,9 +66,7 @@ def test_a_newer_schema_is_refused(path: Path) -> None:
         read_manifest(path)
 
 
-def test_a_campaign_is_made_once_and_extended_under_its_id(path: Path) -> None:
-    with pytest.raises(FileExistsError):
-        write_manifest(path, RUNS, "def")
+def test_a_campaign_is_extended_under_its_id(path: Path) -> None:
     first = read_header(path)
     more = runs(*SPECS, spec(repeat=9))
     write_manifest(path, more, "def", previous=first)

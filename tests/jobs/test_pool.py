@@ -1,6 +1,7 @@
 """Local workers: what they share, what they tell, and that none outlives whom it works for."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,12 +121,17 @@ def test_a_task_whose_worker_is_killed_again_and_again_is_given_up(tmp_path: Pat
     ("damage", "said"),
     [
         ("gpu", "error: RuntimeError: use_cuda: true, but torch"),
-        ("data", "error: DataError: "),
+        ("no data", "error: DataError: dataset digits: files are missing"),
+        ("other data", "error: DataError: dataset digits: not the published files; train-images-idx3-ubyte: found"),
         ("task", "error: ManifestError: "),
     ],
 )
 def test_a_task_that_cannot_begin_is_one_error_not_one_a_run(tmp_path: Path, digits_dir: Path, damage: str, said: str) -> None:
-    data_dir = tmp_path / "nowhere" if damage == "data" else digits_dir
+    data_dir = tmp_path / "data" if "data" in damage else digits_dir
+    if damage == "other data":
+        shutil.copytree(digits_dir, data_dir)
+        labels = data_dir / "Digits" / "raw" / "t10k-labels-idx1-ubyte"
+        labels.write_bytes(labels.read_bytes()[:-1] + b"\0")
     runs = tuple(spec(repeat=repeat) for repeat in range(3))
     campaign = submitted(tmp_path / "c", data_dir, runs, use_cuda=damage == "gpu")
     if damage == "task":

@@ -37,7 +37,9 @@ def test_a_refused_campaign_keeps_what_it_has_blames_no_run_and_carries_on(tmp_p
     assert (
         f"error: task 0 could not keep its results: error: results cannot be kept: {out}/shards/0001-00000-" in refused.stderr
     )
-    assert "-p00.h5: File too large; submit again (log: " in refused.stderr
+    assert (
+        "-p00.h5: File too large; raise the limit on the size of a file (ulimit -f), then submit again (log: " in refused.stderr
+    )
     assert "Traceback" not in refused.stderr
     kept = done(out)
     assert 0 < len(kept) < 8

@@ -236,7 +236,8 @@ writer.append(record(spec(repeat=4)))
 def test_a_refused_append_is_an_error_and_harms_nothing(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", REFUSED, tmp_path], capture_output=True, text=True, check=True, cwd=root)
-    assert re.fullmatch(rf"{tmp_path}/0001-00000-0-[0-9a-f]{{6}}-p00\.h5: File too large; submit again\n", done.stdout)
+    said = r"File too large; raise the limit on the size of a file \(ulimit -f\), then submit again"
+    assert re.fullmatch(rf"{tmp_path}/0001-00000-0-[0-9a-f]{{6}}-p00\.h5: {said}\n", done.stdout)
     found = [run_id.decode() for run_id in only_shard(tmp_path).runs["run_id"]]
     assert found == [spec(repeat=repeat).run_id for repeat in (0, 1, 2, 4)]
 
@@ -260,7 +261,9 @@ def test_a_folder_that_one_may_not_write_is_said(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", FORBIDDEN, tmp_path], capture_output=True, text=True, cwd=root)
     tmp_path.chmod(0o700)
-    assert done.stdout.endswith("-p00.h5: Permission denied; see that you may write there, then submit again\n"), done.stderr
+    assert done.stdout.endswith("-p00.h5: Permission denied; see that you may read and write there, then submit again\n"), (
+        done.stderr
+    )
 
 
 def test_a_reader_needs_no_lock_and_leaves_none(path: Path) -> None:

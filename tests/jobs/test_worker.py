@@ -111,7 +111,7 @@ def damage_task(campaign: Campaign) -> None:
 @pytest.mark.parametrize(
     ("damage", "status", "said"),
     [
-        (damage_shards, NOT_KEPT_STATUS, "p00.h5: No such file or directory; submit again\n"),
+        (damage_shards, NOT_KEPT_STATUS, "in it, then submit again\n"),
         (damage_cancelled, 1, ".txt'\n"),
         (damage_task, 1, "submit again\n"),
     ],

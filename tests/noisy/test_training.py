@@ -19,7 +19,7 @@ from noisy.models import build_model
 from noisy.optimizer import Adam
 from noisy.processor import this_processor
 from noisy.result import RunResult
-from noisy.spec import ACTIVATION_NAMES, MODEL_TYPES, Execution, RunSpec
+from noisy.spec import ACTIVATION_NAMES, MODEL_TYPES, Execution, RunSpec, as_trained
 from noisy.training import train
 from tests.commands import ROOT
 from tests.specs import spec
@@ -51,6 +51,40 @@ def test_one_spec_gives_one_result_and_another_repeat_another(run: RunSpec, digi
     assert _same_bits(first, train(run, digits))
     other = train(replace(run, repeat=1), digits)
     assert not np.array_equal(first.train_loss, other.train_loss)
+
+
+TWINS = {
+    "p": ({"p": 0.3}, {"p": 0.1 + 0.2}),
+    "small p": ({"p": 1e-9}, {"p": 1e-10}),
+    "p near 1": ({"p": 1.0}, {"p": 1 - 1e-9}),
+    "weight_decay": ({"weight_decay": 0.0}, {"weight_decay": 1e-50}),
+    "max_train_samples": ({"max_train_samples": None}, {"max_train_samples": 1442}),
+    "batch_size": ({"max_train_samples": None, "batch_size": 1442}, {"max_train_samples": 1442, "batch_size": 5000}),
+    "batch_size of fewer": ({"max_train_samples": 100, "batch_size": 100}, {"max_train_samples": 100, "batch_size": 128}),
+}
+OTHERS = {
+    "p": ({"p": 0.3}, {"p": 0.3 + 2e-7}),
+    "weight_decay": ({"weight_decay": 0.1}, {"weight_decay": 0.1001}),
+    "learning_rate": ({"learning_rate": 0.001}, {"learning_rate": 0.0010001}),
+    "max_train_samples": ({"max_train_samples": None}, {"max_train_samples": 1441}),
+    "batch_size": ({"batch_size": 300}, {"batch_size": 299}),
+}
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+@pytest.mark.parametrize(
+    ("pair", "are_one"), [*((pair, True) for pair in TWINS.values()), *((pair, False) for pair in OTHERS.values())]
+)
+def test_values_that_a_grid_may_not_list_both_are_one_training(
+    pair: tuple, are_one: bool, model_type: str, digits: Data
+) -> None:
+    one, other = (replace(SMALL[model_type], epochs=1, **{"max_train_samples": 300, **changes}) for changes in pair)
+    assert _same_bits(train(one, digits), train(other, digits)) == are_one
+    (n_one, n_other) = (run.n_train_samples() for run in (one, other))
+    assert are_one == all(
+        n_one == n_other and as_trained(name, getattr(one, name), n_one) == as_trained(name, getattr(other, name), n_other)
+        for name in ("p", "learning_rate", "weight_decay", "batch_size")
+    )
 
 
 def test_a_fresh_process_finds_the_same_bits(digits_dir: Path, digits: Data) -> None:

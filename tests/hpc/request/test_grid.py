@@ -107,6 +107,26 @@ BROKEN = {
     "p below 0": ("ps: [-0.1]", "ps[0]: not possible: -0.1"),
     "p not a number": ("ps: [.nan]", "ps[0]: not possible: nan"),
     "value listed twice": ("ps: [0, 0.5, 0.0]", "ps[2]: listed twice: 0.0; allowed: each value once"),
+    "p and its rounding error": ("ps: [0.3, 0.30000000000000004]", "ps[1]: the same training as ps[0], 0.3: 0.3000"),
+    "p too small to differ": ("ps: [0, 1.0e-9, 1.0e-10]", "ps[2]: the same training as ps[1], 1e-09: 1e-10; allowed: "),
+    "learning rates that are one": (
+        "learning_rate: [0.001, 0.0010000000001]", "learning_rate[1]: the same training as learning_rate[0], 0.001"
+    ),
+    "all samples, named": (
+        "dataset: digits\nmax_train_samples: [null, 1442]",
+        "max_train_samples[1]: the same training as max_train_samples[0], None: 1442; allowed: each number of images once",
+    ),
+    "two batches of all": (
+        "dataset: digits\nbatch_size: [1442, 128, 5000]",
+        "batch_size[2]: the same training as batch_size[0], 1442: 5000; allowed: at most one value from 1,442 on: each is one",
+    ),
+    "two batches of all, for one model": (
+        "models: {cnn: {max_train_samples: 100}}\nmodel_types: [mlp, cnn]\nbatch_size: [100, 128]",
+        "batch_size[1]: the same training as batch_size[0], 100: 128; allowed: at most one value from 100 on",
+    ),
+    "two batches of all in an override": (
+        "models: {mlp: {batch_size: [60000, 70000]}}", "models.mlp.batch_size[1]: the same training as models.mlp.batch_size[0]"
+    ),
     "text number": ("learning_rate: 1e-3", "allowed: a number above 0 (YAML reads 1e-3 as text: write 0.001)"),
     "small text number": ("learning_rate: 2e-7", "write 2.0e-07"),
     "off": ("activations: [relu, off]", "activations[1]: not possible: False; allowed: one of relu, tanh, sigmoid"),
