@@ -11,7 +11,8 @@ import json
 import math
 import sys
 import time
-from datetime import datetime
+from collections import Counter
+from datetime import datetime, timezone
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ from hpc.console import (
 from hpc.execution.choice import EXECUTORS
 from hpc.execution.next import next_command
 from hpc.planning.retrying import Reason
+from hpc.state.nodes import suspects
 from hpc.state.runs import STATES, State, state
 from jobs.campaign import Campaign
 from jobs.manifest import Manifest
@@ -82,6 +84,8 @@ def summary(manifest: Manifest, found: State, now_s: float) -> dict[str, Any]:
         "runs_per_h": rate[1] * 3600 if rate else None,
         "left_s": dict(zip(("high", "expected", "low"), left_s, strict=True)) if left_s else None,
         "at_work": {f"{s.number:04d}": len(activity.tasks) for s, activity in found.activities.items()},
+        "waiting": dict(Counter(task.why for a in found.activities.values() for task in a.tasks.values() if task.why)),
+        "suspects": suspects(found.known, datetime.fromtimestamp(now_s, timezone.utc)),
         "other_code": other_code(found),
         "unreadable": found.problems,
         "unreachable": found.unreachable,
@@ -134,11 +138,15 @@ def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
         print(f"  {shown['runs_per_h']:,.0f} runs per hour; {expected} left ({low} to {high})")
     for number, n_tasks in shown["at_work"].items():
         print(f"  submission {number}: {count(n_tasks, 'task')} at work or waiting")
+    for why, n_tasks in shown["waiting"].items():
+        print(f"    {count(n_tasks, 'task')} waiting: {why}")
     if shown["not_kept"] and shown["lost"]:
         why = "python -m hpc.logs --failed says why; once that is mended, submit again"
         print(f"  {count(shown['not_kept'], 'task')} could not keep results (disk full, no rights, share down): {why}")
     if shown["not_begun"] and shown["lost"]:
         print(f"  {count(shown['not_begun'], 'task')} failed before the first run began: see python -m hpc.logs --failed")
+    for node, n_tasks in shown["suspects"].items():
+        print(f"  node {node}: {count(n_tasks, 'task')} ended there before they began; the next submit avoids this node")
     for line in shown["other_code"]:
         print(f"note: {line}")
     for problem in shown["unreadable"]:

@@ -4,6 +4,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs.files import renew_listing
 from jobs.manifest import ManifestError
 
 
@@ -71,12 +72,17 @@ class Campaign:
         """What a task prints."""
         return self.submission(number) / "logs" / f"{task:05d}.log"
 
-    def shard_paths(self, prefix: str = "") -> list[Path]:
+    def shard_paths(self, prefix: str = "", is_renewed: bool = False) -> list[Path]:
         """The shards whose name begins with `prefix`, in name order; files still being written (hidden) are left out.
+
+        Args:
+            is_renewed: ask the server of a network file system, whose client may show a list that is a minute old.
 
         Raises:
             ManifestError: the folder cannot be read.
         """
+        if is_renewed:
+            renew_listing(self.shards)
         return [
             path
             for path in listed(self.shards)

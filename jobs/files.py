@@ -142,3 +142,14 @@ def sync_folder(folder: Path) -> None:
 def _beside(path: Path) -> Path:
     """A new hidden name in the same folder."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+
+
+def renew_listing(folder: Path) -> None:
+    """Make a network file system forget what it remembers of a folder: a name that is made and removed there does so.
+
+    A folder that cannot be written is left as it is.
+    """
+    with suppress(OSError):
+        probe = folder / f".{secrets.token_hex(4)}"
+        probe.touch()
+        probe.unlink()

@@ -19,3 +19,19 @@ def programs(folder: Path, **scripts: str) -> Iterator[None]:
         yield
     finally:
         os.environ["PATH"] = before
+
+
+def squeue(*rows: str) -> str:
+    """The text of a squeue that lists `JOB|INDEX|STATE|REASON|NAME`, as hpc asks for it."""
+    header = "ARRAY_JOB_ID|ARRAY_TASK_ID|STATE|REASON|NAME"
+    return prints(*(f"noisy-row|{row}" for row in (header, *rows)))
+
+
+def sacct(*rows: str) -> str:
+    """The text of a sacct that knows `JOB|STATE|EXIT CODE|NODE`."""
+    return prints("JobID|State|ExitCode|NodeList", *rows)
+
+
+def prints(*lines: str) -> str:
+    """The text of a program that prints lines."""
+    return "cat <<'END'\n" + "".join(line + "\n" for line in lines) + "END\n"

@@ -130,6 +130,11 @@ def submit(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
             status = _hand_over(request, executor, number, header, decision)
         except SubmissionTaken:
             continue
+        if decision.arrays:  # a scheduler may have taken fewer tasks
+            taken = submissions.read(request.campaign, number).arrays
+            decision = replace(decision, now=decision.now.first(sum(array.n_tasks for array in taken)))
+        if found.unreachable and status == ALL_WELL:
+            status = NO_SCHEDULER  # runs were left out
         pause_s = executor.pause_s(request, decision) if decision.n_held_back else None
         if pause_s is None:
             if not executor.is_asked:  # all is executed by now
@@ -152,7 +157,7 @@ def _state(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
         )
         raise Refused(f"--abandon {unknown[0]}: no such submission of {request.campaign.folder}; allowed: {allowed}")
     found = state(request.campaign, its_id, request.runs, schedulers, request.abandoned, write=writes)
-    if found.unreachable and executor.is_asked and not request.dry_run:
+    if not found.known.is_queue_known and executor.is_asked and not request.dry_run:
         raise SchedulerError(found.unreachable)
     if found.unreachable:
         print(f"warning: {found.unreachable}; runs whose state is unknown are left out", file=sys.stderr)

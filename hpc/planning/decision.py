@@ -25,7 +25,8 @@ class Decision:
     """What to submit now.
 
     whole: the plan of all that is missing; now: its first tasks, for which there is room; arrays: of those, on a scheduler;
-    waits_for: the job that has to end first, if any; unknown: why the scheduler's limits are not known, empty if they are.
+    waits_for: the job that has to end first, if any; avoided: nodes on which no task may run; unknown: why the scheduler's
+    limits are not known, empty if they are.
     """
 
     whole: Plan
@@ -33,6 +34,7 @@ class Decision:
     arrays: tuple[PlannedArray, ...] = ()
     waits_for: str | None = None
     unknown: str = ""
+    avoided: tuple[str, ...] = ()
 
     @property
     def held_back(self) -> tuple[PlannedTask, ...]:
@@ -65,6 +67,17 @@ def decide(
         LookupError: no worker is left, and there is no job yet to wait for.
     """
     workers, waits_for = share_left(room.busy, room.max_workers)
-    whole = plan(runs, workers, execution, retries(outcomes, room.limits), empty_attempts, runs_per_task)
+    more = retries(outcomes, room.limits)
+    whole = plan(runs, workers, execution, more, empty_attempts, runs_per_task)
+    largest = max((len(task.runs) for task in whole.tasks), default=0)
+    while largest > 1 and first.time_limit_min is None and _is_too_long(whole, room.limits):
+        largest //= 2
+        whole = plan(runs, workers, execution, more, empty_attempts, largest)
     now = whole.first(max(0, room.limits.max_submitted - room.n_queued))
     return Decision(whole, now, arrays(now, room.limits, first) if now.tasks else (), waits_for)
+
+
+def _is_too_long(whole: Plan, limits: Limits) -> bool:
+    """Whether a task would ask for more time than the cluster allows."""
+    wanted_min = (array.resources.time_limit_min for array in arrays(whole, limits, FirstRequest()))
+    return max(wanted_min, default=0) > limits.time_limit_min

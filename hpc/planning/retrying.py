@@ -21,7 +21,8 @@ class Reason(Enum):
     STORAGE = "STORAGE"  # its results could not be kept: disk full, quota, no rights
     CANCELLED = "CANCELLED"  # a person ended it
     CLUSTER = "CLUSTER"  # a node failed, it was preempted, or the like
-    UNKNOWN = "UNKNOWN"  # nobody knows, or not yet: it is asked again
+    NOT_ENDED = "NOT_ENDED"  # it did not end, say the scheduler's books
+    UNKNOWN = "UNKNOWN"  # nobody knows: it is asked again
 
 
 BLAMED = (Reason.MEMORY, Reason.TIME, Reason.RAISED)  # the doing of the run that was training; the others are not

@@ -1,6 +1,6 @@
 """All that is known of a campaign: what is on disk, and what the schedulers say of it."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -40,13 +40,14 @@ class Submitted:
 class Known:
     """All that is known of a campaign.
 
-    unreachable: why a scheduler could not be asked, empty if all could; problems: what of the submissions cannot be read, a
-    line each.
+    unreachable: what a scheduler could not be asked, and why; empty if all is known. is_queue_known: whether all said what is
+    at work; else nothing may be submitted. problems: what of the submissions cannot be read, a line each.
     """
 
     recorded: Recorded
     submitted: list[Submitted]
     unreachable: str = ""
+    is_queue_known: bool = True
     problems: list[str] = field(default_factory=list)
 
 
@@ -77,34 +78,65 @@ def _on_disk(campaign: Campaign, number: int, schedulers: Mapping[str, Scheduler
     return Submitted(submission, tasks, cancelled, ended=ended, is_whole=tasks.n_tasks > 0)
 
 
-def asked(known: Known, schedulers: Mapping[str, Scheduler], abandoned: Collection[int]) -> Known:
-    """The same with what the schedulers say: what is at work, and how the other tasks ended."""
+def asked(
+    known: Known, schedulers: Mapping[str, Scheduler], abandoned: Collection[int], read_again: Callable[[], Recorded]
+) -> Known:
+    """The same with what the schedulers say: what is at work, and how the other tasks ended.
+
+    Args:
+        read_again: gives the shards as they are now: a task that ended since they were read may have written more.
+    """
     finished = finished_by(known.recorded)
-    submitted, problem = [_if_over(each, finished, abandoned) for each in known.submitted], ""
+    is_over = [_is_over(each, finished, abandoned) for each in known.submitted]
+    at_work = {each.submission: Activity({}) for each, over in zip(known.submitted, is_over, strict=True) if over}
+    problems, is_queue_known = list[str](), True
     for name, scheduler in schedulers.items():
-        places = [i for i, each in enumerate(submitted) if each.submission.executor == name]
-        asked_for = [i for i in places if submitted[i].activity is None]
+        open_ones = [s.submission for s in known.submitted if s.submission.executor == name and s.submission not in at_work]
         try:
-            activities = scheduler.at_work([submitted[i].submission for i in asked_for])
+            at_work |= scheduler.at_work(open_ones)
         except SchedulerError as error:
-            activities, problem = {}, str(error)
-        for i in asked_for:
-            submitted[i] = replace(submitted[i], activity=activities.get(submitted[i].submission))
-        unexplained = {submitted[i].submission: unexplained_tasks(submitted[i], known.recorded, finished) for i in places}
+            problems.append(str(error))
+            is_queue_known = False
+    submitted = [replace(each, activity=at_work.get(each.submission)) for each in known.submitted]
+    recorded = known.recorded
+    if any(not over and unexplained_tasks(each, recorded, finished) for each, over in zip(submitted, is_over, strict=True)):
+        recorded = read_again()
+        finished = finished_by(recorded)
+    unexplained = {each.submission: unexplained_tasks(each, recorded, finished) for each in submitted}
+    explained: dict[Submission, list[Outcome]] = {}
+    for name, scheduler in schedulers.items():
         try:
-            explained = scheduler.explain({submission: tasks for submission, tasks in unexplained.items() if tasks})
+            explained |= scheduler.explain({s: tasks for s, tasks in unexplained.items() if tasks and s.executor == name})
         except SchedulerError as error:
-            explained, problem = {}, str(error)
-        for i in places:
-            submitted[i] = replace(submitted[i], ended=[*submitted[i].ended, *explained.get(submitted[i].submission, ())])
-    return replace(known, submitted=submitted, unreachable=problem)
+            problems.append(str(error))
+    for i, each in enumerate(submitted):
+        new = explained.get(each.submission, [])
+        ends = [outcome for outcome in new if outcome.reason is not Reason.NOT_ENDED]
+        submitted[i] = replace(each, ended=[*each.ended, *ends])
+        if each.activity and not is_over[i]:
+            final = {outcome.task for outcome in ends if outcome.reason is not Reason.UNKNOWN}
+            problems += _doubts(each, set(unexplained[each.submission]) - final, len(new) - len(ends))
+    unreachable = "; ".join(dict.fromkeys(problems))
+    return replace(known, recorded=recorded, submitted=submitted, unreachable=unreachable, is_queue_known=is_queue_known)
 
 
-def _if_over(submitted: Submitted, finished: np.ndarray, abandoned: Collection[int]) -> Submitted:
-    """A submission without tasks at work, if no question is needed: it ended, was abandoned, or all its runs are done."""
+def _doubts(submitted: Submitted, unexplained: Collection[int], n_not_ended: int) -> list[str]:
+    """Why tasks that a scheduler does not list may still be executed."""
+    place = f"submission {submitted.submission.number:04d}"
+    abandon = f"if they are gone, --abandon {submitted.submission.number} says so"
+    if n_not_ended:
+        return [
+            f"{place}: {n_not_ended} of its tasks are not in the queue, but by the accounting they have not ended; {abandon}"
+        ]
+    if unexplained and submitted.activity and submitted.activity.doubt:
+        return [f"{place}: {len(unexplained)} of its tasks may have ended or not ({submitted.activity.doubt}); {abandon}"]
+    return []
+
+
+def _is_over(submitted: Submitted, finished: np.ndarray, abandoned: Collection[int]) -> bool:
+    """Whether a submission needs no more questions: it ended, was abandoned, or all its runs are done."""
     is_done = submitted.is_whole and bool(among(submitted.tasks.run_id, finished).all())
-    is_over = is_done or submitted.submission.ended or submitted.submission.number in abandoned
-    return replace(submitted, activity=Activity({})) if is_over else submitted
+    return is_done or bool(submitted.submission.ended) or submitted.submission.number in abandoned
 
 
 def unexplained_tasks(submitted: Submitted, recorded: Recorded, finished: np.ndarray) -> dict[int, str]:

@@ -99,7 +99,7 @@ def state(
         ManifestError: as `hpc.state.known.on_disk`.
     """
     before = on_disk(campaign, campaign_id, schedulers)
-    known = asked(before, schedulers, abandoned)
+    known = asked(before, schedulers, abandoned, lambda: before.recorded.updated(campaign.shard_paths(is_renewed=True)))
     if write and not known.unreachable:
         keep(campaign, before, known, abandoned)
     return classify(runs, known)
@@ -136,14 +136,17 @@ def states_of(
     run_id, task, number = submitted.tasks.run_id, submitted.tasks.task, submitted.submission.number
     activity, n_tasks = submitted.activity, submitted.tasks.n_tasks
     training, blamed = np.zeros(n_tasks, ID), np.zeros(n_tasks, ID)
-    is_at_work, is_begun, has_ended, was_cancelled = (np.zeros(n_tasks, bool) for _ in range(4))
+    is_at_work, is_begun, has_ended, was_cancelled, was_not_submitted = (np.zeros(n_tasks, bool) for _ in range(5))
+    ids = {task: array.job_id for array in submitted.submission.arrays for task in array.tasks}
     for index in range(n_tasks):
         training[index] = recorded.at_hand.get((number, index), "")
+        was_not_submitted[index] = bool(ids) and ids.get(index) is None and (number, index) not in recorded.at_hand
     for index, element in (activity.tasks if activity else {}).items():
         if 0 <= index < n_tasks:  # the files may be damaged
             is_at_work[index], is_begun[index] = True, element.is_begun
     for outcome in (outcome for outcome in submitted.ended if 0 <= outcome.task < n_tasks):
-        has_ended[outcome.task], was_cancelled[outcome.task] = True, outcome.reason is Reason.CANCELLED
+        has_ended[outcome.task] = outcome.reason is not Reason.UNKNOWN
+        was_cancelled[outcome.task] = outcome.reason is Reason.CANCELLED
         blamed[outcome.task] = outcome.run_id if outcome.is_blamed_on_run else ""
     is_training = training[task] == run_id
     rules = {  # the first that holds decides
@@ -154,6 +157,7 @@ def states_of(
         "failed here": is_at_work[task] & among(run_id, recorded_by(recorded, number)),
         "queued": is_at_work[task],
         "failed": among(run_id, failed) | (blamed[task] == run_id),
+        "missing": was_not_submitted[task],
         "not explained": ~has_ended[task],
         "task cancelled": was_cancelled[task],
     }

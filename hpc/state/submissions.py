@@ -108,18 +108,27 @@ class Submission:
 
 @dataclass(frozen=True)
 class TaskActivity:
-    """A task that may still be executed. is_begun: whether it is being executed; job: its name for the scheduler, if any."""
+    """A task that may still be executed.
+
+    is_begun: whether it is being executed; job: its name for the scheduler, if any; why: why it waits, in words, if known.
+    """
 
     is_begun: bool
     job: str | None = None
+    why: str = ""
 
 
 @dataclass(frozen=True)
 class Activity:
-    """Tasks of a submission that may still be executed. is_known: False if who could tell cannot be seen from this host."""
+    """Tasks of a submission that may still be executed.
+
+    is_known: False if who could tell cannot be seen from this host. doubt: why other tasks may still be executed too, unless it
+    is known how they ended; empty if they are not.
+    """
 
     tasks: Mapping[int, TaskActivity]
     is_known: bool = True
+    doubt: str = ""
 
 
 def now() -> str:

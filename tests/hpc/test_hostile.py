@@ -13,7 +13,7 @@ from hpc import submit
 from tests import commands
 from tests.campaigns import GRID, done
 from tests.hpc.execution.slurm.test_programs import SACCTMGR, SCONTROL, SINFO
-from tests.programs import programs
+from tests.programs import programs, sacct, squeue
 
 NAMES = ["it's", '"; touch owned; "', "$(touch owned)", "`touch owned`", "a b & touch owned #", "-x", "*?[a]{b,c}~!", "ü"]
 VALUES = ["; touch owned", '"; rm -rf ~"', "$(touch owned)", "`touch owned`", "' ; touch owned ; '", "| tee owned", "-x", "ü"]
@@ -87,7 +87,7 @@ def test_no_command_gets_into_the_batch_script(way: str, tmp_path: Path, digits_
 def submit_to_small_programs(here: Path, *arguments: object) -> subprocess.CompletedProcess:
     """Run hpc.submit with a Slurm of small programs, of which sbatch keeps the script that it is given."""
     sbatch = f'cp "${{@: -1}}" {shlex.quote(str(here / "script"))}; echo Submitted batch job 17'
-    scripts = {"sbatch": sbatch, "srun": "true", "squeue": "true", "sacct": "true", "scancel": "true"}
+    scripts = {"sbatch": sbatch, "srun": "true", "squeue": squeue(), "sacct": sacct(), "scancel": "true"}
     with programs(here / "bin", **scripts, scontrol=SCONTROL, sinfo=SINFO, sacctmgr=SACCTMGR):
         return commands.run("hpc.submit", "--executor", "slurm", *arguments)
 

@@ -1,11 +1,14 @@
-"""Job arrays through submitit: submitted, rehearsed, and cared for when their submitting process died.
+"""Job arrays with submitit's scripts: submitted, rehearsed, and adopted when their submitting process died.
 
-All that this suite knows of submitit's insides is here: a test fails, and says so, when another version has changed them.
+What a task needs is on disk before sbatch is called, under the name of its array. A task finds it by this name and its index,
+so nothing depends on the id that sbatch prints. All that this suite knows of submitit's insides is here: a test fails, and says
+so, when another version has changed them.
 """
 
-import math
+import re
 import shlex
 import sys
+import textwrap
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -13,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import submitit
-from submitit.core.utils import FailedJobError, FailedSubmissionError
 
+from hpc.console import Refused
 from hpc.execution.slurm import programs
-from hpc.execution.slurm.options import Options, for_script
+from hpc.execution.slurm.options import Options, for_script, memory_for_script, what_to_change
 from hpc.state import submissions
 from hpc.state.scheduler import SchedulerError
 from hpc.state.submissions import Array, Submission
@@ -28,12 +31,15 @@ from jobs.worker import SlurmWorker
 WARNING_S = 60  # before the time limit: the run that is training is dropped and the task requeued
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _NO_LIMIT = 10**6  # requeues at the time limit: a task that makes no progress stops itself (jobs/worker.py)
-LOOK_AGAIN_S = (0.5, 1, 2, 4, 8, 15, 30)
+_TEMPORARY = re.compile(r"timed out|temporarily|[Uu]nable to contact|[Cc]onnection|try again")
+_SUBMIT_LIMIT, _OTHER_LIMIT = re.compile(r"(Assoc|QOS)\w*SubmitJob"), re.compile(r"(Assoc|QOS)\w+")  # as Slurm names them
+_UNSEEN_S = 20
+_LOOK_AGAIN_S = (0, 1, 2, 4)  # for an array that sbatch accepted without a clear id
 
 
-def input_of(folder: Path, job: str) -> Path:
-    """submitit's input of a job, JOB_INDEX or JOB."""
-    return folder / f"{job}_submitted.pkl"
+def input_of(folder: Path, array: Array, task: int) -> Path:
+    """What a task of an array loads."""
+    return folder / f"{array.name}_{array.index_of(task) or 0}.pkl"
 
 
 def output_of(folder: Path, job: str) -> Path:
@@ -44,92 +50,125 @@ def output_of(folder: Path, job: str) -> Path:
 def submit_arrays(campaign: Campaign, submission: Submission, after: Sequence[int | None], options: Options) -> Submission:
     """Submit array after array, each id on disk before the next; gives back the record.
 
+    Where Slurm takes no more tasks of the user, half of an array is tried, and half of that. The record has what was taken.
+
     Args:
         after: for each array the place of the one that has to end first, if any; else it waits for its `waits_for`.
         options: the user's.
 
     Raises:
-        SchedulerError: sbatch refuses an array; the ids of those before it are written.
+        Refused, SchedulerError: sbatch does not take an array; the ids of those before it are written.
     """
-    arrays, places = list(submission.arrays), task_places(campaign, submission.number)
+    arrays = list(submission.arrays)
     for i, predecessor in enumerate(after):
         if predecessor is not None:
             arrays[i] = replace(arrays[i], waits_for=arrays[predecessor].job_id)
-        executor = _executor(campaign, submission.number, arrays[i], options)
-        try:
-            with executor.batch():
-                limit_min = arrays[i].resources.time_limit_min
-                members = [executor.submit(SlurmWorker(places[task], limit_min)) for task in arrays[i].tasks]
-        except (FailedJobError, FailedSubmissionError, OSError) as error:
-            raise SchedulerError(f"sbatch refused array {arrays[i].name}: {_last_words(error)}") from error
-        arrays[i] = replace(arrays[i], job_id=members[0].job_id.split("_")[0])
+        planned = arrays[i].n_tasks
+        arrays[i] = _submit_one(campaign, submission.number, arrays[i], options)
+        is_full = arrays[i].n_tasks < planned
+        if is_full:
+            arrays = [array for array in arrays[: i + 1] if array.n_tasks]
         submission = replace(submission, arrays=tuple(arrays))
         submissions.write(campaign, submission)
+        if is_full:
+            break
     return submission
 
 
-def adopt_orphans(campaign: Campaign, pauses_s: Sequence[float] = LOOK_AGAIN_S) -> None:
-    """Care for arrays whose submitting process died before it wrote down their id: they are found by their name.
+def _submit_one(campaign: Campaign, number: int, array: Array, options: Options) -> Array:
+    """Submit an array, or so many of its first tasks as Slurm takes; perhaps none."""
+    logs, places, limit_min = (
+        campaign.submission(number) / "logs",
+        task_places(campaign, number),
+        array.resources.time_limit_min,
+    )
+    for task in array.tasks:
+        worker = submitit.helpers.DelayedSubmission(SlurmWorker(places[task], limit_min))
+        worker.set_timeout(limit_min, _NO_LIMIT)
+        worker.dump(input_of(logs, array, task))
+    script = logs / f"{array.name}.sh"
+    for n_tasks in (array.n_tasks >> halvings for halvings in range(array.n_tasks.bit_length())):
+        fewer = replace(array, n_tasks=n_tasks, parallel=min(n_tasks, array.parallel))
+        script.write_text(script_of(campaign, number, fewer, options))
+        if job_id := _hand_over(script, array.name):
+            return replace(fewer, job_id=job_id)
+    return replace(array, n_tasks=0)
 
-    submitit completes the inputs of an array after sbatch. If it came to that, the id is written down. If not, the array is
-    cancelled, since each of its tasks would wait for its input for a minute and then fail.
 
-    Args:
-        pauses_s: between the questions whether what was cancelled has gone.
+def _hand_over(script: Path, name: str) -> str | None:
+    """Have sbatch accept an array; returns its job id, or None if the user may have no more tasks in the queue now.
 
     Raises:
-        SchedulerError: Slurm does not answer, or does not end what was cancelled.
+        Refused: its options are not possible here.
+        SchedulerError: Slurm does not take it now, or nothing shows its id.
+    """
+    done = programs.call("sbatch", str(script))
+    said = "\n".join(line for line in (done.stderr + "\n" + done.stdout).splitlines() if line.strip())
+    if done.returncode and is_without_room(said):
+        return None
+    if done.returncode and _TEMPORARY.search(said):
+        raise SchedulerError(f"sbatch did not take array {name}: {said}")
+    if done.returncode:
+        change = f"change {what_to_change(said)} in slurm: of the grid, or with --sbatch KEY=VALUE (sinfo shows what there is)"
+        before = "the arrays before it were submitted and are recorded"
+        raise Refused(f"sbatch refused array {name}:\n{textwrap.indent(said, '  ')}\n{change}; {before}")
+    if job_id := job_id_in(done.stdout):
+        return job_id
+    for pause_s in _LOOK_AGAIN_S:
+        time.sleep(pause_s)
+        for element in programs.queue([name]).elements:
+            return element.job_id
+    raise SchedulerError(f"sbatch accepted array {name}, but squeue does not list it; sbatch said: {said}")
+
+
+def is_without_room(said: str) -> bool:
+    """Whether sbatch refuses because too many jobs are submitted. Its last line names that limit also where it means others."""
+    return bool(_SUBMIT_LIMIT.search(said)) or ("job submit limit" in said and not _OTHER_LIMIT.search(said))
+
+
+def job_id_in(answer: str) -> str | None:
+    """The job id in what sbatch prints, also with --parsable; None if it is not clear."""
+    lines = (
+        re.fullmatch(r"(?:Submitted batch job )?(\d+)(?:;\S+| on cluster \S+)?", line.strip()) for line in answer.splitlines()
+    )
+    ids = {line[1] for line in lines if line}
+    return ids.pop() if len(ids) == 1 else None
+
+
+def adopt_orphans(campaign: Campaign) -> None:
+    """Write down the ids of arrays whose submitting process died before it did so: they are found by their name.
+
+    Raises:
+        SchedulerError: Slurm does not answer.
     """
     for submission in submissions.read_all(campaign):
-        orphans = {array.name: i for i, array in enumerate(submission.arrays) if array.job_id is None}
+        orphans = [array.name for array in submission.arrays if array.job_id is None]
         if submission.ended or not orphans or submission.process.is_alive() is not False:
             continue
-        found = {element.name: element.job_id for element in programs.queue() if element.name in orphans}
-        arrays, cancelled = list(submission.arrays), list[str]()
-        for name, job_id in found.items():
-            array = arrays[orphans[name]] = replace(arrays[orphans[name]], job_id=job_id)
-            logs = campaign.submission(submission.number) / "logs"
-            if not all(input_of(logs, array.job_of(task)).exists() for task in array.tasks):
-                cancelled.append(job_id)
-        programs.cancel(cancelled)
+        found = {element.name: element.job_id for element in programs.queue(orphans).elements}
+        arrays = (replace(array, job_id=array.job_id or found.get(array.name)) for array in submission.arrays)
         submissions.write(campaign, replace(submission, arrays=tuple(arrays)))
-        _wait_for_end(cancelled, pauses_s)
-
-
-def _wait_for_end(job_ids: Sequence[str], pauses_s: Sequence[float]) -> None:
-    if not job_ids:
-        return
-    for pause_s in pauses_s:
-        if not any(element.job_id in job_ids for element in programs.queue()):
-            return
-        time.sleep(pause_s)
-    waited_s = f"{sum(pauses_s):.0f} s"
-    raise SchedulerError(f"jobs {', '.join(job_ids)} were cancelled {waited_s} ago and are still in the queue; try again later")
 
 
 def rehearse(campaign: Campaign, arrays: Sequence[Array], options: Options) -> list[tuple[Array, str, bool]]:
     """Ask Slurm, array by array, whether it would accept it and when it would start: (array, its answer, accepted)."""
     answers = []
     for array in arrays:
-        script = script_of(_executor(campaign, 0, array, options), array.n_tasks)
-        done = programs.call("sbatch", "--test-only", text=script)
+        done = programs.call("sbatch", "--test-only", text=script_of(campaign, 0, array, options))
         answers.append((array, done.stderr.strip() or done.stdout.strip(), done.returncode == 0))
     return answers
 
 
-def script_of(executor: submitit.SlurmExecutor, n_tasks: int) -> str:
-    """The batch script that submitit would hand to sbatch for an array."""
-    executor.parameters["map_count"] = n_tasks
-    return executor._make_submission_file_text("true", "rehearsal")
-
-
-def _executor(campaign: Campaign, number: int, array: Array, options: Options) -> submitit.SlurmExecutor:
+def script_of(campaign: Campaign, number: int, array: Array, options: Options) -> str:
+    """The batch script of an array. A plain job, an array of one, has no index."""
     folder = campaign.submission(number).resolve() / "logs"
     if folder.is_dir():  # (a rehearsal has none)
         folder.chmod(0o700)  # only the owner may write the pickles; `claim` made it so, and it may have been changed
-    executor = submitit.SlurmExecutor(folder, max_num_timeout=_NO_LIMIT, python="exec " + shlex.quote(sys.executable))
+    python = str(options.get("python", sys.executable))
+    executor = submitit.SlurmExecutor(folder, max_num_timeout=_NO_LIMIT, python="exec " + shlex.quote(python))
     executor.update_parameters(**_parameters(folder, array, options))
-    return executor
+    executor.parameters["map_count"] = array.n_tasks if array.n_tasks > 1 else None
+    return executor._make_submission_file_text(executor._submitit_command_str, "")
 
 
 def _parameters(folder: Path, array: Array, options: Options) -> Mapping[str, Any]:
@@ -138,12 +177,18 @@ def _parameters(folder: Path, array: Array, options: Options) -> Mapping[str, An
         "job_name": array.name,
         "time": asked.time_limit_min,
         "cpus_per_task": asked.cpus,
-        "mem": f"{math.ceil(asked.mem_mb * 1e6 / 2**20)}M",  # sbatch's M is 2**20 bytes
+        **memory_for_script(options, asked.mem_mb, asked.cpus, asked.gpus),
+        "wckey": None,  # submitit's own is refused where wckeys are enforced
         "gres": f"gpu:{asked.gpus}" if asked.gpus else None,
         "array_parallelism": array.parallel,
         "use_srun": False,  # srun's step would turn an OUT_OF_MEMORY into a FAILED
         "stderr_to_stdout": True,
-        "setup": [_only_if_own(folder), *(f"export {name}=${{SLURM_CPUS_PER_TASK:-1}}" for name in _THREAD_VARIABLES)],
+        "setup": [
+            *_only_if_own(folder),
+            *options.get("setup", ()),
+            *_take_input(folder, array.name),
+            *(f"export {name}=${{SLURM_CPUS_PER_TASK:-1}}" for name in _THREAD_VARIABLES),
+        ],
         "additional_parameters": {
             "chdir": str(PROJECT_ROOT),
             "requeue": True,
@@ -153,11 +198,22 @@ def _parameters(folder: Path, array: Array, options: Options) -> Mapping[str, An
     }
 
 
-def _only_if_own(folder: Path) -> str:
-    """A line of shell: no pickle is executed from a folder that another user put in the place of ours."""
-    return f"[ -O {shlex.quote(str(folder))} ] || {{ echo 'error: the folder of the inputs is not yours' >&2; exit 77; }}"
+def _only_if_own(folder: Path) -> list[str]:
+    """Lines of shell: what is known of the node is the first line of the log; a node that does not see the folder swallows no
+    other task for a while; no pickle is executed from a folder that another user put in the place of ours."""
+    place = shlex.quote(str(folder))
+    return [
+        'echo "$(date -u +%FT%TZ) on $(hostname), attempt ${SLURM_RESTART_COUNT:-0}"',
+        f'[ -d {place} ] || {{ echo "error: $(hostname) does not see" {place} >&2; sleep {_UNSEEN_S}; exit 78; }}',
+        f"[ -O {place} ] || {{ echo 'error: the folder of the inputs is not yours' >&2; exit 77; }}",
+    ]
 
 
-def _last_words(error: Exception) -> str:
-    lines = [line for line in str(error).splitlines() if "error" in line.lower()]
-    return (lines or str(error).splitlines() or [type(error).__name__])[-1].strip()
+def _take_input(folder: Path, name: str) -> list[str]:
+    """Lines of shell: submitit looks for its input under the job's id. What an earlier attempt left there stays."""
+    job = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
+    own, given = (
+        f'{shlex.quote(str(folder))}/"{job}_submitted.pkl"',
+        f"{shlex.quote(str(folder / name))}_${{SLURM_ARRAY_TASK_ID:-0}}.pkl",
+    )
+    return [f"[ -e {own} ] || {{ cp {given} {own}.new && mv {own}.new {own}; }}"]

@@ -1,10 +1,13 @@
 """Slurm as an executor: what it has room for, what it is handed, what it says of tasks."""
 
 import argparse
+import os
 import shutil
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +16,12 @@ from hpc.console import ALL_WELL, WRONG_INPUT, Refused, count
 from hpc.execution.doubts import refuse_larger_than
 from hpc.execution.executor import Executor, Request
 from hpc.execution.slurm import batch, options, programs
+from hpc.execution.slurm.reasons import in_words
 from hpc.planning.decision import Decision, Room, decide
 from hpc.planning.retrying import Outcome, Reason
 from hpc.planning.workers import BusyArray, FirstRequest, Limits, PlannedArray
 from hpc.state import submissions
+from hpc.state.nodes import suspects
 from hpc.state.runs import State
 from hpc.state.scheduler import SchedulerError
 from hpc.state.submissions import Activity, Array, Submission, TaskActivity
@@ -27,9 +32,11 @@ from noisy.runs import Runs
 SECTION = "slurm"  # of a grid file
 _DEFAULT_WORKERS = 80  # where the grid names no max_workers
 _FEED_EVERY_S = 30
+_LAG_S = (1, 2)  # accounting hears of an end a moment after the queue
 _NOT_YET = ("PENDING", "RUNNING", "COMPLETING", "REQUEUED", "RESIZING", "SUSPENDED")
 _REASONS = {  # states that are not listed, such as NODE_FAIL or PREEMPTED, are the cluster's doing
-    **dict.fromkeys((*_NOT_YET, "UNKNOWN"), Reason.UNKNOWN),
+    **dict.fromkeys(_NOT_YET, Reason.NOT_ENDED),
+    "UNKNOWN": Reason.UNKNOWN,
     "OUT_OF_MEMORY": Reason.MEMORY,
     "TIMEOUT": Reason.TIME,
     "FAILED": Reason.RAISED,
@@ -60,6 +67,7 @@ class Slurm(Executor):
             add("--sbatch", metavar="KEY=VALUE", help="an sbatch option, as in slurm: of the grid", **many),
             add("--test-only", action="store_true", help="ask Slurm whether it would accept the plan; submit nothing"),
             add("--runs-per-task", type=console.positive, metavar="N", help="instead of what the estimates suggest"),
+            add("--no-exclude", action="store_true", help="use also nodes on which tasks ended before they began"),
             add("--keep-feeding", action="store_true", help="wait, and submit what Slurm's limits held back"),
         ]
 
@@ -70,36 +78,52 @@ class Slurm(Executor):
             raise Refused(f"output_dir: not possible on Slurm: {place!r}; allowed: printable characters but % and \\")
         if not (shutil.which("srun") or request.dry_run):  # submitit looks for it, though it is not used
             raise SchedulerError("srun is not on PATH: this is no login node of a Slurm cluster; --executor local runs here")
+        for option, value in options.from_environment(os.environ).items():
+            if _options(request)[option] == value:
+                print(f"note: {option}={value} is taken from SBATCH_{option.upper()}")
         if not (request.dry_run or request.options.test_only):
             batch.adopt_orphans(request.campaign)
 
     def decide(self, request: Request, runs: Runs, found: State) -> Decision:
-        asked = _options(request)
-        first = _first_request(asked)
-        limits, n_queued, unknown = self._room(request, asked, found)
-        if not request.grid.execution.use_cuda:  # (else it is the GPU's memory)
+        asked, execution = _options(request), request.grid.execution
+        try:
+            first = options.first_request(asked, execution.cpu_threads + execution.data_workers, int(execution.use_cuda))
+        except ValueError as error:
+            raise Refused(str(error)) from error
+        every, limits, n_queued, unknown = self._room(request, asked, found)
+        if not execution.use_cuda:  # (else it is the GPU's memory)
             refuse_larger_than(limits.mem_mb, runs.by_cell(lambda run: run), "the partition's largest node has")
         room = Room(limits, n_queued, busy_arrays(found), request.grid.max_workers or _DEFAULT_WORKERS)
         per_task = request.options.runs_per_task
         try:
-            decision = decide(runs, request.grid.execution, room, first, found.outcomes, found.empty_attempts, per_task)
+            decision = decide(runs, execution, room, first, found.outcomes, found.empty_attempts, per_task)
         except LookupError as error:
             raise SchedulerError(f"{error}; try again in a minute") from error
-        _check(decision.arrays, limits, first)
-        return replace(decision, unknown=unknown)
+        _check(decision.arrays, limits, first, every)
+        return replace(decision, unknown=unknown, avoided=self._avoided(request, found))
 
-    def _room(self, request: Request, asked: options.Options, found: State) -> tuple[Limits, int, str]:
-        """Limits, elements in the queue, and why these are unknown: a dry run goes on without them."""
+    def _room(
+        self, request: Request, asked: options.Options, found: State
+    ) -> tuple[list[programs.Partition], Limits, int, str]:
+        """Partitions, limits, elements in the queue, and why these are unknown: a dry run goes on without them."""
         try:
-            if found.unreachable:
+            if not found.known.is_queue_known:
                 raise SchedulerError(found.unreachable)
-            partition = str(asked["partition"]) if asked.get("partition") else None
-            self._limits = self._limits or programs.limits(partition)
-            return self._limits, len(programs.queue()), ""
+            every = programs.partitions()
+            self._limits = self._limits or programs.limits(chosen(every, asked.get("partition")))
+            return every, self._limits, len(programs.queue().elements), ""
         except SchedulerError as error:
             if not request.dry_run:
                 raise
-            return Limits(sys.maxsize, sys.maxsize), 0, str(error)
+            return [], Limits(sys.maxsize, sys.maxsize), 0, str(error)
+
+    def _avoided(self, request: Request, found: State) -> tuple[str, ...]:
+        """Nodes that swallowed tasks; each is said."""
+        nodes = {} if request.options.no_exclude else suspects(found.known, datetime.now(timezone.utc))
+        for node, n_tasks in nodes.items():
+            ended = f"{count(n_tasks, 'task')} ended there before they began"
+            print(f"note: node {node} is avoided: {ended} (--no-exclude uses it)")
+        return tuple(nodes)
 
     def is_rehearsal(self, options: argparse.Namespace) -> bool:
         return options.test_only
@@ -107,7 +131,7 @@ class Slurm(Executor):
     def rehearse(self, request: Request, decision: Decision) -> int:
         """Say, array by array, what Slurm would answer and what to change; returns the exit status."""
         status, arrays = ALL_WELL, submissions.arrays_of("rehearsal", 0, decision.arrays, decision.waits_for)
-        for array, answer, is_accepted in batch.rehearse(request.campaign, arrays, _options(request)):
+        for array, answer, is_accepted in batch.rehearse(request.campaign, arrays, _options(request, decision.avoided)):
             print(f"{'accepted' if is_accepted else 'refused '}   {count(array.n_tasks, 'task')}: {answer}")
             if not is_accepted:
                 change = f"change {options.what_to_change(answer)} in slurm: of the grid, or with --sbatch KEY=VALUE"
@@ -119,9 +143,12 @@ class Slurm(Executor):
 
     def execute(self, request: Request, submission: Submission, decision: Decision) -> int:
         after = [array.after for array in decision.arrays]
-        submission = batch.submit_arrays(request.campaign, submission, after, _options(request))
+        submission = batch.submit_arrays(request.campaign, submission, after, _options(request, decision.avoided))
         ids = " ".join(array.job_id or "" for array in submission.arrays)
-        print(f"submission {submission.number:04d}: {count(submission.n_tasks, 'task')} submitted as {ids}")
+        n_tasks = sum(array.n_tasks for array in submission.arrays)
+        print(f"submission {submission.number:04d}: {count(n_tasks, 'task')} submitted as {ids or 'nothing'}")
+        if n_tasks < submission.n_tasks:
+            print(f"{count(submission.n_tasks - n_tasks, 'task')} not accepted: Slurm takes no more of your tasks now")
         if not decision.n_held_back:
             print(f"Next: python -m hpc.status --output-dir {console.quoted(request.campaign.folder)}")
         return ALL_WELL
@@ -140,13 +167,20 @@ class Slurm(Executor):
             print(f"{count(decision.n_held_back, 'task')} held back: {most}.", end=" ")
 
     def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
-        queue = programs.queue() if submissions else []
+        names = [array.name for submission in submissions for array in submission.arrays]
+        queue = programs.queue(names) if names else programs.Queue()
         return {submission: activity(submission, queue, submission.process.is_alive()) for submission in submissions}
 
     def explain(self, ended: Mapping[Submission, Mapping[int, str]]) -> dict[Submission, list[Outcome]]:
         asked = {s: [(a, t) for t in tasks if (a := s.array_of(t)) and a.job_id] for s, tasks in ended.items()}
-        answers = programs.accounting(sorted({array.job_id or "" for pairs in asked.values() for array, _ in pairs}))
-        return {s: [outcome(array, task, ended[s][task], answers) for array, task in pairs] for s, pairs in asked.items()}
+        jobs = sorted({array.job_id or "" for pairs in asked.values() for array, _ in pairs})
+        for pause_s in (*_LAG_S, 0):
+            answers = programs.accounting(jobs)
+            found = {s: [outcome(array, task, ended[s][task], answers) for array, task in pairs] for s, pairs in asked.items()}
+            if not any(each.reason is Reason.NOT_ENDED for outcomes in found.values() for each in outcomes):
+                break
+            time.sleep(pause_s)
+        return found
 
     def reason_of(self, said: str) -> Reason:
         return _REASONS.get(said, Reason.CLUSTER)
@@ -159,7 +193,7 @@ class Slurm(Executor):
         return batch.output_of(logs, array.job_of(task)) if array else logs
 
 
-def activity(submission: Submission, queue: Sequence[programs.Queued], is_alive: bool | None) -> Activity:
+def activity(submission: Submission, queue: programs.Queue, is_alive: bool | None) -> Activity:
     """The tasks of a submission that may still be executed.
 
     Args:
@@ -167,14 +201,16 @@ def activity(submission: Submission, queue: Sequence[programs.Queued], is_alive:
     """
     by_name = {array.name: array for array in submission.arrays}
     tasks = {
-        by_name[element.name].task_of(element.index): TaskActivity(element.is_running, element.job)
-        for element in queue
+        by_name[element.name].task_of(element.index): TaskActivity(
+            element.is_running, element.job, "" if element.is_running else in_words(element.reason)
+        )
+        for element in queue.elements
         if element.name in by_name
     }
     for array in submission.arrays:
         if array.job_id is None and is_alive is not False:  # it may be about to be submitted
             tasks = {**dict.fromkeys(array.tasks, TaskActivity(is_begun=True)), **tasks}
-    return Activity(tasks, is_alive is not None or all(array.job_id for array in submission.arrays))
+    return Activity(tasks, is_alive is not None or all(array.job_id for array in submission.arrays), queue.doubt)
 
 
 def busy_arrays(found: State) -> tuple[BusyArray, ...]:
@@ -198,25 +234,44 @@ def outcome(array: Array, task: int, run_id: str, answers: Mapping[str, programs
     return Outcome(task, run_id, reason, said, ended.node, job, asked.mem_mb, asked.time_limit_min)
 
 
-def _options(request: Request) -> options.Options:
-    """The grid's options, and those of the command line, which replace them."""
-    return {**request.grid.options.get(SECTION, {}), **dict(request.options.sbatch)}
+def chosen(every: Sequence[programs.Partition], named: str | None) -> list[programs.Partition]:
+    """The partitions into which jobs go: those named, separated by commas, or the default one.
+
+    Raises:
+        Refused: one of them is not there, or none of them accepts jobs.
+    """
+    there = ", ".join(each.name for each in every if each.is_up) or "none that is up"
+    names = str(named).split(",") if named else [each.name for each in every if each.is_default]
+    found = [each for each in every if each.name in names]
+    if missing := sorted(set(names) - {each.name for each in found}):
+        raise Refused(f"slurm: partition: not here: {', '.join(missing)}; allowed: {there}")
+    if every and not found:
+        raise Refused(f"Slurm has no default partition here; name one with --sbatch partition=NAME: {there}")
+    if found and not any(each.is_up for each in found):
+        raise Refused(f"slurm: partition {', '.join(names)}: takes no jobs now (it is not up); allowed: {there}")
+    return found
 
 
-def _first_request(asked: options.Options) -> FirstRequest:
+def _options(request: Request, avoided: Sequence[str] = ()) -> options.Options:
+    """The options in the user's environment, those of the grid, and those of the command line; later ones replace earlier."""
+    given = {**request.grid.options.get(SECTION, {}), **dict(request.options.sbatch)}
     try:
-        return options.first_request(asked)
+        merged = {**options.from_environment(os.environ), **{key.replace("-", "_"): value for key, value in given.items()}}
     except ValueError as error:
         raise Refused(str(error)) from error
+    excluded = [*([str(merged["exclude"])] if merged.get("exclude") else []), *avoided]
+    return {**merged, "exclude": ",".join(excluded)} if excluded else merged
 
 
-def _check(arrays: Sequence[PlannedArray], limits: Limits, first: FirstRequest) -> None:
+def _check(arrays: Sequence[PlannedArray], limits: Limits, first: FirstRequest, every: Sequence[programs.Partition]) -> None:
     """Refuse what the partition could never start: Slurm itself may accept it, and let it wait for ever."""
     time_limit_min = max((array.resources.time_limit_min for array in arrays), default=0)
     mem_mb = max((array.resources.mem_mb for array in arrays), default=0)
+    fitting = [each.name for each in every if each.is_up and each.time_limit_min >= time_limit_min and each.mem_mb >= mem_mb]
+    others = f"partitions that would do: {', '.join(fitting) or 'none'}"
     if first.time_limit_min is None and time_limit_min > limits.time_limit_min:
-        allowed = f"allowed by the partition: {limits.time_limit_min:.0f} min; choose another, or --sbatch time=MINUTES"
+        allowed = f"allowed by the partition: {limits.time_limit_min:.0f} min; {others}; or --sbatch time=MINUTES"
         raise Refused(f"a task would ask for {time_limit_min} min; {allowed}, or --runs-per-task N")
     if first.mem_mb is None and mem_mb > limits.mem_mb:
-        allowed = f"the partition's largest node has {limits.mem_mb:.0f} MB; choose another, or --sbatch mem=MEGABYTES"
+        allowed = f"the partition's largest node has {limits.mem_mb:.0f} MB; {others}; or --sbatch mem=MEGABYTES"
         raise Refused(f"a task would ask for {mem_mb} MB; {allowed}")

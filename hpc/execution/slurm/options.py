@@ -10,31 +10,64 @@ from hpc.planning.workers import FirstRequest
 from hpc.request.yaml_file import PRINTABLE
 from noisy.spec import shown
 
-Options = Mapping[str, str | int | float | bool]
+Options = Mapping[str, Any]  # text, a number, true or false; null for mem; lines for setup
 
 # With others of these, tasks would not be found, not be executed, or not be warned and requeued at their time limit.
 _OURS = (
-    *("array", "chdir", "error", "input", "job-name", "no-requeue", "open-mode"),
-    *("output", "parsable", "requeue", "signal", "test-only", "wrap"),
+    *("array", "chdir", "clusters", "error", "help", "input", "job-name", "no-requeue", "open-mode", "output", "parsable"),
+    *("quiet", "requeue", "signal", "test-only", "usage", "version", "wait", "wrap"),
 )
+_SHORT = {
+    **{"A": "account", "C": "constraint", "G": "gpus", "L": "licenses", "N": "nodes", "S": "core-spec", "c": "cpus-per-task"},
+    **{"d": "dependency", "m": "distribution", "n": "ntasks", "p": "partition", "q": "qos", "t": "time", "w": "nodelist"},
+    "x": "exclude",
+}
+_MEMORY = ("mem", "mem_per_cpu", "mem_per_gpu")
+_FROM_ENVIRONMENT = {f"SBATCH_{name.upper()}": name for name in ("partition", "account", "qos", "reservation", "constraint")}
 _WHAT_TO_CHANGE = {  # part of a reason of sbatch -> the option behind it
-    "account": "account",
     "qos": "qos",
+    "QOS": "qos",
+    "wckey": "wckey",
+    "gres": "gres",
+    "icense": "licenses",
+    "eservation": "reservation",
+    "feature": "constraint",
+    "emory": "mem",
     "node configuration": "mem, cpus_per_task or gres",
     "time limit": "time",
-    "partition": "partition",  # last: sbatch speaks of "account/partition combinations"
+    "account/partition": "account or partition",
+    "account": "account",
+    "partition": "partition",
 }
 
 
 def option_problem(key: Any, value: Any) -> tuple[str, Any, str] | None:
     """What is wrong with an option: what, the value, what is allowed. Options become lines of a shell script."""
+    if key in _SHORT:
+        return "a short form", key, f"the long form, {_SHORT[key]}"
     if not (isinstance(key, str) and re.fullmatch(r"[a-z][a-z0-9_-]*", key)):
         return "not an option's name", key, "lower-case letters, digits, - and _, as in sbatch --help"
     if any(name.startswith(key.replace("_", "-")) for name in _OURS):  # sbatch takes abbreviations
         return "an option that is set by this suite", key, f"any option of sbatch but {', '.join(_OURS)}"
-    if not (isinstance(value, str | int | float) and str(value).isprintable()):
+    if key == "setup":
+        is_list = isinstance(value, list) and all(isinstance(line, str) and line.isprintable() for line in value)
+        return None if is_list else ("not possible", value, 'a list of shell commands, such as ["module load python/3.11"]')
+    if not (isinstance(value, str | int | float) and str(value).isprintable()) and (key, value) != ("mem", None):
         return "not possible", value, f"text ({PRINTABLE}), a number, true or false"
     return None
+
+
+def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """The options that a user has set in variables of sbatch, for all submissions.
+
+    Raises:
+        ValueError: a value is not possible.
+    """
+    found = {option: environment[name] for name, option in _FROM_ENVIRONMENT.items() if environment.get(name)}
+    for option, value in found.items():
+        if option_problem(option, value):
+            raise ValueError(f"SBATCH_{option.upper()}: not possible: {value!r}; allowed: {PRINTABLE}")
+    return found
 
 
 def command_line_option(text: str) -> tuple[str, str | bool]:
@@ -50,32 +83,48 @@ def command_line_option(text: str) -> tuple[str, str | bool]:
     return key, {"": True, "true": True, "false": False}.get(value, value)
 
 
-def first_request(options: Options) -> FirstRequest:
-    """The memory and the time that options ask for.
+def first_request(options: Options, cpus: int = 1, gpus: int = 0) -> FirstRequest:
+    """The memory and the time that options ask for, for a task with so many cores and GPUs.
 
     Raises:
         ValueError: they cannot be read; the message says what is allowed.
     """
+    times = {"mem": 1, "mem_per_cpu": options.get("cpus_per_task", cpus), "mem_per_gpu": max(gpus, 1)}
     try:
         time_min = math.ceil(minutes(str(options["time"]))) if "time" in options else None
-        mem_mb = math.floor(megabytes(str(options["mem"]))) if "mem" in options else None
+        mem_mb = [math.floor(megabytes(str(options[key])) * int(times[key])) for key in _memory_keys(options)]
     except (ValueError, OverflowError) as error:
         wanted = "time as MINUTES or HOURS:MINUTES:SECONDS, mem as 900M or 4G"
         raise ValueError(f"slurm: {dict(options)}: {error}; allowed: {wanted}") from error
-    return FirstRequest(mem_mb, time_min)
+    if len(mem_mb) > 1:
+        raise ValueError(f"slurm: {dict(options)}: only one of mem, mem-per-cpu and mem-per-gpu is possible")
+    return FirstRequest(mem_mb[0] if mem_mb else None, time_min)
+
+
+def memory_for_script(options: Options, mem_mb: int, cpus: int, gpus: int) -> dict[str, str | None]:
+    """The option that asks for `mem_mb`, in 10**6 bytes: as the user's options do, or none if they say `mem: null`."""
+    if options.get("mem", True) in (None, False):
+        return {"mem": None}
+    key = next(iter(_memory_keys(options)), "mem")
+    parts = {"mem": 1, "mem_per_cpu": int(options.get("cpus_per_task", cpus)), "mem_per_gpu": max(gpus, 1)}[key]
+    return {"mem": None, key: f"{math.ceil(mem_mb * 1e6 / 2**20 / parts)}M"}  # sbatch's M is 2**20 bytes
+
+
+def _memory_keys(options: Options) -> list[str]:
+    return [key for key in _MEMORY if options.get(key) not in (None, False)]
 
 
 def for_script(options: Options, after: str | None) -> dict[str, Any]:
-    """A user's options as submitit takes them: an option that is false is left out; time and mem are asked for by the plan.
+    """A user's options as submitit takes them: an option that is false is left out; time and memory are asked for by the plan.
 
     Args:
         after: the job that has to end first, beside what the user's own `dependency` names.
     """
-    named = {key.replace("-", "_"): value for key, value in options.items() if value is not False}
+    named = {key: value for key, value in options.items() if value is not False}
     dependencies = [f"afterany:{after}"] if after else []
     if "dependency" in named:
         dependencies.append(str(named["dependency"]))
-    for key in ("time", "mem", "dependency"):
+    for key in ("time", *_MEMORY, "dependency", "setup", "python"):
         named.pop(key, None)
     return named | ({"dependency": ",".join(dependencies)} if dependencies else {})
 

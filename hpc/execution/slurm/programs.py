@@ -1,11 +1,16 @@
-"""Asking Slurm: one program call a question. An answer that does not come is an error, never an empty answer."""
+"""Asking Slurm: one program call a question. An answer that does not come is an error, never an empty answer.
+
+An answer counts only with its header: a program that prints nothing, or something else, has not answered. Variables of the
+user's environment that change what these programs answer or do are taken away from them.
+"""
 
 import math
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from hpc.execution.slurm.options import minutes
 from hpc.planning.workers import Limits
@@ -14,6 +19,10 @@ from hpc.state.scheduler import SchedulerError
 TIMEOUT_VARIABLE = "NOISY_SCHEDULER_TIMEOUT_S"  # how long a program of Slurm may take; a busy one takes half a minute
 _MOST_AT_ONCE = 500  # elements that one call of scancel names: a command line has a limit
 _WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED")
+_OF_SLURM = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SACCTMGR_", "SINFO_", "SCONTROL_", "SCANCEL_", "SRUN_", "SALLOC_")
+_NEEDED = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")  # where the cluster is, and who asks
+_NO_ACCOUNTING = re.compile("accounting storage is disabled|[Aa]ccess/permission denied|not allowed|no such program")
+_MARK = "noisy-row"  # begins the rows of squeue: sites let it print news before them
 
 
 @dataclass(frozen=True)
@@ -46,31 +55,48 @@ class Ended:
     node: str
 
 
-def queue() -> list[Queued]:
-    """The user's whole queue, in one call of squeue.
+@dataclass(frozen=True)
+class Queue:
+    """What squeue answered. doubt: why an element that it does not list may still be there; empty if it has gone."""
+
+    elements: tuple[Queued, ...] = ()
+    doubt: str = ""
+
+
+def queue(names: Sequence[str] = ()) -> Queue:
+    """The array elements of jobs with these names, of all users and partitions; without names the user's whole queue.
 
     Raises:
         SchedulerError: squeue does not answer.
     """
-    rows = _rows(5, "squeue", "--me", "--array", "--noheader", "--format=%F|%K|%T|%r|%j")
-    return [
-        Queued(name, job_id, int(index) if index.isdigit() else None, state, reason)
-        for job_id, index, state, reason, name in rows
-    ]
+    whose = ("--name=" + ",".join(names),) if names else (f"--user={os.getuid()}",)
+    command = ("squeue", "--all", "--array", f"--format={_MARK}|%F|%K|%T|%r|%j", *whose)
+    done = _succeed(call(*command))
+    marked = [line.split("|", 5)[1:] for line in done.stdout.splitlines() if line.startswith(_MARK + "|")]
+    if not marked or any(len(row) != 5 or not row[0].isdigit() for row in marked[1:]):  # the first is the header
+        raise SchedulerError(f"squeue did not answer as expected: {_last_line(done.stdout + done.stderr)!r}")
+    rows = (Queued(name, job, int(index) if index.isdigit() else None, *why) for job, index, *why, name in marked[1:])
+    return Queue(tuple(rows), f"squeue said: {_last_line(done.stderr)}" if done.stderr.strip() else "")
 
 
 def accounting(job_ids: Sequence[str]) -> dict[str, Ended]:
     """JOB_INDEX (JOB for a job that is no array) -> what accounting knows of it, in one call of sacct.
 
-    What it has forgotten is left out.
+    What it has forgotten is left out. Where a site has no accounting, or keeps it from users, the controller is asked, which
+    forgets after some minutes.
 
     Raises:
         SchedulerError: sacct does not answer.
     """
     if not job_ids:
         return {}
-    fields = "--format=JobID,State,ExitCode,NodeList"
-    rows = _rows(4, "sacct", "--allocations", "--noheader", "--parsable2", fields, "--jobs=" + ",".join(job_ids))
+    asked = ("--format=JobID,State,ExitCode,NodeList", "--jobs=" + ",".join(job_ids))
+    try:
+        rows = _table("JobID|State|ExitCode|NodeList", "sacct", "--allocations", "--allusers", "--parsable2", *asked)
+    except SchedulerError as error:
+        if not _NO_ACCOUNTING.search(str(error)):
+            raise
+        rows = [row for job_id in job_ids for row in _of_controller(job_id)]
     return {
         job: Ended(state.split()[0], exit_code, node)
         for job, state, exit_code, node in rows
@@ -78,35 +104,65 @@ def accounting(job_ids: Sequence[str]) -> dict[str, Ended]:
     }
 
 
-def limits(partition: str | None = None) -> Limits:
-    """The limits of the cluster, of the user's accounts and QOS, and of a partition (None: the default one).
+@dataclass(frozen=True)
+class Partition:
+    """A partition: what its largest node has, in 10**6 bytes, and how long a job may take."""
+
+    name: str
+    is_default: bool
+    is_up: bool
+    mem_mb: float
+    time_limit_min: float
+
+
+def partitions() -> list[Partition]:
+    """All partitions.
 
     Raises:
-        SchedulerError: scontrol, sinfo or sacctmgr does not answer.
+        SchedulerError: sinfo does not answer.
     """
-    configuration = dict(re.findall(r"^(\w+) *= *(.*?) *$", _call("scontrol", "show", "config"), re.MULTILINE))
-    rows = list(_rows(3, "sinfo", "--noheader", "--format=%P|%m|%l"))
-    its_rows = [row for row in rows if row[0] == (partition or row[0].rstrip("*") + "*")]
+    found: dict[str, Partition] = {}
+    for name, state, mem, time_limit in _table("PARTITION|AVAIL|MEMORY|TIMELIMIT", "sinfo", "--all", "--format=%P|%a|%m|%l"):
+        try:
+            mem_mb = int(re.sub(r"\D", "", mem)) * 2**20 // 10**6 - 1
+            row = Partition(name.rstrip("*"), name.endswith("*"), state == "up", mem_mb, minutes(time_limit))
+        except ValueError as error:
+            raise SchedulerError(f"sinfo did not answer as expected: {error}") from error
+        other = found.get(row.name, row)
+        found[row.name] = replace(row, mem_mb=max(row.mem_mb, other.mem_mb))
+    return list(found.values())
+
+
+def limits(chosen: Sequence[Partition]) -> Limits:
+    """The limits of the cluster, of the user's accounts and QOS, and of partitions: a task has to fit into each of them.
+
+    Raises:
+        SchedulerError: scontrol does not answer.
+    """
+    configuration = dict(re.findall(r"^(\w+) *= *(.*?) *$", _succeed(call("scontrol", "show", "config")).stdout, re.MULTILINE))
     try:
-        mem_mb = max((int(re.sub(r"\D", "", row[1])) * 2**20 // 10**6 - 1 for row in its_rows), default=math.inf)
-        time_min = max((minutes(row[2]) for row in its_rows), default=math.inf)
         most = [int(configuration["MaxJobCount"])]
         max_array_size = max(1, int(configuration["MaxArraySize"]))  # 0: no arrays, so each task is a job of its own
     except (KeyError, ValueError) as error:
-        raise SchedulerError(f"scontrol or sinfo did not answer as expected: {error!r}") from error
+        raise SchedulerError(f"scontrol did not answer as expected: {error!r}") from error
     if configuration.get("AccountingStorageType") == "accounting_storage/slurmdbd":
-        most += _submit_limits()
-    return Limits(max_array_size, min(most), mem_mb, time_min)
+        try:
+            most += _submit_limits()
+        except SchedulerError as error:  # the database is down, say; what sbatch says of a limit is heeded too
+            print(f"note: {error}; the limits of your account are not known", file=sys.stderr)
+    mem_mb = min((each.mem_mb for each in chosen), default=math.inf)
+    return Limits(max_array_size, min(most), mem_mb, min((each.time_limit_min for each in chosen), default=math.inf))
 
 
 def _submit_limits() -> list[int]:
     """MaxSubmitJobs of the user's associations and of their QOS."""
-    user = _call("id", "--user", "--name").strip()
-    show = ("sacctmgr", "--noheader", "--parsable2", "show")
-    rows = list(_rows(2, *show, "assoc", "where", f"user={user}", "format=MaxSubmitJobs,QOS"))
+    show = ("sacctmgr", "--parsable2", "show")
+    user = _succeed(call("id", "--user", "--name")).stdout.strip()
+    rows = _table("MaxSubmit|QOS", *show, "assoc", "where", f"user={user}", "format=MaxSubmitJobs,QOS")
     names = sorted({name for row in rows for name in row[1].split(",") if name})
-    of_qos = _call(*show, "qos", "where", f"name={','.join(names)}", "format=MaxSubmitJobsPerUser").split() if names else []
-    return [int(text) for text in [*(row[0] for row in rows), *of_qos] if text.isdecimal()]
+    where = ("where", f"name={','.join(names)}", "format=MaxSubmitJobsPerUser")
+    of_qos = _table("MaxSubmitPU", *show, "qos", *where) if names else []
+    return [int(row[0]) for row in [*rows, *of_qos] if row[0].isdecimal()]
 
 
 def cancel(elements: Sequence[str]) -> None:
@@ -116,16 +172,30 @@ def cancel(elements: Sequence[str]) -> None:
         SchedulerError: scancel does not answer.
     """
     for start in range(0, len(elements), _MOST_AT_ONCE):
-        _call("scancel", *elements[start : start + _MOST_AT_ONCE])
+        _succeed(call("scancel", *elements[start : start + _MOST_AT_ONCE]))
 
 
-def _rows(n_fields: int, *command: str) -> Iterator[list[str]]:
-    """The rows that a program prints, cut at |."""
-    for line in _call(*command).splitlines():
-        row = line.split("|", n_fields - 1)
-        if len(row) != n_fields:
-            raise SchedulerError(f"{command[0]} did not answer as expected: {line!r}")
-        yield row
+def _of_controller(job_id: str) -> list[list[str]]:
+    """The rows of accounting (JobID, State, ExitCode, NodeList) of a job that the controller still remembers."""
+    done = call("scontrol", "--oneliner", "show", "job", job_id)
+    if done.returncode and "Invalid job id" not in done.stderr + done.stdout:
+        _succeed(done)
+    rows = []
+    for line in done.stdout.splitlines():
+        known = dict(re.findall(r"(\w+)=(\S*)", line))
+        element = f"{job_id}_{known['ArrayTaskId']}" if "ArrayTaskId" in known else job_id
+        if "JobState" in known:
+            rows.append([element, known["JobState"], known.get("ExitCode", ""), known.get("NodeList", "")])
+    return rows
+
+
+def _table(header: str, *command: str) -> list[list[str]]:
+    """The rows, cut at |, that a program prints under a header. Lines before the header are news of the site."""
+    names = header.split("|")
+    rows = [line.split("|", len(names) - 1) for line in _succeed(call(*command)).stdout.splitlines()]
+    if names not in rows or any(len(row) != len(names) for row in rows[rows.index(names) :]):
+        raise SchedulerError(f"{command[0]} did not answer as expected: {'|'.join(rows[-1]) if rows else ''!r}")
+    return rows[rows.index(names) + 1 :]
 
 
 def call(*command: str, text: str | None = None) -> subprocess.CompletedProcess:
@@ -136,20 +206,33 @@ def call(*command: str, text: str | None = None) -> subprocess.CompletedProcess:
     """
     timeout_s = float(os.environ.get(TIMEOUT_VARIABLE, "60"))
     try:
-        return subprocess.run(command, input=text, capture_output=True, text=True, timeout=timeout_s, check=False)
+        return subprocess.run(
+            command,
+            input=text,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            env=environment(),
+            check=False,
+        )
     except FileNotFoundError as error:
         raise SchedulerError(f"{command[0]}: no such program; is this a login node?") from error
     except subprocess.TimeoutExpired as error:
         raise SchedulerError(f"{command[0]}: no answer in {timeout_s:g} s; try again later") from error
 
 
-def _call(*command: str) -> str:
-    """What a program prints, if it succeeds."""
-    done = call(*command)
+def environment() -> dict[str, str]:
+    """The user's environment without what changes the answers and the acts of Slurm's programs."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OF_SLURM) or name in _NEEDED}
+
+
+def _succeed(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
+    """The same, if it exited with 0."""
     if done.returncode:
         said = _last_line(done.stderr) or _last_line(done.stdout)
-        raise SchedulerError(f"{command[0]} exited with {done.returncode}: {said}")
-    return done.stdout
+        raise SchedulerError(f"{done.args[0]} exited with {done.returncode}: {said}")
+    return done
 
 
 def _last_line(text: str) -> str:

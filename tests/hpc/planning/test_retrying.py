@@ -25,6 +25,7 @@ def outcome(reason: Reason, run_id: str = RUN, mem_mb: float = 1000, time_limit_
         (Reason.STORAGE, False, None),
         (Reason.CANCELLED, False, None),
         (Reason.CLUSTER, False, None),
+        (Reason.NOT_ENDED, False, None),
         (Reason.UNKNOWN, False, None),
     ],
 )
@@ -35,7 +36,7 @@ def test_each_reason(reason: Reason, is_blamed: bool, retry: Retry | None) -> No
 
 
 def test_all_reasons_are_in_the_table() -> None:
-    assert len(Reason) == 7
+    assert len(Reason) == 8
 
 
 def test_no_run_was_training_nobody_is_blamed() -> None:

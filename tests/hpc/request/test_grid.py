@@ -149,7 +149,7 @@ BROKEN = {
     "slurm option that is no name": ("slurm: {'a b; rm -rf': 1}", "slurm: not an option's name: 'a b; rm -rf'"),
     "slurm value of 2 lines": ('slurm: {partition: "x\\nrm -rf ~"}', "slurm.partition: not possible: 'x\\nrm -rf ~'"),
     "slurm value with an escape": ('slurm: {comment: "\\e[2J"}', "slurm.comment: not possible: '\\x1b[2J'"),
-    "slurm setup": ("slurm: {setup: [touch owned]}", "slurm.setup: not possible: ['touch owned']; allowed: text"),
+    "slurm setup": ("slurm: {setup: touch owned}", "slurm.setup: not possible: 'touch owned'; allowed: a list of shell"),
     "slurm wrap": ("slurm: {wrap: touch owned}", "slurm: an option that is set by this suite: 'wrap'; allowed: any"),
     "slurm array": ("slurm: {array: 0-9999}", "slurm: an option that is set by this suite: 'array'"),
     "slurm output, abbreviated": ("slurm: {outp: /etc/passwd}", "slurm: an option that is set by this suite: 'outp'"),

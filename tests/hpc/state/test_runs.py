@@ -22,7 +22,7 @@ from jobs.shard import ShardWriter
 from jobs.taskfile import Task
 from noisy.spec import Execution
 from tests import commands
-from tests.programs import programs
+from tests.programs import programs, sacct, squeue
 from tests.records import ATTRIBUTES, failure, record
 from tests.specs import runs, spec
 
@@ -60,10 +60,10 @@ def begin(campaign: Campaign, task: int, records: list, at_hand: str = "", submi
         writer.append(item, at_hand)
 
 
-def found(campaign: Campaign, tmp_path: Path, queue: str = "", sacct: str = "exit 1", write: bool = False) -> State:
+def found(campaign: Campaign, tmp_path: Path, queue: str = "", accounts: str = "exit 1", write: bool = False) -> State:
     """The state with these rows in the queue (`0 RUNNING`) and this program for accounting."""
-    rows = "".join(f"17|{row.split()[0]}|{row.split()[1]}|None|c0ffee-0001-00\\n" for row in queue.split(", ") if row)
-    with programs(tmp_path / "bin", squeue=f"printf '{rows}'", sacct=sacct):
+    rows = [f"17|{row.split()[0]}|{row.split()[1]}|None|c0ffee-0001-00" for row in queue.split(", ") if row]
+    with programs(tmp_path / "bin", squeue=squeue(*rows), sacct=accounts):
         return look(campaign, write)
 
 
@@ -102,7 +102,7 @@ def test_how_a_task_ended_explains_its_runs(
     campaign: Campaign, tmp_path: Path, how: str, at_hand_is: str, other_is: str
 ) -> None:
     begin(campaign, 0, [], at_hand=IDS[0])
-    seen = found(campaign, tmp_path, "1 PENDING, 2 PENDING, 3 PENDING", f"echo '17_0|{how}|n1'")
+    seen = found(campaign, tmp_path, "1 PENDING, 2 PENDING, 3 PENDING", sacct(f"17_0|{how}|n1"))
     assert states(seen) == [at_hand_is, other_is] + ["queued"] * 6
     assert ids_to_submit(seen) == IDS[:2]
 
@@ -111,12 +111,12 @@ def test_how_a_task_ended_explains_its_runs(
 def test_a_full_disk_is_no_try_of_a_run_and_status_says_so(campaign: Campaign, tmp_path: Path) -> None:
     for task in range(4):
         begin(campaign, task, [], at_hand=IDS[2 * task])
-    rows = "\n".join(f"17_{task}|FAILED|74:0|n1" for task in range(4))
+    accounts = sacct(*(f"17_{task}|FAILED|74:0|n1" for task in range(4)))
     for _ in range(3):
-        seen = found(campaign, tmp_path, sacct=f"echo '{rows}'")
+        seen = found(campaign, tmp_path, accounts=accounts)
     assert not seen.is_given_up.any()
     assert ids_to_submit(seen) == IDS
-    with programs(tmp_path / "bin", squeue="true", sacct=f"echo '{rows}'"):
+    with programs(tmp_path / "bin", squeue=squeue(), sacct=accounts):
         shown = commands.run("hpc.status", "--output-dir", campaign.folder)
     assert (
         "4 tasks could not keep results (disk full, no rights, share down): python -m hpc.logs --failed says why"
@@ -125,14 +125,14 @@ def test_a_full_disk_is_no_try_of_a_run_and_status_says_so(campaign: Campaign, t
 
 
 def test_a_task_that_accounting_has_forgotten_is_lost(campaign: Campaign, tmp_path: Path) -> None:
-    seen = found(campaign, tmp_path, "1 PENDING, 2 PENDING, 3 PENDING", "true")
+    seen = found(campaign, tmp_path, "1 PENDING, 2 PENDING, 3 PENDING", sacct())
     assert states(seen)[:2] == ["lost", "lost"]
 
 
 def test_outcomes_are_asked_for_once(campaign: Campaign, tmp_path: Path) -> None:
     begin(campaign, 0, [], at_hand=IDS[0])
     queue = "1 PENDING, 2 PENDING, 3 PENDING"
-    found(campaign, tmp_path, queue, "echo '17_0|TIMEOUT|0:0|n1'", write=True)
+    found(campaign, tmp_path, queue, sacct("17_0|TIMEOUT|0:0|n1"), write=True)
     again = found(campaign, tmp_path, queue, "exit 1")  # sacct is down; nothing new to ask
     assert again.unreachable == ""
     assert states(again)[0] == "failed"
@@ -141,12 +141,79 @@ def test_outcomes_are_asked_for_once(campaign: Campaign, tmp_path: Path) -> None
     assert (outcome.mem_mb, outcome.time_limit_min) == (1000, 10)
 
 
-def test_what_accounting_does_not_know_yet_is_asked_again(campaign: Campaign, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_task_that_by_the_accounting_has_not_ended_is_unknown(campaign: Campaign, tmp_path: Path) -> None:
     begin(campaign, 0, [], at_hand=IDS[0])
-    queue = "1 PENDING, 2 PENDING, 3 PENDING"
-    early = found(campaign, tmp_path, queue, "echo '17_0|RUNNING|0:0|n1'", write=True)
-    assert states(early)[0] == "lost"
-    assert found(campaign, tmp_path, queue, "echo '17_0|TIMEOUT|0:0|n1'").of(0) == "failed"
+    running = sacct(*(f"17_{task}|RUNNING|0:0|n1" for task in range(4)))
+    early = found(campaign, tmp_path, "", running, write=True)
+    assert set(states(early)) == {"unknown"}
+    assert "4 of its tasks are not in the queue, but by the accounting they have not ended" in early.unreachable
+    assert submissions.read(campaign, 1).ended is None
+    assert found(campaign, tmp_path, "1 PENDING, 2 PENDING, 3 PENDING", sacct("17_0|TIMEOUT|0:0|n1")).of(0) == "failed"
+    with programs(tmp_path / "bin", squeue="exit 1", sacct=running):
+        abandoned = state(campaign, "c0ffee", runs(*RUNS), EXECUTORS, abandoned=[1])
+    assert (set(states(abandoned)), abandoned.unreachable) == ({"lost"}, "")
+
+
+@pytest.mark.parametrize("said", ["echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2", "true", "echo hello"])
+def test_an_answer_that_is_none_is_unknown(campaign: Campaign, tmp_path: Path, said: str) -> None:
+    """squeue exits with 0, and does not list what runs."""
+    with programs(tmp_path / "bin", squeue=said, sacct=sacct()):
+        seen = look(campaign, write=True)
+    assert (set(states(seen)), seen.unreachable.split(" did not")[0]) == ({"unknown"}, "squeue")
+    assert submissions.read(campaign, 1).ended is None
+
+
+@pytest.mark.parametrize(
+    ("controller", "expected"),
+    [
+        ("JobId=18 ArrayJobId=17 ArrayTaskId=0 JobState=OUT_OF_MEMORY Reason=x ExitCode=0:125 NodeList=n1", "failed"),
+        ("JobId=18 ArrayJobId=17 ArrayTaskId=0 JobState=NODE_FAIL Reason=x ExitCode=0:0 NodeList=n1", "lost"),
+        ("slurm_load_jobs error: Invalid job id specified", "lost"),  # it has forgotten the job
+    ],
+)
+def test_a_site_without_accounting(campaign: Campaign, tmp_path: Path, controller: str, expected: str) -> None:
+    """The controller is asked while it remembers. After that, runs are tried again."""
+    begin(campaign, 0, [], at_hand=IDS[0])
+    disabled = "echo 'Slurm accounting storage is disabled' >&2; exit 1"
+    asked = f"echo '{controller}'\n" + ("exit 1" if "error" in controller else "")
+    with programs(tmp_path / "bin", scontrol=asked):
+        seen = found(campaign, tmp_path, "1 PENDING, 2 PENDING, 3 PENDING", disabled)
+    assert (states(seen)[:2], seen.unreachable) == ([expected, "lost"], "")
+    assert ids_to_submit(seen) == IDS[:2]
+
+
+def test_a_database_that_is_down_leaves_out_only_what_it_has_to_explain(campaign: Campaign, tmp_path: Path) -> None:
+    begin(campaign, 0, [failure(RUNS[0]), record(RUNS[1])])
+    begin(campaign, 1, [], at_hand=IDS[2])
+    down = "echo 'sacct: error: Problem talking to the database: Connection refused' >&2; exit 1"
+    seen = found(campaign, tmp_path, "2 PENDING, 3 PENDING", down)
+    assert states(seen)[:4] == ["failed", "done", "unknown", "unknown"]
+    assert seen.known.is_queue_known
+    assert ids_to_submit(seen) == IDS[:1]
+
+
+def test_a_queue_with_a_complaint_needs_the_accounting(campaign: Campaign, tmp_path: Path) -> None:
+    """What it lists is at work. What it does not list has ended only if the accounting says so."""
+    complains = squeue("17|0|RUNNING|None|c0ffee-0001-00") + "echo 'one of two controllers did not answer' >&2"
+    ended = [f"17_{task}|NODE_FAIL|1:0|n1" for task in (1, 2)]
+    with programs(tmp_path / "bin", squeue=complains, sacct=sacct(*ended)):
+        seen = look(campaign)
+    assert states(seen) == ["queued"] * 2 + ["lost"] * 4 + ["unknown"] * 2
+    assert "submission 0001: 1 of its tasks may have ended or not (squeue said: one of two" in seen.unreachable
+    with programs(tmp_path / "bin", squeue=complains, sacct=sacct(*ended, "17_3|NODE_FAIL|1:0|n1")):
+        assert look(campaign).unreachable == ""
+
+
+def test_a_task_that_ends_after_the_shards_were_read_is_not_lost(campaign: Campaign, tmp_path: Path) -> None:
+    """The last record of each task appears while squeue is asked."""
+    for task in range(4):
+        begin(campaign, task, [record(run) for run in RUNS[2 * task : 2 * task + 2]])
+    hidden = campaign.folder / "not yet"
+    campaign.shards.rename(hidden)
+    campaign.shards.mkdir()
+    with programs(tmp_path / "bin", squeue=f"mv '{hidden}'/* '{campaign.shards}'\n{squeue()}", sacct=sacct()):
+        assert set(states(look(campaign))) == {"done"}
 
 
 def test_silence_is_unknown(campaign: Campaign, tmp_path: Path) -> None:
@@ -186,15 +253,15 @@ def test_an_array_whose_id_was_never_written_is_found_by_its_name(campaign: Camp
     seen = found(campaign, tmp_path, "0 PENDING, 1 PENDING, 2 PENDING, 3 PENDING")
     assert set(states(seen)) == {"queued"}
     gone = found(campaign, tmp_path, "", "exit 1")
-    assert set(states(gone)) == {"lost"}  # never submitted: nothing to ask accounting about
+    assert set(states(gone)) == {"missing"}  # never submitted: nothing to ask accounting about
 
 
 @pytest.mark.slow
 def test_status_says_it_all(campaign: Campaign, tmp_path: Path) -> None:
     begin(campaign, 0, [record(RUNS[0]), failure(RUNS[1], "ValueError: no such thing")])
     begin(campaign, 1, [], at_hand=IDS[2])
-    rows = "17|1|RUNNING|None|c0ffee-0001-00\\n17|2|PENDING|None|c0ffee-0001-00\\n"
-    scripts = {"squeue": f"printf '{rows}'", "sacct": "echo '17_3|OUT_OF_MEMORY|0:125|n1'"}
+    rows = ("17|1|RUNNING|None|c0ffee-0001-00", "17|2|PENDING|None|c0ffee-0001-00")
+    scripts = {"squeue": squeue(*rows), "sacct": sacct("17_3|OUT_OF_MEMORY|0:125|n1")}
     with programs(tmp_path / "bin", **scripts):
         shown = commands.run("hpc.status", "--output-dir", campaign.folder, "--cells")
         as_json = json.loads(commands.run("hpc.status", "--output-dir", campaign.folder, "--json").stdout)
@@ -216,8 +283,8 @@ def test_status_says_it_all(campaign: Campaign, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_cancelling_passes_over_runs_and_cancels_tasks_with_nothing_left(campaign: Campaign, tmp_path: Path) -> None:
     begin(campaign, 0, [record(RUNS[0])], at_hand=IDS[1])
-    rows = "".join(f"17|{i}|PENDING|None|c0ffee-0001-00\\n" for i in range(4))
-    with programs(tmp_path / "bin", squeue=f"printf '{rows}'", sacct="true", scancel=f'echo "$@" >> {tmp_path}/cancelled'):
+    rows = [f"17|{i}|PENDING|None|c0ffee-0001-00" for i in range(4)]
+    with programs(tmp_path / "bin", squeue=squeue(*rows), sacct=sacct(), scancel=f'echo "$@" >> {tmp_path}/cancelled'):
         unasked = commands.run("hpc.cancel", "--filter", "repeat=3", "--output-dir", campaign.folder)
         cancelled = commands.run("hpc.cancel", "--filter", "repeat=3", "--output-dir", campaign.folder, "--yes")
         wrong = commands.run("hpc.cancel", "--filter", "colour=3", "--output-dir", campaign.folder, "--yes")
@@ -240,7 +307,7 @@ def test_what_nobody_is_to_blame_for_is_no_try(campaign: Campaign, tmp_path: Pat
     for number in (1, 2, 3):
         begin(campaign, 0, [], at_hand=IDS[0], submission=number)
     queue = "1 PENDING, 2 PENDING, 3 PENDING"
-    node_fail = "printf '17_0|NODE_FAIL|1:0|n1\\n17|NODE_FAIL|1:0|n1\\n18|NODE_FAIL|1:0|n1\\n'"
+    node_fail = sacct(*(f"{job}|NODE_FAIL|1:0|n1" for job in ("17_0", "17", "18")))
     seen = found(campaign, tmp_path, queue, node_fail)
     assert [outcome.reason for outcome in seen.outcomes] == [Reason.CLUSTER] * 3
     assert ids_to_submit(seen) == IDS[:2]
@@ -253,7 +320,7 @@ def test_a_run_that_raised_before_is_blamed_for_killing_its_task_now(campaign: C
     begin(campaign, 0, [failure(RUNS[0]), record(RUNS[1])])
     hand_over(campaign, 2, [replace(TASKS[0], runs=runs(RUNS[0]))], "18")
     begin(campaign, 0, [], at_hand=IDS[0], submission=2)
-    seen = found(campaign, tmp_path, "1 PENDING, 2 PENDING, 3 PENDING", "echo '18|OUT_OF_MEMORY|0:125|n1'")
+    seen = found(campaign, tmp_path, "1 PENDING, 2 PENDING, 3 PENDING", sacct("18|OUT_OF_MEMORY|0:125|n1"))
     (outcome,) = seen.outcomes
     assert (outcome.run_id, outcome.reason, outcome.job) == (IDS[0], Reason.MEMORY, "18")
 
@@ -274,8 +341,8 @@ def test_a_failed_run_of_a_task_at_work_is_failed(campaign: Campaign, tmp_path: 
 def test_a_run_that_failed_elsewhere_is_queued_where_it_is_tried_again(campaign: Campaign, tmp_path: Path) -> None:
     begin(campaign, 0, [failure(RUNS[0]), record(RUNS[1])])
     hand_over(campaign, 2, [replace(TASKS[0], runs=runs(RUNS[0]))], None)
-    rows = "17|1|PENDING|None|c0ffee-0001-00\\n18|N/A|PENDING|None|c0ffee-0002-00\\n"
-    with programs(tmp_path / "bin", squeue=f"printf '{rows}'", sacct="true"):
+    rows = ("17|1|PENDING|None|c0ffee-0001-00", "18|N/A|PENDING|None|c0ffee-0002-00")
+    with programs(tmp_path / "bin", squeue=squeue(*rows), sacct=sacct()):
         assert look(campaign).of(0) == "queued"
 
 
@@ -284,14 +351,14 @@ def test_a_cancelled_run_that_is_being_trained_is_running(campaign: Campaign, tm
     campaign.new_cancelled(1).write_text(f"{IDS[0]}\n{IDS[1]}\n")
     queue = "1 PENDING, 2 PENDING, 3 PENDING"
     assert states(found(campaign, tmp_path, f"0 RUNNING, {queue}"))[:2] == ["running", "cancelled"]
-    assert states(found(campaign, tmp_path, queue, "echo '17_0|NODE_FAIL|1:0|n1'"))[:2] == ["cancelled", "cancelled"]
+    assert states(found(campaign, tmp_path, queue, sacct("17_0|NODE_FAIL|1:0|n1")))[:2] == ["cancelled", "cancelled"]
 
 
 def test_two_cancels_at_once_lose_nothing(campaign: Campaign, tmp_path: Path) -> None:
     for run_id in IDS[:3]:
         campaign.new_cancelled(1).write_text(f"{run_id}\n")
     (campaign.submission(1) / "cancelled.txt").write_text(f"{IDS[3]}\n")  # as earlier versions wrote it
-    assert states(found(campaign, tmp_path, "2 PENDING, 3 PENDING", "true"))[:5] == ["cancelled"] * 4 + ["queued"]
+    assert states(found(campaign, tmp_path, "2 PENDING, 3 PENDING", sacct()))[:5] == ["cancelled"] * 4 + ["queued"]
 
 
 def test_an_element_that_was_requeued_does_not_run(campaign: Campaign, tmp_path: Path) -> None:
@@ -303,7 +370,7 @@ def test_an_element_that_was_requeued_does_not_run(campaign: Campaign, tmp_path:
 def test_the_run_of_the_last_attempt_is_the_one_that_is_trained(campaign: Campaign, tmp_path: Path) -> None:
     begin(campaign, 0, [], at_hand=IDS[0], attempt=2)
     begin(campaign, 0, [], at_hand=IDS[1], attempt=10)  # "10" sorts before "2"
-    seen = found(campaign, tmp_path, "1 PENDING, 2 PENDING, 3 PENDING", "echo '17_0|TIMEOUT|0:0|n1'")
+    seen = found(campaign, tmp_path, "1 PENDING, 2 PENDING, 3 PENDING", sacct("17_0|TIMEOUT|0:0|n1"))
     assert states(seen)[:2] == ["lost", "failed"]
 
 
@@ -327,7 +394,7 @@ def test_what_a_living_submit_has_not_yet_submitted_is_queued(campaign: Campaign
 def test_later_submissions_have_the_last_word(campaign: Campaign, tmp_path: Path) -> None:
     queue = "1 PENDING, 2 PENDING, 3 PENDING"
     begin(campaign, 0, [], at_hand=IDS[0])
-    found(campaign, tmp_path, queue, "echo '17_0|CANCELLED by 0|0:15|n1'", write=True)
+    found(campaign, tmp_path, queue, sacct("17_0|CANCELLED by 0|0:15|n1"), write=True)
     hand_over(campaign, 2, TASKS[:1], None)
     begin(campaign, 0, [], at_hand=IDS[0], submission=2)
     assert states(found(campaign, tmp_path, queue, "exit 1"))[:2] == ["lost", "lost"]  # never submitted: nothing to ask about
@@ -336,12 +403,12 @@ def test_later_submissions_have_the_last_word(campaign: Campaign, tmp_path: Path
 def test_nothing_is_written_while_a_scheduler_is_silent(campaign: Campaign, tmp_path: Path) -> None:
     found(campaign, tmp_path, "", "exit 1", write=True)
     assert submissions.read(campaign, 1).ended is None
-    found(campaign, tmp_path, "", "true", write=True)
+    found(campaign, tmp_path, "", sacct(), write=True)
     assert submissions.read(campaign, 1).ended
 
 
 def test_an_abandoned_submission_is_not_looked_for_in_the_queue_and_not_ended(campaign: Campaign, tmp_path: Path) -> None:
-    with programs(tmp_path / "bin", squeue="exit 1", sacct="true"):
+    with programs(tmp_path / "bin", squeue="exit 1", sacct=sacct()):
         seen = state(campaign, "c0ffee", runs(*RUNS), EXECUTORS, abandoned=[1], write=True)
     assert (set(states(seen)), seen.unreachable) == ({"lost"}, "")
     assert submissions.read(campaign, 1).ended is None
@@ -366,14 +433,14 @@ def test_status_tells_of_other_code(campaign: Campaign, tmp_path: Path) -> None:
     writer = ShardWriter(campaign.shards, 1, 0, 0, ATTRIBUTES | {"code_commit": "def"})
     writer.append(record(RUNS[0]))
     begin(campaign, 1, [record(RUNS[2])])  # by abc, as it was submitted
-    with programs(tmp_path / "bin", squeue="true", sacct="true"):
+    with programs(tmp_path / "bin", squeue=squeue(), sacct=sacct()):
         shown = commands.run("hpc.status", "--output-dir", campaign.folder)
     assert "note: submission 0001 was submitted with code abc, and executed by def\n" in shown.stdout
 
 
 def test_status_tells_of_tasks_that_failed_before_a_run(campaign: Campaign, tmp_path: Path) -> None:
-    rows = "\\n".join(f"17_{task}|FAILED|1:0|n1" for task in range(4))
-    with programs(tmp_path / "bin", squeue="true", sacct=f"printf '{rows}\\n'"):
+    rows = [f"17_{task}|FAILED|1:0|n1" for task in range(4)]
+    with programs(tmp_path / "bin", squeue=squeue(), sacct=sacct(*rows)):
         shown = commands.run("hpc.status", "--output-dir", campaign.folder)
     assert "4 tasks failed before the first run began: see python -m hpc.logs --failed" in shown.stdout
 
@@ -440,9 +507,9 @@ def test_cancel_leaves_tasks_without_a_wanted_run_alone(campaign: Campaign, tmp_
     """Runs that failed in an earlier submission are still to be done in a later one."""
     begin(campaign, 0, [failure(RUNS[0]), failure(RUNS[1])])
     hand_over(campaign, 2, TASKS[:1], "18")
-    rows = "".join(f"17|{i}|PENDING|None|c0ffee-0001-00\\n" for i in (1, 2, 3)) + "18|N/A|PENDING|None|c0ffee-0002-00\\n"
+    rows = [*(f"17|{i}|PENDING|None|c0ffee-0001-00" for i in (1, 2, 3)), "18|N/A|PENDING|None|c0ffee-0002-00"]
     scancel = f'echo "$@" >> {tmp_path}/cancelled'
-    with programs(tmp_path / "bin", squeue=f"printf '{rows}'", sacct="true", scancel=scancel):
+    with programs(tmp_path / "bin", squeue=squeue(*rows), sacct=sacct(), scancel=scancel):
         command = ("hpc.cancel", "--output-dir", campaign.folder, "--yes", "--filter")
         one = commands.run(*command, "repeat=3")
         assert "Cancelled 1 run, and 0 queued tasks" in one.stdout

@@ -1,13 +1,17 @@
 """What reaches sbatch, and what becomes of arrays whose submitter died: real scripts of submitit, small programs on PATH."""
 
+import os
+import shlex
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import submitit
 
+from hpc.console import Refused
 from hpc.execution.slurm import batch
-from hpc.execution.slurm.batch import adopt_orphans, input_of, output_of, rehearse, submit_arrays
+from hpc.execution.slurm.batch import adopt_orphans, is_without_room, job_id_in, output_of, rehearse, submit_arrays
 from hpc.planning.tasks import Plan, plan
 from hpc.planning.workers import PlannedArray, Resources
 from hpc.state import submissions
@@ -16,7 +20,7 @@ from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from jobs.taskfile import Task
 from noisy.spec import Execution
-from tests.programs import programs
+from tests.programs import programs, squeue
 from tests.specs import runs, spec
 
 TASKS = [Task(i, "c0ffee", "abc", "/data", Execution(), runs(spec(repeat=i))) for i in range(5)]
@@ -67,14 +71,69 @@ def test_what_is_asked_of_sbatch(campaign: Campaign, tmp_path: Path) -> None:
 def test_each_id_is_on_disk_before_the_next_array(campaign: Campaign, tmp_path: Path) -> None:
     submission = claimed(campaign)
     second_fails = SBATCH.replace("cp ", '[ $n = 1 ] && { echo "sbatch: error: no room" >&2; exit 1; }; cp ')
-    with programs(tmp_path / "bin", sbatch=second_fails, srun="true"), pytest.raises(SchedulerError, match="no room"):
+    with programs(tmp_path / "bin", sbatch=second_fails, srun="true"), pytest.raises(Refused, match="no room"):
         submit_arrays(campaign, submission, [None, 0], {})
     assert [array.job_id for array in submissions.read(campaign, 1).arrays] == ["17", None]
 
 
-def queue_of(*names: str) -> str:
-    rows = "".join(f"{17 + i}|{index}|PENDING|None|{name}\\n" for i, name in enumerate(names) for index in (0, 1))
-    return f"printf '{rows}'"
+@pytest.mark.parametrize(
+    ("answer", "job_id"),
+    [
+        ("Submitted batch job 17\n", "17"),
+        ("17\n", "17"),
+        ("17;cluster\n", "17"),
+        ("Submitted batch job 17 on cluster east\n", "17"),
+        ("Your last job 4711 used 12 core hours\nSubmitted batch job 17\n", "17"),
+        ("Submitted batch job 17\nYour budget: job 12\n", "17"),
+        ("Your last job 4711 used 12 core hours\n", None),
+        ("4711\n17\n", None),
+        ("", None),
+    ],
+)
+def test_the_id_is_taken_from_the_line_that_has_it(answer: str, job_id: str | None) -> None:
+    assert job_id_in(answer) == job_id
+
+
+def test_an_id_that_is_not_clear_is_found_by_name(campaign: Campaign, tmp_path: Path) -> None:
+    names = {"c0ffee-0001-00": 17, "c0ffee-0001-01": 18}
+    listed = "".join(f"*{name}*)\n{squeue(f'{job}|0|PENDING|None|{name}')};;\n" for name, job in names.items())
+    with programs(tmp_path / "bin", sbatch="echo job 4711 was good", squeue=f'case "$*" in\n{listed}esac', srun="true"):
+        done = submit_arrays(campaign, claimed(campaign), [None, 0], {})
+    assert [array.job_id for array in done.arrays] == ["17", "18"]
+
+
+def test_what_sbatch_says_is_shown_whole(campaign: Campaign, tmp_path: Path) -> None:
+    refuses = "echo 'lab: your group has no hours left'; echo 'sbatch: error: Unspecified error, invalid account' >&2; exit 1"
+    with programs(tmp_path / "bin", sbatch=refuses, srun="true"), pytest.raises(Refused) as refused:
+        submit_arrays(campaign, claimed(campaign), [None, 0], {})
+    assert "no hours left" in str(refused.value)
+    assert "Unspecified error" in str(refused.value)
+    assert "change account in slurm: of the grid, or with --sbatch KEY=VALUE" in str(refused.value)
+
+
+def test_a_controller_that_is_busy_is_no_refusal(campaign: Campaign, tmp_path: Path) -> None:
+    busy = "echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2; exit 1"
+    with programs(tmp_path / "bin", sbatch=busy, srun="true"), pytest.raises(SchedulerError, match="Socket timed out"):
+        submit_arrays(campaign, claimed(campaign), [None, 0], {})
+
+
+def test_what_a_task_needs_is_on_disk_before_sbatch_is_called(campaign: Campaign, tmp_path: Path) -> None:
+    """The script, started as Slurm starts it, puts the task's own input where submitit looks for it, and once only."""
+    logs = campaign.submission(1) / "logs"
+    submission = claimed(campaign)
+    with programs(tmp_path / "bin", sbatch=f'ls {shlex.quote(str(logs))} > "$(dirname "$0")/seen"\n{SBATCH}', srun="true"):
+        submit_arrays(campaign, submission, [None, 0], {})
+    inputs = {f"c0ffee-0001-{array}_{index}.pkl" for array, index in (("00", 0), ("00", 1), ("00", 2), ("01", 0), ("01", 1))}
+    assert inputs <= set((tmp_path / "bin" / "seen").read_text().split())
+    script = (tmp_path / "bin" / "script0").read_text().splitlines()
+    before = "\n".join(script[: script.index("# command")])
+    environment = {**os.environ, "SLURM_ARRAY_JOB_ID": "31", "SLURM_JOB_ID": "33", "SLURM_ARRAY_TASK_ID": "2"}
+    subprocess.run(["bash", "-e"], input=before, env=environment, text=True, check=True)
+    taken = logs / "31_2_submitted.pkl"
+    assert submitit.helpers.DelayedSubmission.load(taken).function.task.index == 2
+    taken.write_bytes(b"of the next attempt")
+    subprocess.run(["bash", "-e"], input=before, env=environment, text=True, check=True)
+    assert taken.read_bytes() == b"of the next attempt"
 
 
 def orphaned(campaign: Campaign, is_alive: bool = False) -> Submission:
@@ -85,42 +144,14 @@ def orphaned(campaign: Campaign, is_alive: bool = False) -> Submission:
     return submission
 
 
-def test_an_orphan_with_its_inputs_is_adopted(campaign: Campaign, tmp_path: Path) -> None:
-    submission = orphaned(campaign)
-    logs = campaign.submission(1) / "logs"
-    for job in ("17_0", "17_1", "17_2"):
-        input_of(logs, job).write_bytes(b"")
-    with programs(tmp_path / "bin", squeue=queue_of("c0ffee-0001-00"), scancel=f"touch {tmp_path}/cancelled"):
+@pytest.mark.parametrize(("is_alive", "ids"), [(False, ["17", None]), (True, [None, None])])
+def test_orphans_are_adopted_unless_their_submit_lives(
+    campaign: Campaign, tmp_path: Path, is_alive: bool, ids: list[str | None]
+) -> None:
+    orphaned(campaign, is_alive)
+    with programs(tmp_path / "bin", squeue=squeue(*(f"17|{index}|PENDING|None|c0ffee-0001-00" for index in (0, 1)))):
         adopt_orphans(campaign)
-    assert [array.job_id for array in submissions.read(campaign, 1).arrays] == ["17", None]
-    assert not (tmp_path / "cancelled").exists()
-    assert submission.arrays[0].job_id is None
-
-
-def test_an_orphan_without_its_inputs_is_cancelled(campaign: Campaign, tmp_path: Path) -> None:
-    orphaned(campaign)
-    squeue = f"[ -e {tmp_path}/cancelled ] || {queue_of('c0ffee-0001-00')}"
-    with programs(tmp_path / "bin", squeue=squeue, scancel=f'echo "$@" > {tmp_path}/cancelled'):
-        adopt_orphans(campaign)
-    assert (tmp_path / "cancelled").read_text() == "17\n"
-
-
-def test_the_arrays_of_a_living_submit_are_its_own(campaign: Campaign, tmp_path: Path) -> None:
-    orphaned(campaign, is_alive=True)
-    with programs(tmp_path / "bin", squeue=queue_of("c0ffee-0001-00"), scancel=f"touch {tmp_path}/cancelled"):
-        adopt_orphans(campaign)
-    assert [array.job_id for array in submissions.read(campaign, 1).arrays] == [None, None]
-    assert not (tmp_path / "cancelled").exists()
-
-
-def test_jobs_that_do_not_end_are_asked_for_a_few_times_and_then_named(campaign: Campaign, tmp_path: Path) -> None:
-    orphaned(campaign)
-    squeue = f"echo >> {tmp_path}/asked; {queue_of('c0ffee-0001-00')}"
-    still_there = pytest.raises(SchedulerError, match="jobs 17 were cancelled 0 s ago and are still in the queue; try again")
-    with programs(tmp_path / "bin", squeue=squeue, scancel="true"), still_there:
-        adopt_orphans(campaign, pauses_s=(0.01, 0.02, 0.04))
-    assert (tmp_path / "asked").read_text().count("\n") == 1 + 3
-    assert sum(batch.LOOK_AGAIN_S) > 60
+    assert [array.job_id for array in submissions.read(campaign, 1).arrays] == ids
 
 
 def test_a_rehearsal_hands_the_same_script_to_sbatch(campaign: Campaign, tmp_path: Path) -> None:
@@ -134,20 +165,61 @@ def test_a_rehearsal_hands_the_same_script_to_sbatch(campaign: Campaign, tmp_pat
     assert not (campaign.folder / "submissions" / "0000").exists()
 
 
-def test_submitit_is_as_it_was(tmp_path: Path) -> None:
+def test_submitit_is_as_it_was(campaign: Campaign, tmp_path: Path) -> None:
     """All that is used of submitit's insides, beside what its documentation promises: another version may have changed it."""
     version = f"submitit {submitit.__version__} has changed what hpc/execution/slurm/batch.py relies on"
-    with programs(tmp_path / "bin", srun="true", sbatch=SBATCH):
-        executors = [submitit.SlurmExecutor(tmp_path / "logs", max_num_timeout=10, python="exec python") for _ in range(2)]
-        assert hasattr(executors[0], "_make_submission_file_text"), version
-        for executor in executors:
-            executor.update_parameters(job_name="x", time=5, array_parallelism=2, stderr_to_stdout=True, use_srun=False)
-        assert "#SBATCH --array=0-2%2" in batch.script_of(executors[0], 3), version
-        with executors[1].batch():
-            jobs = [executors[1].submit(abs, -1) for _ in range(2)]
-    logs, last = tmp_path / "logs", (tmp_path / "bin" / "script0").read_text().strip().splitlines()[-1]
-    assert last.startswith("exec python -u -m submitit.core._submit "), version
-    assert [job.job_id for job in jobs] == ["17_0", "17_1"], version
-    assert all(input_of(logs, job.job_id) == job.paths.submitted_pickle for job in jobs), version
-    assert all(input_of(logs, job.job_id).exists() for job in jobs), version
-    assert output_of(logs, "17_0") == jobs[0].paths.stdout, version
+    array = submissions.arrays_of("c0ffee", 1, ARRAYS, None)[0]
+    with programs(tmp_path / "bin", srun="true"):
+        script = batch.script_of(campaign, 1, array, {}).strip().splitlines()
+    assert "#SBATCH --array=0-2%2" in script, version
+    assert script[-1].startswith("exec ") and " -u -m submitit.core._submit " in script[-1], version
+    paths = submitit.core.utils.JobPaths(tmp_path, "17_2", 0)
+    assert (paths.submitted_pickle.name, paths.stdout) == ("17_2_submitted.pkl", output_of(tmp_path, "17_2")), version
+
+
+def test_lines_before_python_and_another_python(campaign: Campaign, tmp_path: Path) -> None:
+    array = submissions.arrays_of("c0ffee", 1, ARRAYS, None)[0]
+    with programs(tmp_path / "bin", srun="true"):
+        script = batch.script_of(campaign, 1, array, {"setup": ["module load python/3.11"], "python": "/opt/my python"})
+    assert "\nmodule load python/3.11\n" in script
+    assert "\nexec '/opt/my python' -u -m submitit.core._submit " in script
+    assert "wckey" not in script
+
+
+@pytest.mark.parametrize(
+    ("most", "taken"),
+    [(9, [3, 2]), (3, [3]), (2, [1]), (0, [])],
+)
+def test_where_slurm_takes_no_more_half_is_tried(campaign: Campaign, tmp_path: Path, most: int, taken: list[int]) -> None:
+    """A sbatch with a limit on the tasks of a user."""
+    sbatch = f"""
+folder=$(dirname "$0"); n=$(grep -oP '(?<=--array=0-)[0-9]+' "$1" || echo 0)
+n=$((n + 1 + $(cat "$folder/n" 2>/dev/null || echo 0)))
+if [ $n -gt {most} ]; then
+    echo 'sbatch: error: AssocMaxSubmitJobLimit' >&2
+    echo 'sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit limit, ...)' >&2; exit 1
+fi
+echo $n > "$folder/n"; echo Submitted batch job $((16 + n))
+"""
+    with programs(tmp_path / "bin", sbatch=sbatch, srun="true"):
+        done = submit_arrays(campaign, claimed(campaign), [None, 0], {})
+    assert [array.n_tasks for array in done.arrays] == taken
+    assert all(array.job_id for array in done.arrays)
+    assert submissions.read(campaign, 1) == done
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("QOSMaxSubmitJobPerUserLimit", True),
+        (
+            "AssocGrpSubmitJobsLimit\nJob violates accounting/QOS policy (job submit limit, user's size and/or time limits)",
+            True,
+        ),
+        ("Job violates accounting/QOS policy (job submit limit, user's size and/or time limits)", True),
+        ("QOSMaxWallDurationPerJobLimit\nJob violates accounting/QOS policy (job submit limit, ...)", False),
+        ("Invalid account", False),
+    ],
+)
+def test_a_limit_on_submitted_jobs_is_told_from_others(said: str, answer: bool) -> None:
+    assert is_without_room(said) == answer

@@ -7,29 +7,51 @@ import pytest
 
 from hpc.execution.slurm import programs as slurm
 from hpc.execution.slurm.options import megabytes, minutes
-from hpc.execution.slurm.programs import Ended, Queued
+from hpc.execution.slurm.programs import Ended, Partition, Queued
 from hpc.planning.workers import Limits
 from hpc.state.scheduler import SchedulerError
-from tests.programs import programs
+from tests.programs import prints, programs, sacct, squeue
+
+NEWS = "echo 'Your last job 4711 used 12 | core | hours'\n"
 
 
 def test_the_queue_is_read(tmp_path: Path) -> None:
-    rows = "17|0|RUNNING|None|a-0001-00\n17|5|PENDING|JobArrayTaskLimit|a-0001-00\n18|N/A|COMPLETING|None|with|bar\n"
-    with programs(tmp_path, squeue=f"printf '{rows}'"):
-        queue = slurm.queue()
-    assert queue == [
+    rows = ("17|0|RUNNING|None|a-0001-00", "17|5|PENDING|JobArrayTaskLimit|a-0001-00", "18|N/A|COMPLETING|None|with|bar")
+    with programs(tmp_path, squeue=NEWS + squeue(*rows)):
+        queue = slurm.queue().elements
+    assert queue == (
         Queued("a-0001-00", "17", 0, "RUNNING", "None"),
         Queued("a-0001-00", "17", 5, "PENDING", "JobArrayTaskLimit"),
         Queued("with|bar", "18", None, "COMPLETING", "None"),
-    ]
+    )
     assert [element.is_running for element in queue] == [True, False, True]
 
 
 def test_accounting_is_read(tmp_path: Path) -> None:
-    rows = "17_0|TIMEOUT|0:0|n1\n17_[4-7]|PENDING|0:0|None assigned\n18|CANCELLED by 0|0:15|n2\n"
-    with programs(tmp_path, sacct=f"printf '{rows}'"):
+    rows = ("17_0|TIMEOUT|0:0|n1", "17_[4-7]|PENDING|0:0|None assigned", "18|CANCELLED by 0|0:15|n2")
+    with programs(tmp_path, sacct=NEWS + sacct(*rows)):
         known = slurm.accounting(["17", "18"])
     assert known == {"17_0": Ended("TIMEOUT", "0:0", "n1"), "18": Ended("CANCELLED", "0:15", "n2")}
+
+
+@pytest.mark.parametrize("said", ["true", "echo 17_0", "echo error >&2", "printf 'JobID|State|ExitCode|NodeList\n17_0|TIM'"])
+def test_accounting_that_says_something_else_is_an_error(tmp_path: Path, said: str) -> None:
+    with programs(tmp_path, sacct=said), pytest.raises(SchedulerError, match="sacct did not answer as expected: "):
+        slurm.accounting(["17"])
+
+
+def test_no_variable_of_the_user_changes_an_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every family of variables in Slurm's manuals; the cluster that is asked stays the user's."""
+    families = ("SLURM", "SBATCH", "SQUEUE", "SACCT", "SACCTMGR", "SINFO", "SCONTROL", "SCANCEL", "SRUN", "SALLOC")
+    for family in families:
+        monkeypatch.setenv(f"{family}_STATES", "RUNNING")
+    kept = ("SLURM_CONF", "SLURM_JWT", "SLURMISH", "HOME")
+    for name in kept:
+        monkeypatch.setenv(name, "here")
+    with programs(tmp_path, show="/usr/bin/env"):
+        seen = dict(line.split("=", 1) for line in slurm.call("show").stdout.splitlines() if "=" in line)
+    assert not [name for name in seen if name.endswith("_STATES")]
+    assert [seen[name] for name in kept] == ["here"] * 4
 
 
 def test_nothing_to_ask_is_not_asked(tmp_path: Path) -> None:
@@ -40,16 +62,26 @@ def test_nothing_to_ask_is_not_asked(tmp_path: Path) -> None:
 SCONTROL = (
     "printf 'AccountingStorageType   = accounting_storage/slurmdbd\\nMaxArraySize            = 1001\\nMaxJobCount = 10000\\n'"
 )
-SINFO = "printf 'cpu*|32000+|1-02:00:00\\nlong|64000|infinite\\n'"
-SACCTMGR = 'case "$*" in *assoc*) printf "3000|normal,high\\n|normal\\n";; *name=high,normal*) printf "\\n2500\\n";; esac'
-
-
-@pytest.mark.parametrize(
-    ("partition", "mem_mb", "time_limit_min"), [(None, 33553, 26 * 60), ("long", 67107, math.inf), ("gone", math.inf, math.inf)]
+SINFO = prints(
+    "PARTITION|AVAIL|MEMORY|TIMELIMIT", "cpu*|up|32000+|1-02:00:00", "cpu*|up|900|1-02:00:00", "long|down|64000|infinite"
 )
-def test_limits_are_read(tmp_path: Path, partition: str | None, mem_mb: float, time_limit_min: float) -> None:
-    with programs(tmp_path, scontrol=SCONTROL, sinfo=SINFO, sacctmgr=SACCTMGR):
-        assert slurm.limits(partition) == Limits(1001, 2500, mem_mb, time_limit_min)
+ASSOCIATIONS = prints("MaxSubmit|QOS", "3000|normal,high", "|normal")
+OF_QOS = prints("MaxSubmitPU", "", "2500")
+SACCTMGR = f'case "$*" in\n*assoc*)\n{ASSOCIATIONS};;\n*name=high,normal*)\n{OF_QOS};;\nesac'
+
+
+def test_partitions_are_read(tmp_path: Path) -> None:
+    with programs(tmp_path, sinfo=NEWS + SINFO):
+        found = slurm.partitions()
+    assert found == [Partition("cpu", True, True, 33553, 26 * 60), Partition("long", False, False, 67107, math.inf)]
+
+
+def test_a_task_has_to_fit_into_every_partition(tmp_path: Path) -> None:
+    cpu, long = Partition("cpu", True, True, 33553, 26 * 60), Partition("long", False, True, 67107, math.inf)
+    with programs(tmp_path, scontrol=SCONTROL, sacctmgr=SACCTMGR):
+        found = [slurm.limits(each) for each in ([cpu], [long], [cpu, long], [])]
+    expected = [(33553, 26 * 60), (67107, math.inf), (33553, 26 * 60), (math.inf, math.inf)]
+    assert found == [Limits(1001, 2500, *both) for both in expected]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,181 @@
+"""Sites as they are: variables that change answers, wrappers that print news, no accounting, nodes that swallow tasks."""
+
+import json
+import os
+import random
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from hpc import status
+from tests import commands
+from tests.programs import programs
+from tests.slurm.cluster import GRID, drain, records, sh, submit, submit_command, table, wait_for
+
+SHORT = GRID.replace("epochs: 200", "epochs: 20")
+# Input variables of sbatch, squeue, sacct, sinfo, scontrol and scancel (manuals of 22.05), and some that a job has
+VARIABLES = """
+SBATCH_ARRAY_INX SBATCH_BATCH SBATCH_CLUSTERS SBATCH_CORE_SPEC SBATCH_DEBUG SBATCH_EXCLUSIVE SBATCH_EXPORT
+SBATCH_GET_USER_ENV SBATCH_GPUS SBATCH_HINT SBATCH_IGNORE_PBS SBATCH_JOB_NAME SBATCH_MEM_PER_CPU SBATCH_NO_KILL
+SBATCH_NO_REQUEUE SBATCH_OPEN_MODE SBATCH_OUTPUT SBATCH_OVERCOMMIT SBATCH_REQUEUE SBATCH_SIGNAL SBATCH_SPREAD_JOB
+SBATCH_THREADS_PER_CORE SBATCH_TIMELIMIT SBATCH_WAIT SBATCH_WAIT_ALL_NODES SBATCH_WCKEY SLURM_CLUSTERS
+SLURM_EXIT_ERROR SLURM_HINT SLURM_UMASK SLURM_TIME_FORMAT SLURM_JOB_ID SLURM_JOBID SLURM_ARRAY_JOB_ID
+SLURM_ARRAY_TASK_ID SLURM_CPUS_PER_TASK SLURM_MEM_PER_NODE SLURM_RESTART_COUNT SLURM_NTASKS SLURM_NODELIST
+SLURM_PARTITION SQUEUE_ACCOUNT SQUEUE_ALL SQUEUE_ARRAY SQUEUE_CLUSTERS SQUEUE_FORMAT SQUEUE_FORMAT2 SQUEUE_LICENSES
+SQUEUE_LOCAL SQUEUE_NAMES SQUEUE_PARTITION SQUEUE_PRIORITY SQUEUE_QOS SQUEUE_SIBLING SQUEUE_SORT SQUEUE_STATES
+SQUEUE_USERS SACCT_CLUSTERS SACCT_FEDERATION SACCT_FORMAT SACCT_LOCAL SINFO_ALL SINFO_FORMAT SINFO_PARTITION
+SINFO_SORT SCONTROL_ALL SCONTROL_FEDERATION SCANCEL_ACCOUNT SCANCEL_BATCH SCANCEL_INTERACTIVE SCANCEL_NAME
+SCANCEL_STATE SCANCEL_USER
+""".split()  # noqa: SIM905
+VALUES = ["", "1", "0", "x", "PENDING", "nobody", "no such thing", "%i", "5-9", "/dev/null", "-1", "urgent"]
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Path:
+    return tmp_path / "campaign"
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Path:
+    path = tmp_path / "grid.yaml"
+    path.write_text(SHORT)
+    return path
+
+
+@pytest.fixture
+def undisturbed(grid: Path, digits_dir: Path, tmp_path: Path) -> str:
+    """The table of the same grid, executed on this machine."""
+    assert commands.submit(grid, tmp_path / "undisturbed", digits_dir).returncode == 0
+    return table(tmp_path / "undisturbed")
+
+
+def seen(campaign: Path, capsys: pytest.CaptureFixture[str]) -> dict:
+    """What `status --json` says, in this process."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit):
+        status.main(["--output-dir", str(campaign), "--json"])
+    return json.loads(capsys.readouterr().out)
+
+
+def test_no_environment_hides_a_running_task(
+    campaign: Path, grid: Path, digits_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """100 environments, seeded, each with some of Slurm's variables at odd values."""
+    grid.write_text(GRID.replace("epochs: 200", "epochs: 20000"))
+    drawn = random.Random(13)
+    submit(grid, campaign, digits_dir)
+    wait_for(lambda: seen(campaign, capsys)["running"])
+    for _ in range(int(os.environ.get("ENVIRONMENTS", "100"))):
+        with monkeypatch.context() as changed:
+            for name in drawn.sample(VARIABLES, 8):
+                changed.setenv(name, drawn.choice(VALUES))
+            found = seen(campaign, capsys)
+        assert (found["running"] + found["queued"], found["unreachable"]) == (24, "")
+
+
+def test_variables_of_sbatch_do_not_change_what_is_submitted(
+    campaign: Path, grid: Path, digits_dir: Path, undisturbed: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = random.Random(14)
+    for name in VARIABLES:
+        monkeypatch.setenv(name, drawn.choice(VALUES))
+    monkeypatch.setenv("SBATCH_ARRAY_INX", "5-9")
+    monkeypatch.setenv("SBATCH_PARTITION", "urgent")
+    done = submit(grid, campaign, digits_dir)
+    assert "note: partition=urgent is taken from SBATCH_PARTITION" in done.stdout
+    assert set(sh("squeue --noheader --format=%P").split()) <= {"urgent"}
+    drain()
+    assert set(records(campaign).values()) == {1}
+    assert table(campaign) == undisturbed
+
+
+@pytest.mark.parametrize(
+    "prints",
+    [
+        'echo "Your last job 4711 used 12 core hours"; exec {real} "$@"',
+        'exec {real} --parsable "$@"',
+        '{real} "$@" > /dev/null; echo "job 4711 is dear to us"',
+    ],
+    ids=["banner", "parsable", "no id"],
+)
+def test_wrappers_of_sbatch(
+    campaign: Path, grid: Path, digits_dir: Path, undisturbed: str, tmp_path: Path, prints: str
+) -> None:
+    real = sh("command -v sbatch").strip()
+    with programs(tmp_path / "bin", sbatch=prints.replace("{real}", real)):
+        submit(grid, campaign, digits_dir)
+    drain()
+    assert commands.run("hpc.status", "--output-dir", campaign).returncode == 0
+    assert table(campaign) == undisturbed
+
+
+@pytest.fixture
+def no_accounting(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user's programs know no accounting."""
+    text = (slurm / "slurm.conf").read_text()
+    changed = text.replace("AccountingStorageType=accounting_storage/slurmdbd", "AccountingStorageType=accounting_storage/none")
+    (tmp_path / "slurm.conf").write_text(changed)
+    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
+
+
+@pytest.mark.usefixtures("no_accounting")
+def test_without_accounting_a_killed_task_is_done_again(campaign: Path, grid: Path, digits_dir: Path, undisturbed: str) -> None:
+    submit(grid, campaign, digits_dir)
+    wait_for(lambda: sh("squeue --noheader --states=RUNNING"))
+    wait_for(lambda: sh("pgrep -f submitit.core._submit", check=False))
+    sh("pkill -9 -f submitit.core._submit")
+    drain()
+    found = commands.run("hpc.status", "--output-dir", campaign, "--json")
+    assert json.loads(found.stdout)["unknown"] == 0, found.stderr
+    submit(grid, campaign, digits_dir)
+    drain()
+    assert set(records(campaign).values()) == {1}
+    assert table(campaign) == undisturbed
+
+
+@pytest.fixture
+def swallowing_node(slurm: Path, tmp_path: Path) -> Iterator[str]:
+    """A node that does not see the folder of the campaigns."""
+    subprocess.run(["pkill", "-f", "slurmd -N n3"], check=True)
+    hidden = ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs none '{tmp_path}' && exec slurmd -N n3"]
+    wait_for(lambda: sh("pgrep -f 'slurmd -N n3'", check=False) == "")
+    subprocess.run(hidden, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    wait_for(lambda: sh("sinfo --noheader --nodes=n3 --partition=main --format=%t").strip() == "idle")
+    yield "n3"
+    subprocess.run(["pkill", "-f", "slurmd -N n3"], check=True)
+    wait_for(lambda: sh("pgrep -f 'slurmd -N n3'", check=False) == "")
+    subprocess.run(["slurmd", "-N", "n3"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def test_a_node_that_swallows_tasks_is_named_and_avoided(
+    campaign: Path, grid: Path, digits_dir: Path, swallowing_node: str, tmp_path: Path
+) -> None:
+    grid.write_text(SHORT.replace("repeats: 4", "repeats: 34").replace("max_workers: 4", "max_workers: 16"))  # 204 runs
+    spread = ("--sbatch", "cpus-per-task=5", "--runs-per-task", "5")  # four tasks fill a node
+    submit(grid, campaign, digits_dir, *spread)
+    drain()
+    found = json.loads(commands.run("hpc.status", "--output-dir", campaign, "--json").stdout)
+    assert found["lost"]
+    assert list(found["suspects"]) == [swallowing_node]
+    again = submit(grid, campaign, digits_dir, *spread)
+    assert f"note: node {swallowing_node} is avoided: " in again.stdout
+    drain()
+    assert len(records(campaign)) == 204
+    assert commands.run("hpc.status", "--output-dir", campaign).returncode == 0
+
+
+def test_status_says_why_tasks_wait(campaign: Path, grid: Path, digits_dir: Path) -> None:
+    grid.write_text(GRID.replace("epochs: 200", "epochs: 20000"))
+    sh("scontrol update partition=main state=down")
+    try:
+        refused = commands.run(*submit_command(grid, campaign, digits_dir))
+        assert (refused.returncode, "takes no jobs now (it is not up); allowed: urgent" in refused.stderr) == (2, True)
+    finally:
+        sh("scontrol update partition=main state=up")
+    submit(grid, campaign, digits_dir)
+    job = wait_for(lambda: sh("squeue --noheader --array --states=PENDING --format=%i").split())[0]
+    sh(f"scontrol hold {job}")
+    shown = commands.run("hpc.status", "--output-dir", campaign).stdout
+    assert "1 task waiting: JobHeldUser: held by a user. It does not start by itself: scontrol release JOB" in shown
