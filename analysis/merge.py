@@ -66,7 +66,7 @@ def _previous(store: Path, planned: Planned) -> Recorded:
         with h5py.File(store, "r", locking=False) as h5:
             if (h5.attrs["store_version"], h5.attrs["manifest"]) == (_STORE_VERSION, _text(planned)):
                 return Recorded.from_bytes(planned.header.campaign, h5[RECORDED][()].tobytes())
-    except (OSError, KeyError, ValueError, TypeError):
+    except Exception:  # h5py and numpy raise many kinds on a damaged file; it is made anew
         pass
     return Recorded(planned.header.campaign)
 

@@ -25,6 +25,10 @@ SCHEMA_VERSION = 1
 _RUN_LINE = re.compile(rb'\{"run_id":"([0-9a-f]{16})","spec":(\{.*\})\}\n')
 
 
+# What reading a damaged file of JSON may raise. RuntimeError: it is nested too deeply.
+UNREADABLE = (OSError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError)
+
+
 class ManifestError(Exception):
     """A manifest or task file is missing, damaged or was edited; the message names the file, the line and what to do."""
 
@@ -162,7 +166,7 @@ def _header(path: Path, line: bytes) -> Header:
         fields: dict[str, Any] = json.loads(line)
         refuse_newer(path, fields["schema"], SCHEMA_VERSION)
         return Header(**fields)
-    except (ValueError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         raise ManifestError(f"{path}: line 1: not the header of a manifest ({error}); {_REWRITE}") from error
 
 

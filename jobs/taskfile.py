@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jobs.campaign import Campaign
-from jobs.manifest import ManifestError, json_line, refuse_newer, run_records
+from jobs.manifest import UNREADABLE, ManifestError, json_line, refuse_newer, run_records
 from noisy.runs import ID, Runs
 from noisy.spec import Execution, RunSpec
 
@@ -92,7 +92,7 @@ def read_task(path: Path, index: int, offset_bytes: int) -> Task:
         _check_schema(path, line)
         fields = json.loads(line)
         task, changed = _task(fields)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         raise ManifestError(f"{where}: cannot be read ({error}); submit again") from error
     if task.index != index or changed:
         raise ManifestError(f"{where}: found task {task.index}, with changed runs {changed}; submit again")

@@ -4,10 +4,12 @@ The staged form is the one in which MNIST is published (idx: a short header, the
 no second copy, and a worker maps it without torchvision. `digits` is written in the same form.
 """
 
+import contextlib
 import hashlib
 import os
 import secrets
 import struct
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -113,7 +115,8 @@ def _map_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 def _download(name: str, data_dir: str | Path) -> None:
     from torchvision import datasets  # here, not above: a worker that finds its data staged must not pay for it
 
-    getattr(datasets, _FOLDERS[name])(root=str(data_dir), train=True, download=True)  # fetches both sets, checks MD5
+    with contextlib.redirect_stdout(sys.stderr):  # older torchvision prints addresses
+        getattr(datasets, _FOLDERS[name])(root=str(data_dir), train=True, download=True)  # fetches both sets, checks MD5
 
 
 def _write_digits(target: Path) -> None:

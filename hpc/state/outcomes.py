@@ -12,7 +12,7 @@ from typing import Any
 from hpc.planning.retrying import Outcome, Reason
 from jobs.campaign import Campaign
 from jobs.files import publish
-from jobs.manifest import ManifestError, refuse_newer
+from jobs.manifest import UNREADABLE, ManifestError, refuse_newer
 
 SCHEMA_VERSION = 2  # 1 had no number and no reason, only the scheduler's own word, as `state`
 
@@ -32,7 +32,7 @@ def read(campaign: Campaign, number: int, reason_of: Callable[[str], Reason]) ->
         records = [json.loads(line) for line in lines]
         refuse_newer(path, max((record.get("schema", 1) for record in records), default=1), SCHEMA_VERSION)
         return [_outcome(record, reason_of) for record in records]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except UNREADABLE as error:
         raise ManifestError(f"{path}: cannot be read ({error}); remove it, and its tasks are asked for again") from error
 
 

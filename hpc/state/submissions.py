@@ -19,7 +19,7 @@ from hpc.planning.workers import PlannedArray, Resources
 from hpc.state.owner import Process
 from jobs.campaign import Campaign
 from jobs.files import publish, sync_folder
-from jobs.manifest import ManifestError, refuse_newer
+from jobs.manifest import UNREADABLE, ManifestError, refuse_newer
 from jobs.taskfile import Task
 
 SCHEMA_VERSION = 2  # 1 had no number, no code_commit, and no waits_for in an array
@@ -172,7 +172,7 @@ def read(campaign: Campaign, number: int) -> Submission:
         if not all(job_id.isdecimal() for job_id in ids):  # they become arguments of programs
             raise ValueError(f"job ids {ids}")
         return _made(Submission, {**record, "process": _made(Process, record["process"]), "arrays": arrays})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except UNREADABLE as error:
         raise ManifestError(f"{path}: not the record of a submission ({error}); if it has ended, remove its folder") from error
 
 

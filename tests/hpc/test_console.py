@@ -31,7 +31,11 @@ def test_a_filter_means_these_runs(filters: list[str], places: list[int]) -> Non
 
 
 @pytest.mark.parametrize(
-    "text", ["p=0.25", "repeat=[1, 2]", "repeat=true", "repeat=x", "p=true", "activation=[1]", "dataset=null"]
+    "text",
+    [
+        *("p=0.25", "repeat=[1, 2]", "repeat=true", "repeat=x", "p=true", "activation=[1]", "dataset=null"),
+        pytest.param("p=" + "[" * 100_000, id="nested too deeply"),
+    ],
 )
 def test_a_filter_that_fits_nothing_is_refused(text: str) -> None:
     with pytest.raises(Refused, match="no run of the campaign has "):
