@@ -6,10 +6,10 @@ no second copy, and a worker maps it without torchvision. `digits` is written in
 
 import contextlib
 import hashlib
+import io
 import os
 import secrets
 import struct
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,8 +115,12 @@ def _map_idx(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 def _download(name: str, data_dir: str | Path) -> None:
     from torchvision import datasets  # here, not above: a worker that finds its data staged must not pay for it
 
-    with contextlib.redirect_stdout(sys.stderr):  # older torchvision prints addresses
-        getattr(datasets, _FOLDERS[name])(root=str(data_dir), train=True, download=True)  # fetches both sets, checks MD5
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(said):  # torchvision before 0.21 prints why an address fails
+            getattr(datasets, _FOLDERS[name])(root=str(data_dir), train=True, download=True)  # fetches both sets, checks MD5
+    except RuntimeError as error:
+        raise RuntimeError(" ".join(f"{error} {said.getvalue()}".split())) from error
 
 
 def _write_digits(target: Path) -> None:

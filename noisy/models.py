@@ -66,7 +66,8 @@ def build_model(spec: RunSpec, n_classes: int) -> nn.Sequential:
     for layer in model:
         if isinstance(layer, nn.Linear | nn.Conv2d):
             bound = 1 / math.sqrt(layer.weight[0].numel())
-            for values in (layer.weight.detach(), layer.bias.detach()):
+            for parameter in layer.parameters():  # weight, then bias
+                values = parameter.detach()
                 generator.random(out=values.numpy(), dtype=np.float32)
                 values.mul_(2 * bound).sub_(bound)
     return model
