@@ -4,11 +4,13 @@ PYTHON ?= python3
 TORCH  ?= default
 VENV   := .venv
 BIN    := $(VENV)/bin
+LOWEST := .venv-lowest
+LOWEST_PYTHON ?= $(if $(shell python3.10 --version 2>/dev/null),python3.10,$(PYTHON))
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 PIP = $(if $(shell command -v uv),VIRTUAL_ENV=$(VENV) uv pip,$(BIN)/python -m pip)
 
-.PHONY: quickstart test test-crash test-slurm setup lint bench mutants clean
+.PHONY: quickstart test test-lowest test-crash test-slurm setup lint bench mutants clean
 
 quickstart: setup
 	$(BIN)/python -m hpc.submit --grid grids/quickstart.yaml --executor local --yes
@@ -16,6 +18,11 @@ quickstart: setup
 
 test: lint
 	$(BIN)/python -m pytest
+
+# `make setup` takes the newest versions that the index offers, so `make test` tests those. This tests the lowest that
+# pyproject.toml allows, in a place of its own (5 GB). For some tests only: make test-lowest TESTS='tests/jobs -m "not slow"'
+test-lowest: $(LOWEST)/installed
+	$(LOWEST)/bin/python -m pytest $(TESTS)
 
 test-crash: setup
 	@echo "This installs Debian's strace, as root, where it is missing, and crashes a new campaign at every point."
@@ -49,5 +56,11 @@ $(VENV)/installed: pyproject.toml
 	$(PIP) install --quiet --editable '.[dev]'
 	touch $@
 
+$(LOWEST)/installed: pyproject.toml
+	$(LOWEST_PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	VIRTUAL_ENV=$(LOWEST) $(LOWEST)/bin/uv pip install --quiet --resolution lowest-direct --editable '.[dev]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache mutants *.egg-info
+	rm -rf $(VENV) $(LOWEST) .pytest_cache .ruff_cache mutants *.egg-info

@@ -27,8 +27,10 @@ def main() -> None:
         plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in attributes.items()}
         saved = io.BytesIO()
         np.savez(saved, attributes=json.dumps(plain), runs=runs, history=history, correct=correct, intact=intact)
-    except (ShardError, TypeError) as error:
+    except ShardError as error:
         sys.exit(str(error))
+    except Exception as error:  # numpy and json raise many kinds
+        sys.exit(f"not readable as a shard ({type(error).__name__}: {error})")
     sys.stdout.buffer.write(saved.getvalue())
 
 

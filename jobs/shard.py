@@ -114,8 +114,9 @@ def read_shard(path: Path) -> Shard:
         body = parse(content) if is_sealed(content) else _salvaged(content)
     except ShardError as error:
         raise ShardError(f"{path}: {error}") from error
-    except OSError as error:
-        raise ShardError(f"{path}: not readable as a shard ({error.strerror or error})") from error
+    except Exception as error:  # numpy raises many kinds on what it cannot read
+        reason = getattr(error, "strerror", "") or f"{type(error).__name__}: {error}"
+        raise ShardError(f"{path}: not readable as a shard ({reason})") from error
     return Shard.of(path, body)
 
 

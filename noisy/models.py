@@ -60,14 +60,14 @@ def build_model(spec: RunSpec, n_classes: int) -> nn.Sequential:
     Kaiming uniform with a = sqrt(5)), drawn from the run's WEIGHTS stream, since torch's CPU generator uses only 32 bits
     of a seed.
     """
-    with torch.device("meta"):  # builds without drawing torch's own initial weights
+    with torch.random.fork_rng(devices=[]):  # torch draws its own initial weights; all are replaced below
         model = MODELS[spec.model_type](spec, n_classes)
     generator = spec.generator(Stream.WEIGHTS)
     for layer in model:
         if isinstance(layer, nn.Linear | nn.Conv2d):
             bound = 1 / math.sqrt(layer.weight[0].numel())
-            for name, empty in list(layer.named_parameters()):  # weight, then bias
-                values = torch.empty(empty.shape)
+            for parameter in layer.parameters():  # weight, then bias
+                values = parameter.detach()
                 generator.random(out=values.numpy(), dtype=np.float32)
-                setattr(layer, name, nn.Parameter(values.mul_(2 * bound).sub_(bound)))
+                values.mul_(2 * bound).sub_(bound)
     return model

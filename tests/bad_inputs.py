@@ -87,6 +87,7 @@ def shards() -> Iterator[Row]:
         campaign.shards.mkdir()
         write_manifest(campaign.manifest, runs(*RUNS), "abc")
         paths = {name: campaign.shards / f"{i:04d}-00000-0-aaaaaa-p00.h5" for i, name in enumerate(DAMAGES)}
+        del paths["a hole of zeros"]  # versions of HDF5 stumble at different places of it
         for name, path in paths.items():
             path.write_bytes(WHOLE)
             DAMAGES[name][0](path)

@@ -1,10 +1,12 @@
 """The house keeps its order: imports run one way, heavy libraries stay in their rooms, dependencies are declared once."""
 
 import ast
+import functools
 import json
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -169,3 +171,14 @@ def test_environment_yml_is_in_step_with_pyproject() -> None:
     declared["python"] = re.search(r'requires-python = "(.*)"', text)[1]
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     assert requirements(conda) == declared | {"jupyter": ""}
+
+
+def test_what_is_deprecated_is_an_error_here_and_not_inside_other_packages() -> None:
+    said = functools.partial(warnings.warn_explicit, "old", DeprecationWarning, "file.py", 1)
+    for module in (*MAY_IMPORT, "benchmarks.reference", "tests.test_house", __name__):
+        with pytest.raises(DeprecationWarning, match="old"):
+            said(module)
+    for module in ("matplotlib", "torchvision.datasets", "noisyduck", "analysistools.jobs"):
+        said(module)
+    with pytest.raises(UserWarning, match="wrong"):
+        warnings.warn_explicit("wrong", UserWarning, "file.py", 1, "matplotlib")

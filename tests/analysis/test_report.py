@@ -51,7 +51,7 @@ def campaign(tmp_path_factory: pytest.TempPathFactory, digits_dir: Path) -> Path
 
 
 def test_the_per_run_csv_has_a_row_a_run(campaign: Path) -> None:
-    runs = pd.read_csv(campaign / "results_per_run.csv")
+    runs = pd.read_csv(campaign / "results_per_run.csv", converters={"test_accuracy": float})  # to the last bit
     assert len(runs) == runs["run_id"].nunique() == 16
     wanted = {"run_id", "dataset", "activation", "model_type", "p", "repeat", "seed", "epochs", "batch_size", "learning_rate"}
     wanted |= {
@@ -80,7 +80,7 @@ def test_the_summary_agrees_with_the_runs(campaign: Path) -> None:
 
 
 def test_the_merged_file_has_units_and_dimensions(campaign: Path) -> None:
-    runs = pd.read_csv(campaign / "results_per_run.csv")
+    runs = pd.read_csv(campaign / "results_per_run.csv", converters={"test_accuracy": float})  # to the last bit
     with h5py.File(campaign / "results.h5") as file:
         assert [run_id.decode() for run_id in file["run_id"]] == list(runs["run_id"])
         np.testing.assert_array_equal(file["test_accuracy"], runs["test_accuracy"])
