@@ -23,6 +23,7 @@ from tests.specs import runs, spec
 def test_a_watch_redraws_on_a_terminal_and_appends_elsewhere_and_never_advises_itself(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path)
     header = write_manifest(campaign.manifest, runs(spec()), "abc")
+    campaign.submissions.mkdir()
     planned = plan(runs(spec()), 1, Execution())
     submission = Submission.by_this_process(1, header.campaign, "local", planned)  # this process is at work
     claim(campaign, submission, [Task(0, header.campaign, "abc", "data", Execution(), runs(spec()))])

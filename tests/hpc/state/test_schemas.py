@@ -1,7 +1,6 @@
 """Campaigns of earlier versions are read and carried on; files of newer versions are refused in a clear sentence."""
 
 import json
-import re
 import shutil
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from hpc.state import outcomes, submissions
 from hpc.state.runs import State, state
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError, read_manifest
-from jobs.taskfile import read_task
 from tests import commands
 from tests.programs import programs
 
@@ -99,17 +97,12 @@ def test_lines_of_outcomes_that_can_be_read_are_used(campaign: Campaign) -> None
     assert [problem.partition(" cannot")[0] for problem in after.problems] == [f"{campaign.outcomes(2)}: line 4:"]
 
 
-@pytest.mark.parametrize(
-    "name", ["manifest.jsonl", *(f"submissions/0002/{each}.json" for each in ("submission", "outcomes", "tasks"))]
-)
+@pytest.mark.parametrize("name", ["submission", "outcomes", "tasks"])
 def test_a_file_nested_too_deeply_is_named(campaign: Campaign, name: str) -> None:
     """Python's reader of JSON then raises another kind of error than for other damages."""
-    [path] = campaign.folder.glob(f"{name}*")
+    [path] = campaign.folder.glob(f"submissions/0002/{name}.json*")
     path.write_text("[" * 100_000)
-    with pytest.raises(ManifestError, match=re.escape(f"{path}: ")):
-        look(campaign)
-    with pytest.raises(ManifestError, match=re.escape(f"{path}: ")):
-        read_task(path, 0, 0)
+    assert any(problem.startswith(f"{path}: ") and "nested too deeply" in problem for problem in look(campaign).problems)
 
 
 def test_fields_of_others_are_left_out(campaign: Campaign) -> None:
