@@ -59,7 +59,8 @@ def made(kind: type[Made], record: Any) -> Made:
     found = {name: record[name] for name in hints if name in record}
     for name, value in found.items():
         wanted: Any = get_origin(hints[name]) if get_origin(hints[name]) is tuple else hints[name]
-        if not isinstance(value, (int, float) if wanted is float else wanted) or (isinstance(value, bool) and wanted is not bool):
+        is_flag = isinstance(value, bool) and wanted is not bool  # (bool is a kind of int)
+        if is_flag or not isinstance(value, (int, float) if wanted is float else wanted):
             raise TypeError(f"{name} is {value!r}")
         if isinstance(value, str):
             value.encode()  # JSON can hold characters that no file and no terminal takes
