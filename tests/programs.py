@@ -1,6 +1,7 @@
 """Small programs on PATH that stand for a Slurm which fails, hangs or answers oddly."""
 
 import os
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,4 +35,4 @@ def sacct(*rows: str) -> str:
 
 def prints(*lines: str) -> str:
     """The text of a program that prints lines."""
-    return "cat <<'END'\n" + "".join(line + "\n" for line in lines) + "END\n"
+    return "".join(f"printf '%s\\n' {shlex.quote(line)}\n" for line in lines)

@@ -17,7 +17,7 @@ def suspects(known: Known, now: datetime) -> dict[str, int]:
     swallowed = Counter(
         outcome.node
         for each in known.submitted
-        if now - datetime.fromisoformat(each.submission.created) < _FORGOTTEN_AFTER
+        if each.submission.created and now - datetime.fromisoformat(each.submission.created) < _FORGOTTEN_AFTER
         for outcome in each.ended
         if outcome.node and outcome.reason in _SWALLOWED and (each.submission.number, outcome.task) not in begun
     )

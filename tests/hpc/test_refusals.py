@@ -15,13 +15,13 @@ from tests.campaigns import GRID
 from tests.hpc.execution.slurm.test_programs import SACCTMGR, SCONTROL, SINFO
 from tests.hpc.request.test_grid import BROKEN
 from tests.hpc.test_hostile import COMMAND_LINES
-from tests.programs import programs
+from tests.programs import programs, squeue
 
 ONE = GRID.replace("max_workers: 2\n", "")
 NO_SLURM = {name: "echo no controller >&2; exit 1" for name in ("squeue", "sacct", "scontrol", "sinfo", "sacctmgr", "sbatch")}
 SLURM = {
     "id": "echo me",
-    "squeue": "true",
+    "squeue": squeue(),
     "sbatch": "exit 1",
     "srun": "true",
     "scontrol": SCONTROL,
@@ -130,7 +130,7 @@ def test_the_table_has_all_options() -> None:
     parser = argparse.ArgumentParser()
     table = submit._add_options(parser)
     owned = {action.option_strings[0]: name for name, actions in table.items() for action in actions}
-    assert owned == dict.fromkeys(("--sbatch", "--test-only", "--runs-per-task", "--keep-feeding"), "slurm")
+    assert owned == dict.fromkeys(("--sbatch", "--test-only", "--runs-per-task", "--no-exclude", "--keep-feeding"), "slurm")
     others = {action.option_strings[-1] for action in parser._actions} - set(owned)
     for_all = {
         "--grid",

@@ -455,7 +455,7 @@ def test_runs_of_a_submission_without_a_record_are_unknown_until_it_is_abandoned
     hand_over(campaign, 2, TASKS[:2], "18")
     begin(campaign, 0, [record(RUNS[0]), failure(RUNS[1])], at_hand=IDS[2], submission=2)
     (campaign.submission(2) / "submission.json").write_text("{}")
-    seen = found(campaign, tmp_path, "2 PENDING, 3 PENDING", "true", write=True)
+    seen = found(campaign, tmp_path, "2 PENDING, 3 PENDING", sacct(), write=True)
     assert states(seen) == ["done", "unknown", "unknown", "unknown"] + ["queued"] * 4
     assert ids_to_submit(seen, retry_failed=True) == []
     (problem,) = seen.problems
@@ -463,7 +463,7 @@ def test_runs_of_a_submission_without_a_record_are_unknown_until_it_is_abandoned
     assert problem.endswith(
         f"if nothing of it is executed any more, remove {campaign.submission(2)}, or submit with --abandon 2"
     )
-    with programs(tmp_path / "bin", squeue="true", sacct="true"):
+    with programs(tmp_path / "bin", squeue=squeue(), sacct=sacct()):
         abandoned = state(campaign, "c0ffee", runs(*RUNS), EXECUTORS, abandoned=[2], write=True)
     assert states(abandoned) == ["done", "failed"] + ["lost"] * 6
     assert (campaign.submission(2) / "submission.json").read_text() == "{}"
@@ -474,9 +474,9 @@ def test_a_submission_at_work_on_nobody_knows_what_leaves_the_rest_unknown(campa
     begin(campaign, 0, [record(RUNS[0])], submission=1)
     for damage in ("torn", "", '{"task":0,"schema":2,"runs":[]}\n'):
         campaign.tasks(1).write_text(damage)
-        seen = found(campaign, tmp_path, QUEUE, "true")
+        seen = found(campaign, tmp_path, QUEUE, sacct())
         assert states(seen) == ["done", "lost"] + ["unknown"] * 6  # submission 2 has the last word on the first two
-        ended = found(campaign, tmp_path, "", "true")  # nothing of it is in the queue any more
+        ended = found(campaign, tmp_path, "", sacct())  # nothing of it is in the queue any more
         assert states(ended) == ["done", "lost"] + ["missing"] * 6
     with programs(tmp_path / "bin", squeue="exit 1", sacct="exit 1"):
         assert set(states(look(campaign))) == {"done", "unknown"}
@@ -496,7 +496,7 @@ def test_results_count_whatever_became_of_the_submissions(campaign: Campaign, tm
 
 def test_runs_that_may_be_at_work_are_not_cancelled_without_a_word(campaign: Campaign, tmp_path: Path) -> None:
     (campaign.submission(1) / "submission.json").write_text("{}")
-    with programs(tmp_path / "bin", squeue="true", sacct="true"):
+    with programs(tmp_path / "bin", squeue=squeue(), sacct=sacct()):
         cancelled = commands.run("hpc.cancel", "--output-dir", campaign.folder, "--yes", "--filter", "repeat=3")
     assert cancelled.returncode == 1
     assert "warning: 1 run may be queued or running, and cannot be cancelled\n" in cancelled.stderr

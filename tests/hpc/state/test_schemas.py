@@ -13,7 +13,7 @@ from hpc.state.runs import State, state
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError, read_manifest
 from tests import commands
-from tests.programs import programs
+from tests.programs import programs, sacct, squeue
 
 KEPT = Path(__file__).parent / "schema_1"  # written by the code before files had numbers; two submissions, one on Slurm
 
@@ -80,7 +80,7 @@ def test_outcomes_are_read_as_they_were_written(campaign: Campaign) -> None:
 @pytest.mark.parametrize("name", ["submission.json", "outcomes.jsonl", "tasks.jsonl", "cancelled-ab.txt"])
 def test_a_damaged_file_is_named(campaign: Campaign, name: str, damage: str) -> None:
     (campaign.submission(2) / name).write_text(damage)
-    with programs(campaign.folder / "bin", squeue="true", sacct="true"):
+    with programs(campaign.folder / "bin", squeue=squeue(), sacct=sacct()):
         seen = look(campaign)
     (problem,) = seen.problems
     assert problem.startswith(f"{campaign.submission(2) / name}: ")
