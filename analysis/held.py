@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.planned import MISSING
 from analysis.store import is_sealed, read_table
 from jobs.image import FINISHED
+from jobs.reading import open_regular
 from jobs.recorded import Recorded
 
 PER_RUN_CSV = "results_per_run.csv"
@@ -53,15 +54,14 @@ def _held(store: Path) -> tuple[Path, pd.DataFrame]:
         Refused: there are results that cannot be read.
     """
     csv = store.with_name(PER_RUN_CSV)
-    if store.exists():
-        with store.open("rb") as file:
-            if is_sealed(file):
-                table = read_table(store, _COLUMNS)
-                return store, table[table["status"] != MISSING]
-    elif not csv.exists():
+    if is_sealed(store):
+        table = read_table(store, _COLUMNS)
+        return store, table[table["status"] != MISSING]
+    if not (store.exists() or csv.exists()):
         return csv, pd.DataFrame(columns=_COLUMNS)
     try:
-        return csv, pd.read_csv(csv, usecols=_COLUMNS, dtype=str)
+        with open_regular(csv) as file:
+            return csv, pd.read_csv(file, usecols=_COLUMNS, dtype=str)
     except (OSError, ValueError) as error:
         which = f"{store} is damaged or of an earlier version, and {csv}" if store.exists() else f"{csv}"
         todo = f"move the old results away, write elsewhere with --to DIR, or {_ACCEPT}"

@@ -70,12 +70,10 @@ def merge(campaign: Campaign, store: Path, accept_fewer: bool = False) -> Merged
 
 def _previous(store: Path, planned: Planned) -> Recorded:
     """What the store was made of; nothing if there is no store, if it is damaged, or of another manifest or layout."""
-    if store.exists():
-        with store.open("rb") as file:
-            if is_sealed(file):
-                with h5py.File(store, "r", locking=False) as h5:
-                    if (h5.attrs["store_version"], h5.attrs["manifest"]) == (_STORE_VERSION, _text(planned)):
-                        return Recorded.from_bytes(planned.header.campaign, h5[RECORDED][()].tobytes())
+    if is_sealed(store):
+        with h5py.File(store, "r", locking=False) as h5:
+            if (h5.attrs["store_version"], h5.attrs["manifest"]) == (_STORE_VERSION, _text(planned)):
+                return Recorded.from_bytes(planned.header.campaign, h5[RECORDED][()].tobytes())
     return Recorded(planned.header.campaign)
 
 

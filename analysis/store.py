@@ -10,7 +10,7 @@ import io
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +21,7 @@ import pandas as pd
 
 from analysis.columns import PER_RUN
 from jobs.image import HISTORY
+from jobs.reading import open_regular
 
 _ON_DISK = (*(f"history_{name}" for name in HISTORY), "correct")
 RECORDED = "merge/recorded"  # in a group of its own: xarray opens a file without its groups
@@ -125,11 +126,12 @@ def complete(file: BinaryIO, columns: Mapping[str, np.ndarray | pd.Series], attr
     file.write(_SEAL % _crc32(file))
 
 
-def is_sealed(file: BinaryIO) -> bool:
-    """Whether every byte of a results.h5 is as it was written."""
-    n_bytes = os.fstat(file.fileno()).st_size - len(_SEAL % 0)
-    file.seek(0)
-    return n_bytes > 0 and _SEAL % _crc32(file, n_bytes) == file.read()
+def is_sealed(store: Path) -> bool:
+    """Whether there is a results.h5 that can be read, and every byte of it is as it was written."""
+    with suppress(OSError), open_regular(store) as file:
+        n_bytes = os.fstat(file.fileno()).st_size - len(_SEAL % 0)
+        return n_bytes > 0 and _SEAL % _crc32(file, n_bytes) == file.read()
+    return False
 
 
 def read_table(store: Path, names: list[str]) -> pd.DataFrame:

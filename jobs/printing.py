@@ -21,9 +21,12 @@ def printing() -> Iterator[None]:
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    more = ""
+    more, is_interrupted = "", False
     try:
         yield
+    except KeyboardInterrupt:  # its terminal may be gone
+        is_interrupted = True
+        raise
     except OSError as error:
         more = "" if error.filename else "\n"  # was it standard output that failed? Then it fails again
         raise
@@ -35,4 +38,5 @@ def printing() -> Iterator[None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
             if isinstance(error, BrokenPipeError):
                 raise
-            raise NotPrinted(f"standard output: {error.strerror}; not everything was printed") from error
+            if not is_interrupted:
+                raise NotPrinted(f"standard output: {error.strerror}; not everything was printed") from error

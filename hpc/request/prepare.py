@@ -10,6 +10,7 @@ from jobs.campaign import Campaign
 from jobs.files import make_folder, named, new_folder, publish
 from jobs.manifest import Header, ManifestError, MissingError, NewerError, new_id, read_header, read_manifest, write_manifest
 from jobs.provenance import code_commit
+from jobs.reading import read_regular
 from jobs.recorded import read_recorded
 from jobs.taskfile import campaign_of
 from noisy.data import stage
@@ -87,7 +88,7 @@ def campaign_id(campaign: Campaign) -> str:
 def _id_without_manifest(campaign: Campaign) -> str:
     try:
         with named(campaign.identity):
-            its_id = campaign.identity.read_text(errors="replace")
+            its_id = read_regular(campaign.identity).decode(errors="replace")
     except FileNotFoundError:
         its_id = ""
     if its_id.isalnum():
