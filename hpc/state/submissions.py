@@ -88,7 +88,7 @@ class Submission:
     @property
     def is_cut_short(self) -> bool:
         """Whether its tasks ended because the process that executed them here did. (Asked where nothing is at work.)"""
-        return not self.arrays and (self.is_interrupted or not self.ended)
+        return bool(self.executor) and not self.arrays and (self.is_interrupted or not self.ended)
 
     @classmethod
     def by_this_process(cls, number: int, campaign: str, executor: str, planned: Plan, **others: Any) -> "Submission":

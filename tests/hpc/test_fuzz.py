@@ -206,7 +206,8 @@ def look(
     if json_shown[0] != 2:
         found = json.loads(json_shown[1])
         assert found["done"] >= len(expected), "records are lost"
-        assert json_shown[0] == 1 or found == usual, "something is hidden"
+        is_unknown = what[0].startswith("shards/") and what[1] == "gone"  # of a submit that was killed, this shows nowhere
+        assert json_shown[0] == 1 or is_unknown or found == usual, "something is hidden"
         assert all(line in shown[2] for line in found["unreadable"])
     if planned[0] != 2:
         n_done = re.search(r"of the grid's \d+, (\d+) are done|Nothing to submit: (\d+) of", planned[1])
@@ -220,7 +221,8 @@ def write_report(campaign: Campaign, expected: set[str], what: tuple[str, str], 
         tried[f"reports {code}"] += 1
         assert code in (0, 1) or re.fullmatch(r"error: .{1,900}\n", err), err
         n_done = re.search(r": (\d+) of \d+ runs done", out)
-        assert code == 2 or (n_done and int(n_done[1]) >= len(expected)), out
+        is_refused = code == 2 or "nothing was written" in err
+        assert is_refused or (n_done and int(n_done[1]) >= len(expected)), out
         return
     try:
         merged = merge(campaign, campaign.folder / "results.h5")
