@@ -3,7 +3,6 @@
 import json
 import os
 import random
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -79,11 +78,12 @@ def test_variables_of_sbatch_do_not_change_what_is_submitted(
     campaign: Path, grid: Path, digits_dir: Path, undisturbed: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = random.Random(14)
-    for name in VARIABLES:
-        monkeypatch.setenv(name, drawn.choice(VALUES))
-    monkeypatch.setenv("SBATCH_ARRAY_INX", "5-9")
-    monkeypatch.setenv("SBATCH_PARTITION", "urgent")
-    done = submit(grid, campaign, digits_dir)
+    with monkeypatch.context() as changed:
+        for name in VARIABLES:
+            changed.setenv(name, drawn.choice(VALUES))
+        changed.setenv("SBATCH_ARRAY_INX", "5-9")
+        changed.setenv("SBATCH_PARTITION", "urgent")
+        done = submit(grid, campaign, digits_dir)
     assert "note: partition=urgent is taken from SBATCH_PARTITION" in done.stdout
     assert set(sh("squeue --noheader --format=%P").split()) <= {"urgent"}
     drain()
@@ -124,8 +124,8 @@ def no_accounting(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_without_accounting_a_killed_task_is_done_again(campaign: Path, grid: Path, digits_dir: Path, undisturbed: str) -> None:
     submit(grid, campaign, digits_dir)
     wait_for(lambda: sh("squeue --noheader --states=RUNNING"))
-    wait_for(lambda: sh("pgrep -f submitit.core._submit", check=False))
-    sh("pkill -9 -f submitit.core._submit")
+    wait_for(lambda: sh("pgrep -f '[s]ubmitit.core._submit'", check=False))
+    sh("pkill -9 -f '[s]ubmitit.core._submit'")
     drain()
     found = commands.run("hpc.status", "--output-dir", campaign, "--json")
     assert json.loads(found.stdout)["unknown"] == 0, found.stderr
@@ -135,18 +135,19 @@ def test_without_accounting_a_killed_task_is_done_again(campaign: Path, grid: Pa
     assert table(campaign) == undisturbed
 
 
+def restart_n3(start: str) -> None:
+    """Stop the daemon of node n3, and start it so."""
+    wait_for(lambda: sh("pkill -f '[s]lurmd -N n3'", check=False) or not sh("pgrep -f '[s]lurmd -N n3'", check=False))
+    sh(f"{start} > /dev/null 2>&1")
+    wait_for(lambda: sh("sinfo --noheader --nodes=n3 --partition=main --format=%t").strip() == "idle")
+
+
 @pytest.fixture
 def swallowing_node(slurm: Path, tmp_path: Path) -> Iterator[str]:
     """A node that does not see the folder of the campaigns."""
-    subprocess.run(["pkill", "-f", "slurmd -N n3"], check=True)
-    hidden = ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs none '{tmp_path}' && exec slurmd -N n3"]
-    wait_for(lambda: sh("pgrep -f 'slurmd -N n3'", check=False) == "")
-    subprocess.run(hidden, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    wait_for(lambda: sh("sinfo --noheader --nodes=n3 --partition=main --format=%t").strip() == "idle")
+    restart_n3(f"unshare --mount sh -c \"mount -t tmpfs none '{tmp_path}' && exec slurmd -N n3\"")
     yield "n3"
-    subprocess.run(["pkill", "-f", "slurmd -N n3"], check=True)
-    wait_for(lambda: sh("pgrep -f 'slurmd -N n3'", check=False) == "")
-    subprocess.run(["slurmd", "-N", "n3"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    restart_n3("slurmd -N n3")
 
 
 def test_a_node_that_swallows_tasks_is_named_and_avoided(
@@ -178,4 +179,4 @@ def test_status_says_why_tasks_wait(campaign: Path, grid: Path, digits_dir: Path
     job = wait_for(lambda: sh("squeue --noheader --array --states=PENDING --format=%i").split())[0]
     sh(f"scontrol hold {job}")
     shown = commands.run("hpc.status", "--output-dir", campaign).stdout
-    assert "1 task waiting: JobHeldUser: held by a user. It does not start by itself: scontrol release JOB" in shown
+    assert "1 task waiting: JobHeldUser: held by a user. It does not start by itself: scontrol release JOB" in shown, shown
