@@ -90,9 +90,8 @@ def accounting(job_ids: Sequence[str]) -> dict[str, Ended]:
     """
     if not job_ids:
         return {}
-    asked = ("--format=JobID,State,ExitCode,NodeList", "--jobs=" + ",".join(job_ids))
     try:
-        rows = _table("JobID|State|ExitCode|NodeList", "sacct", "--allocations", "--allusers", "--parsable2", *asked)
+        rows = accounting_rows(job_ids)
     except SchedulerError as error:
         if not _NO_ACCOUNTING.search(str(error)):
             raise
@@ -102,6 +101,12 @@ def accounting(job_ids: Sequence[str]) -> dict[str, Ended]:
         for job, state, exit_code, node in rows
         if re.fullmatch(r"\d+(_\d+)?", job)  # else a range of elements that never began
     }
+
+
+def accounting_rows(job_ids: Sequence[str]) -> list[list[str]]:
+    """The rows (JobID, State, ExitCode, NodeList) of sacct. Raises SchedulerError, also where there is no accounting."""
+    asked = ("--format=JobID,State,ExitCode,NodeList", "--jobs=" + ",".join(job_ids))
+    return _table("JobID|State|ExitCode|NodeList", "sacct", "--allocations", "--allusers", "--parsable2", *asked)
 
 
 @dataclass(frozen=True)
