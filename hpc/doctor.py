@@ -5,12 +5,13 @@ paths, so that it can be part of a bug report.
 """
 
 import argparse
+import contextlib
 import json
 import os
 import platform
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from hpc.execution.choice import EXECUTORS, best
 from hpc.execution.site import NOTE, OK, PROBLEM, Check, Line, checks, looked
 from hpc.execution.trial import trial
 from hpc.request.prepare import check_folder
+from jobs.provenance import PROJECT_ROOT
 
 _PATH = re.compile(r"(?<![\w./`])/[\w.+@%:~-][^\s'\",;:()]*")
 
@@ -43,11 +45,12 @@ def _look(options: argparse.Namespace, own: dict[str, list[argparse.Action]]) ->
     for action in (action for other, actions in own.items() if other != name for action in actions):
         if getattr(options, action.dest) != action.default:
             raise Refused(f"{action.option_strings[0]}: this looks at --executor {name}, which has no such option")
-    shown = list[Line]()
-    for line in _lines(options, name):
-        shown.append(line if options.names else without_names(line))
-        if not options.json:
-            print("\n".join(_text(shown[-1])), flush=True)
+    shown, paths = list[Line](), (options.output_dir.absolute(), PROJECT_ROOT, Path.cwd(), Path.home())
+    with contextlib.closing(_lines(options, name)) as lines:  # what is tried is ended, whatever happens here
+        for line in lines:
+            shown.append(line if options.names else without_names(line, paths))
+            if not options.json:
+                print("\n".join(_text(shown[-1])), flush=True)
     n_of = Counter(line.mark for line in shown)
     if options.json:
         rows = [{key: value for key, value in asdict(line).items() if key != "names"} for line in shown]
@@ -58,9 +61,9 @@ def _look(options: argparse.Namespace, own: dict[str, list[argparse.Action]]) ->
     return SOME_FAILED if n_of[PROBLEM] else ALL_WELL
 
 
-def _lines(options: argparse.Namespace, name: str) -> Iterator[Line]:
+def _lines(options: argparse.Namespace, name: str) -> Generator[Line, None, None]:
     executor, wanted = EXECUTORS[name], options.output_dir.absolute()
-    folder = next(each for each in (wanted, *wanted.parents) if os.path.lexists(each))
+    folder = next(each for each in (wanted, *wanted.parents) if each.is_dir())
     see = "choose another --output-dir, or see that you may write there"
     every = [Check("output_dir", lambda: _writable(wanted), see)]
     every += [*checks(folder, executor.is_asked), *executor.checks(options, folder)]
@@ -71,24 +74,23 @@ def _lines(options: argparse.Namespace, name: str) -> Iterator[Line]:
 
 def _writable(folder: Path) -> Iterator[Line]:
     check_folder(folder, is_written=True)
-    yield Line(OK, "output_dir", "can be written")
+    yield Line(OK, "output_dir", f"{folder} can be written")
 
 
 def _text(line: Line) -> list[str]:
     return [f"{line.mark:9}{line.what:13}{line.found}", *([f"{'':22}-> {line.help}"] if line.help else [])]
 
 
-def without_names(line: Line) -> Line:
-    """The same without names of users, machines and paths."""
-    return replace(line, found=_hidden(line.found, line.names), help=_hidden(line.help, line.names))
-
-
-def _hidden(text: str, names: tuple[str, ...]) -> str:
+def without_names(line: Line, paths: Iterable[Path] = ()) -> Line:
+    """The same without the names of its machines, of this user and this machine, and without paths, these or others."""
     host, user = platform.node(), os.environ.get("USER") or Path.home().name
-    known = {user: "USER", host: "HOST", host.split(".")[0]: "HOST"} | dict.fromkeys(names, "NODE")
+    known = {str(path): "PATH" for path in paths if path != path.parent}
+    known |= {user: "USER", host: "HOST", host.split(".")[0]: "HOST"} | dict.fromkeys(line.names, "NODE")
+    texts = [line.found, line.help]
     for name, instead in known.items():
-        text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", instead, text) if name else text
-    return _PATH.sub("PATH", text)
+        texts = [re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", instead, text) if name else text for text in texts]
+    found, help_ = (_PATH.sub("PATH", text) for text in texts)
+    return replace(line, found=found, help=help_)
 
 
 if __name__ == "__main__":

@@ -5,9 +5,8 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +22,7 @@ OK, NOTE, PROBLEM = "ok", "note", "problem"
 _OF_ONE_MACHINE = ("btrfs", "ext2", "ext3", "ext4", "overlay", "ramfs", "tmpfs", "xfs")  # kinds of file systems
 _OTHER = "choose a folder on a file system of another kind, with --output-dir"
 _MAKE_ROOM = "make room, or choose another --output-dir"
-_LITTLE_MB, _FEW_MB = 5_000, 200  # of room
+_LITTLE_MB, _FEW_MB, _FEW_FILES = 5_000, 200, 1_000  # of room
 _LONG_S = 20  # to import torch: as long as a small task
 _MEMORY_SLACK = 1.2  # a limit this much above what was asked for is that limit, rounded
 
@@ -47,14 +46,16 @@ class Check(NamedTuple):
     help: str
 
 
-def looked(checks: Iterable[Check]) -> Iterator[Line]:
+def looked(checks: Iterable[Check]) -> Generator[Line, None, None]:
     """The lines of all checks. One that cannot be done gives a problem, and the others go on."""
     for check in checks:
         try:
             yield from check.lines()
-        except (Refused, SchedulerError, ManifestError, DataError, OSError) as error:
+        except OSError as error:
+            yield Line(PROBLEM, check.what, f"{error.filename or 'a file'}: {error.strerror}", check.help)
+        except (Refused, SchedulerError, ManifestError, DataError) as error:
             said = "; ".join([str(error), *getattr(error, "details", ())])
-            yield Line(PROBLEM, check.what, f"unknown: {said}", check.help)
+            yield Line(PROBLEM, check.what, " ".join(said.split()), check.help)
 
 
 def checks(folder: Path, is_shared: bool) -> list[Check]:
@@ -69,13 +70,12 @@ def checks(folder: Path, is_shared: bool) -> list[Check]:
 
 def _versions() -> Iterator[Line]:
     yield Line(OK, "versions", f"{machine()['versions']}, {os.uname().sysname} {os.uname().release}, code {code_commit()[:16]}")
-    yield Line(OK, "packages", " ".join(f"{name} {version(name)}" for name in ("pandas", "scipy", "scikit-learn", "pyyaml")))
 
 
 def _kind(folder: Path, is_shared: bool) -> Line:
     """The kind of file system, by the longest mount point above the folder."""
     mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text().splitlines()]
-    over = [mount for mount in mounts if folder.is_relative_to(mount[4])]
+    over = [mount for mount in mounts if folder.resolve().is_relative_to(mount[4])]
     longest = max(over, key=lambda mount: len(mount[4]))
     kind = longest[longest.index("-") + 1]
     if is_shared and kind in _OF_ONE_MACHINE:
@@ -123,29 +123,30 @@ def _folder_sync(folder: Path) -> Line:
 
 def _clock(ahead_s: float) -> Line:
     found = f"that of the file system differs from ours by {abs(ahead_s):.1f} s"
-    return Line(NOTE if abs(ahead_s) > 5 else OK, "clock", found + (" (no time of a file is relied on)"))
+    return Line(NOTE if abs(ahead_s) > 5 else OK, "clock", found)
 
 
 def _room(folder: Path) -> Iterator[Line]:
     free_mb, free_files = shutil.disk_usage(folder).free / 1e6, os.statvfs(folder).f_favail
     yield room_line(free_mb, free_files if os.statvfs(folder).f_files else None)
     try:
-        done = subprocess.run(["quota", "-q"], capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(["quota", "-q"], capture_output=True, text=True, check=False)
+    except OSError:
         yield Line(NOTE, "quota", "unknown: no program `quota` answers; the site may have one of its own")
         return
-    if said := " ".join((done.stdout + done.stderr).split()):
-        yield Line(PROBLEM, "quota", f"`quota` says: {said}", _MAKE_ROOM)
+    over, said = (" ".join(text.split()) for text in (done.stdout, done.stderr))
+    if over:
+        yield Line(PROBLEM, "quota", f"exceeded, says `quota`: {over}", _MAKE_ROOM)
     else:
-        yield Line(OK, "quota", "none is exceeded, says `quota`")
+        yield Line(*((NOTE, "quota", f"unknown: {said}") if said else (OK, "quota", "none is exceeded, says `quota`")))
 
 
 def room_line(free_mb: float, free_files: int | None) -> Line:
-    """free_files: None where the file system does not count them."""
-    files = "" if free_files is None else f", {free_files:,} files"
-    if free_mb < _FEW_MB or (free_files is not None and free_files < 1000):
-        return Line(PROBLEM, "room", f"{free_mb / 1000:,.1f} GB{files}", _MAKE_ROOM)
-    return Line(NOTE if free_mb < _LITTLE_MB else OK, "room", f"{free_mb / 1000:,.1f} GB{files}")
+    """Whether there is room enough. free_files: None where the file system does not count them."""
+    found = f"{free_mb / 1000:,.1f} GB" + ("" if free_files is None else f" and {free_files:,} files") + " are free"
+    if free_mb < _FEW_MB or (free_files is not None and free_files < _FEW_FILES):
+        return Line(PROBLEM, "room", found, _MAKE_ROOM)
+    return Line(NOTE if free_mb < _LITTLE_MB else OK, "room", found)
 
 
 def task_lines(probe: Mapping[str, Any], asked: Resources | None) -> Iterator[Line]:
@@ -157,7 +158,7 @@ def task_lines(probe: Mapping[str, Any], asked: Resources | None) -> Iterator[Li
     if asked:
         yield from _of_resources(probe["cores"], probe["memory_limit_mb"], asked)
     free_mb = probe["scratch_mb"]
-    yield Line(*((OK, "scratch", f"{free_mb / 1000:,.1f} GB") if free_mb else (NOTE, "scratch", "none (TMPDIR, /tmp)")))
+    yield Line(*((OK, "scratch", f"{free_mb / 1000:,.1f} GB free") if free_mb else (NOTE, "scratch", "none (TMPDIR, /tmp)")))
 
 
 def _of_resources(cores: int, limit_mb: float | None, asked: Resources) -> Iterator[Line]:
@@ -166,7 +167,7 @@ def _of_resources(cores: int, limit_mb: float | None, asked: Resources) -> Itera
         yield Line(PROBLEM, "cores", given, "lower cpu_threads_per_worker of the grid to what is given")
     else:
         yield Line(NOTE if cores > asked.cpus else OK, "cores", given + "; they are not confined" * (cores > asked.cpus))
-    wanted = f"{asked.mem_mb} MB asked for"
+    wanted = f"{asked.mem_mb} MB planned"
     if limit_mb and limit_mb < asked.mem_mb * 0.95:
         yield Line(PROBLEM, "memory", f"{wanted}, {limit_mb:.0f} MB allowed by a control group", "ask the site why")
     elif limit_mb and limit_mb <= asked.mem_mb * _MEMORY_SLACK + 10:

@@ -11,12 +11,13 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from hpc.execution.executor import Executor, Request, submit
 from hpc.execution.site import NOTE, OK, PROBLEM, Line, task_lines
+from hpc.planning.retrying import Outcome, Reason
 from hpc.request.grid import parse_grid
 from hpc.request.prepare import campaign_id
-from hpc.state.known import Submitted
 from hpc.state.runs import State, state
 from hpc.state.scheduler import SchedulerError
 from hpc.state.submissions import TaskActivity
@@ -27,7 +28,7 @@ from jobs.probe import MARK
 from jobs.provenance import PROJECT_ROOT
 
 _GRID = "{dataset: digits, activations: [relu], ps: [0], repeats: 2, epochs: 1, hidden_sizes: [8], max_workers: 2}"
-_PATIENCE_S, _POLL_S = 300, 2
+_PATIENCE_S, _LAG_S, _POLL_S = 300, 20, 2
 _PROBE = (sys.executable, "-m", "jobs.probe")
 
 
@@ -49,12 +50,9 @@ def trial(executor: Executor, given: argparse.Namespace, folder: Path) -> Iterat
         started_s = time.monotonic()
         request = Request(grid, campaign, Path(place).resolve() / "data", grid.runs(), wanted, yes=True)
         try:
-            with (
-                contextlib.redirect_stdout(io.StringIO()) as said,
-                contextlib.redirect_stderr(said),
-            ):  # the plan, a progress bar
+            with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(said):
                 submit(request, executor, {executor.name: executor})
-            yield from _after(executor, request, started_s)
+            yield from _result(executor, request, started_s)
         finally:
             with contextlib.suppress(SchedulerError, ManifestError, OSError):
                 executor.cancel([task.job for task in _at_work(_state(executor, request)) if task.job])
@@ -68,40 +66,54 @@ def _at_work(found: State) -> list[TaskActivity]:
     return [task for activity in found.activities.values() for task in activity.tasks.values()]
 
 
-def _after(executor: Executor, request: Request, started_s: float) -> Iterator[Line]:
-    """Wait for the tasks, and say what became of them."""
-    found = _state(executor, request)
-    while (_at_work(found) or found.count("unknown")) and time.monotonic() < started_s + _PATIENCE_S:
+def _ended(executor: Executor, request: Request, started_s: float) -> State:
+    """The state once all tasks have ended and it is known how, or when patience ends."""
+    busy_s = started_s
+    while True:
+        found, now_s = _state(executor, request), time.monotonic()
+        busy_s = now_s if _at_work(found) else busy_s
+        is_open = found.count("unknown") or any(outcome.reason is Reason.UNKNOWN for outcome in found.outcomes)
+        if now_s > started_s + _PATIENCE_S or (busy_s < now_s and not (is_open and now_s < busy_s + _LAG_S)):
+            return found
         time.sleep(_POLL_S)
-        found = _state(executor, request)
-    result = f"{found.count('done')} of {len(found.runs)} tiny trainings done after {time.monotonic() - started_s:.0f} s"
-    if left := _at_work(found):
+
+
+def _result(executor: Executor, request: Request, started_s: float) -> Iterator[Line]:
+    """What became of the trainings, what each node gave its tasks, and how tasks ended that left trainings undone."""
+    found = _ended(executor, request, started_s)
+    n_done, n_runs, left = found.count("done"), len(found.runs), _at_work(found)
+    result = f"{n_done} of {n_runs} are done after {time.monotonic() - started_s:.0f} s"
+    if left:
         why = "; ".join(sorted({task.why or "running" for task in left}))
-        yield Line(NOTE, "trainings", f"{result}; given up and cancelled: {why}")
+        yield Line(NOTE, "trainings", f"{result}; the others are cancelled now: {why}")
     else:
-        is_well = found.count("done") == len(found.runs)
-        yield Line(OK if is_well else PROBLEM, "trainings", result, "" if is_well else "see the lines below")
+        yield Line(OK if n_done == n_runs else PROBLEM, "trainings", result, "" if n_done == n_runs else "see the next lines")
     (submitted,) = found.known.submitted
-    yield from _of_tasks(executor, request, submitted)
-    if executor.is_asked:
-        yield Line(NOTE, "signal", "not tried: whether tasks are warned before their time limit")
-
-
-def _of_tasks(executor: Executor, request: Request, submitted: Submitted) -> Iterator[Line]:
-    """What each task got, a node once; and how tasks ended that left runs without a record."""
-    seen = set[str]()
-    for array in submitted.submission.arrays:
-        for task in array.tasks:
-            log = executor.log_of(request.campaign, submitted.submission, task)
-            said = log.read_text(errors="replace").splitlines() if log.is_file() else []
-            probes = [json.loads(line.removeprefix(MARK)) for line in said if line.startswith(MARK)]
-            for probe in (probe for probe in probes[-1:] if probe["node"] not in seen):
-                seen.add(probe["node"])
-                yield from task_lines(probe, array.resources)
+    logs = {
+        task: (executor.log_of(request.campaign, submitted.submission, task), array.resources)
+        for array in submitted.submission.arrays
+        for task in array.tasks
+    }
+    nodes = {probe["node"]: (probe, asked) for log, asked in logs.values() for probe in _probes(log)}
+    for probe, asked in nodes.values():
+        yield from task_lines(probe, asked)
     for outcome in submitted.ended:
-        log = executor.log_of(request.campaign, submitted.submission, outcome.task)
-        end = f"its log ends: {last_line(log)}" if log.is_file() else "it left no log: the node does not see the folder"
-        found = f"{outcome.said} on {outcome.node or 'an unknown node'}; {end}"
-        other = "choose an --output-dir that all nodes see, or leave that node out"
-        help_ = "mend what the log says" if log.is_file() else other
-        yield Line(PROBLEM, f"task {outcome.task}", found, help_, (outcome.node,))
+        yield _end_of_task(outcome, executor.log_of(request.campaign, submitted.submission, outcome.task))
+    if executor.is_asked:
+        n_nodes = len(nodes.keys() | {outcome.node for outcome in submitted.ended} - {""})
+        yield Line(NOTE, "not tried", f"nodes but {'this one' if n_nodes == 1 else 'these'}; the warning before the time limit")
+
+
+def _probes(log: Path) -> list[dict[str, Any]]:
+    lines = log.read_text(errors="replace").splitlines() if log.is_file() else []
+    return [json.loads(line.removeprefix(MARK)) for line in lines if line.startswith(MARK)]
+
+
+def _end_of_task(outcome: Outcome, log: Path) -> Line:
+    where = f"{outcome.said} on {outcome.node or 'an unknown node'}"
+    if log.is_file():
+        found, help_ = f"{where}; its log ends: {last_line(log)}", "mend what the log says"
+    else:
+        found = f"{where}; it left no log: the node does not see the folder"
+        help_ = "choose an --output-dir that all nodes see, or leave this node out"
+    return Line(PROBLEM, f"task {outcome.task}", found, help_, (outcome.node,))

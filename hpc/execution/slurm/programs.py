@@ -111,7 +111,7 @@ def accounting_rows(job_ids: Sequence[str]) -> list[list[str]]:
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition: what its largest node has, in 10**6 bytes, and how long a job may take."""
+    """A partition: what its largest node has, in 10**6 bytes (inf: it is not told), and how long a job may take."""
 
     name: str
     is_default: bool
@@ -129,7 +129,8 @@ def partitions() -> list[Partition]:
     found: dict[str, Partition] = {}
     for name, state, mem, time_limit in _table("PARTITION|AVAIL|MEMORY|TIMELIMIT", "sinfo", "--all", "--format=%P|%a|%m|%l"):
         try:
-            mem_mb = int(re.sub(r"\D", "", mem)) * 2**20 // 10**6 - 1
+            mem_mib = int(re.sub(r"\D", "", mem))
+            mem_mb = mem_mib * 2**20 // 10**6 - 1 if mem_mib > 1 else math.inf  # 1: nobody has told Slurm
             row = Partition(name.rstrip("*"), name.endswith("*"), state == "up", mem_mb, minutes(time_limit))
         except ValueError as error:
             raise SchedulerError(f"sinfo did not answer as expected: {error}") from error

@@ -34,7 +34,6 @@ def checks(asked: Callable[[], options.Options]) -> list[Check]:
         Check("queue", _queue, again),
         Check("accounting", _accounting, again),
         Check("partitions", lambda: _partitions(asked()), name_one),
-        Check("limits", lambda: _limits(asked()), again),
         Check("test-only", lambda: _accepted(asked()), again),
     ]
 
@@ -73,23 +72,23 @@ def _accounting() -> Iterator[Line]:
 
 
 def _partitions(asked: options.Options) -> Iterator[Line]:
+    """The partitions that the options mean, the others, and the limits of what may be submitted."""
     every = programs.partitions()
     used = chosen(every, asked.get("partition"))
+    asks_memory = asked.get("mem", True) not in (None, False)
     for each in used:
-        size = f"nodes of {each.mem_mb:,.0f} MB at most, {_time(each.time_limit_min)}" + ("" if each.is_up else ", not up")
-        if each.mem_mb < _SMALL_MB:
-            help_ = "ask the site for RealMemory of its nodes, or name another with --sbatch partition=NAME"
-            yield Line(PROBLEM, "partition", f"{each.name}: {size}: tasks would not fit", help_)
+        memory = "memory not configured" if each.mem_mb == math.inf else f"nodes of {each.mem_mb:,.0f} MB at most"
+        size = f"{memory}, {_time(each.time_limit_min)}" + ("" if each.is_up else ", not up")
+        if each.mem_mb == math.inf and asks_memory:
+            help_ = "--sbatch mem=false (slurm: {mem: false} in a grid): memory is then not asked for"
+            yield Line(PROBLEM, "partition", f"{each.name}: {size}: Slurm may refuse what asks for memory", help_)
         else:
-            is_short = each.time_limit_min < _SHORT_MIN
-            yield Line(NOTE if is_short or not each.is_up else OK, "partition", f"{each.name}: {size}")
+            is_little = each.time_limit_min < _SHORT_MIN or each.mem_mb < _SMALL_MB or not each.is_up
+            yield Line(NOTE if is_little else OK, "partition", f"{each.name}: {size}")
     others = [f"{each.name} ({_time(each.time_limit_min)})" for each in every if each not in used and each.is_up]
     yield Line(OK, "others", ", ".join(others) or "no other partition is up")
-
-
-def _limits(asked: options.Options) -> Iterator[Line]:
     with contextlib.redirect_stderr(io.StringIO()) as said:
-        found = programs.limits(chosen(programs.partitions(), asked.get("partition")))
+        found = programs.limits(used)
     for line in said.getvalue().splitlines():
         yield Line(NOTE, "limits", line.removeprefix("note: "))
     yield Line(OK, "limits", f"{found.max_array_size:,} tasks in an array, {found.max_submitted:,} of yours in the queue")
