@@ -45,7 +45,7 @@ def _look(options: argparse.Namespace, own: dict[str, list[argparse.Action]]) ->
     for action in (action for other, actions in own.items() if other != name for action in actions):
         if getattr(options, action.dest) != action.default:
             raise Refused(f"{action.option_strings[0]}: this looks at --executor {name}, which has no such option")
-    shown, paths = list[Line](), (options.output_dir.absolute(), PROJECT_ROOT, Path.cwd(), Path.home())
+    shown, paths = list[Line](), (options.output_dir.absolute(), PROJECT_ROOT, Path.cwd(), _home())
     with contextlib.closing(_lines(options, name)) as lines:  # what is tried is ended, whatever happens here
         for line in lines:
             shown.append(line if options.names else without_names(line, paths))
@@ -81,9 +81,13 @@ def _text(line: Line) -> list[str]:
     return [f"{line.mark:9}{line.what:13}{line.found}", *([f"{'':22}-> {line.help}"] if line.help else [])]
 
 
+def _home() -> Path:
+    return Path(os.path.expanduser("~"))  # raises nothing where there is none
+
+
 def without_names(line: Line, paths: Iterable[Path] = ()) -> Line:
     """The same without the names of its machines, of this user and this machine, and without paths, these or others."""
-    host, user = platform.node(), os.environ.get("USER") or Path.home().name
+    host, user = platform.node(), os.environ.get("USER") or _home().name
     known = {str(path): "PATH" for path in paths if path != path.parent}
     known |= {user: "USER", host: "HOST", host.split(".")[0]: "HOST"} | dict.fromkeys(line.names, "NODE")
     texts = [line.found, line.help]

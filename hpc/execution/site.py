@@ -53,7 +53,7 @@ def looked(checks: Iterable[Check]) -> Generator[Line, None, None]:
             yield from check.lines()
         except OSError as error:
             yield Line(PROBLEM, check.what, f"{error.filename or 'a file'}: {error.strerror}", check.help)
-        except (Refused, SchedulerError, ManifestError, DataError) as error:
+        except (Refused, SchedulerError, ManifestError, DataError, ImportError) as error:
             said = "; ".join([str(error), *getattr(error, "details", ())])
             yield Line(PROBLEM, check.what, " ".join(said.split()), check.help)
 

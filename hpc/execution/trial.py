@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from hpc.console import Refused
 from hpc.execution.executor import Executor, Request, submit
 from hpc.execution.site import NOTE, OK, PROBLEM, Line, task_lines
 from hpc.planning.retrying import Outcome, Reason
@@ -43,8 +44,10 @@ def trial(executor: Executor, given: argparse.Namespace, folder: Path) -> Iterat
     chosen = {**vars(parser.parse_args([])), "runs_per_task": 1, **vars(given)}
     wanted = executor.beginning_with(argparse.Namespace(**chosen), shlex.join(_PROBE))
     if not executor.is_asked:  # tasks get what this process gets
-        printed = subprocess.run(_PROBE, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False).stdout
-        yield from task_lines(json.loads(printed.partition(MARK)[2]), None)
+        done = subprocess.run(_PROBE, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise Refused(f"torch does not load: {(done.stderr.strip().splitlines() or [''])[-1]}")
+        yield from task_lines(json.loads(done.stdout.partition(MARK)[2]), None)
     with tempfile.TemporaryDirectory(prefix="doctor-", dir=folder, ignore_cleanup_errors=True) as place:
         campaign = Campaign(Path(place) / "campaign")
         started_s = time.monotonic()
@@ -52,6 +55,9 @@ def trial(executor: Executor, given: argparse.Namespace, folder: Path) -> Iterat
         try:
             with contextlib.redirect_stdout(io.StringIO()) as said, contextlib.redirect_stderr(said):
                 submit(request, executor, {executor.name: executor})
+            submitted = _state(executor, request).known.submitted
+            if executor.is_asked and not any(each.submission.arrays for each in submitted):
+                raise Refused("nothing was accepted: " + " ".join(said.getvalue().splitlines()[-2:]))
             yield from _result(executor, request, started_s)
         finally:
             with contextlib.suppress(SchedulerError, ManifestError, OSError):

@@ -115,6 +115,16 @@ def test_two_trainings_on_this_machine(tmp_path: Path, capsys: pytest.CaptureFix
     assert not list(tmp_path.iterdir())
 
 
+def test_a_torch_that_does_not_load(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "torch.py").write_text("raise ImportError('libcudart.so.12: no such file')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    status, found = seen(capsys, "--executor", "local", "--output-dir", tmp_path, "--run")
+    assert (status, found["trainings"][0]["mark"]) == (1, PROBLEM)
+    assert found["trainings"][0]["found"] == "torch does not load: ImportError: libcudart.so.12: no such file"
+
+
 def test_options_of_another_executor(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         doctor.main(["--executor", "local", "--sbatch", "partition=x"])
@@ -132,7 +142,11 @@ def test_a_site_with_problems(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     with programs(tmp_path / "bin", **fakes):
         status, found = seen(capsys, "--executor", "slurm", "--output-dir", tmp_path)
         well = seen(capsys, "--executor", "slurm", "--output-dir", tmp_path, "--sbatch", "mem=false")[1]["partition"][0]
+        full = squeue(*(f"7|{index}|PENDING|Priority|x" for index in range(100)))
+        with programs(tmp_path / "full", squeue=full, srun="", sinfo=sinfo.replace("|1|", "|9000|")):
+            held = seen(capsys, "--executor", "slurm", "--output-dir", tmp_path, "--run")[1]["trainings"][0]["found"]
     assert status == 1
+    assert "2 tasks held back: Slurm accepts at most 100 of your tasks at once" in held
     assert "honoured: SBATCH_ACCOUNT" in found["environment"][0]["found"]
     assert "taken out: " in found["environment"][0]["found"] and "SQUEUE_STATES" in found["environment"][0]["found"]
     assert found["accounting"][0]["mark"] == NOTE

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -138,15 +139,18 @@ def test_without_accounting_a_killed_task_is_done_again(campaign: Path, grid: Pa
 @pytest.fixture
 def swallowing_node(slurm: Path, tmp_path: Path) -> Iterator[str]:
     """A node that does not see the folder of the campaigns."""
-    subprocess.run(["pkill", "-f", "slurmd -N n3"], check=True)
-    hidden = ["unshare", "--mount", "sh", "-c", f"mount -t tmpfs none '{tmp_path}' && exec slurmd -N n3"]
-    wait_for(lambda: sh("pgrep -f 'slurmd -N n3'", check=False) == "")
-    subprocess.run(hidden, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    start_again(slurm, "unshare", "--mount", "sh", "-c", f"mount -t tmpfs none '{tmp_path}' && exec slurmd -N n3")
     wait_for(lambda: sh("sinfo --noheader --nodes=n3 --partition=main --format=%t").strip() == "idle")
     yield "n3"
-    subprocess.run(["pkill", "-f", "slurmd -N n3"], check=True)
-    wait_for(lambda: sh("pgrep -f 'slurmd -N n3'", check=False) == "")
-    subprocess.run(["slurmd", "-N", "n3"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    start_again(slurm, "slurmd", "-N", "n3")
+
+
+def start_again(slurm: Path, *command: str) -> None:
+    """Stop node n3 of this cluster (another may run on this machine), and start it by a command."""
+    pid = int((slurm / "slurmd-n3.pid").read_text())
+    os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: sh(f"cat /proc/{pid}/cmdline", check=False) == "")  # a zombie has none
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def test_a_node_that_swallows_tasks_is_named_and_avoided(
@@ -179,3 +183,29 @@ def test_status_says_why_tasks_wait(campaign: Path, grid: Path, digits_dir: Path
     sh(f"scontrol hold {job}")
     shown = commands.run("hpc.status", "--output-dir", campaign).stdout
     assert "1 task waiting: JobHeldUser: held by a user. It does not start by itself: scontrol release JOB" in shown
+
+
+def doctor(*options: object) -> tuple[int, dict[str, dict]]:
+    """The exit status of `doctor --run`, and what -> its last line."""
+    done = commands.run("hpc.doctor", "--run", "--json", "--executor", "slurm", *options)
+    return done.returncode, {line["what"]: line for line in json.loads(done.stdout)["lines"]}
+
+
+def test_doctor_finds_a_good_site_good(tmp_path: Path) -> None:
+    status, found = doctor("--output-dir", tmp_path)
+    assert (status, found["accounting"]["mark"], found["test-only"]["mark"]) == (0, "ok", "ok")
+    assert found["trainings"]["found"].startswith("2 of 2 are done")
+    assert found["node"]["found"].startswith("NODE sees the folder")
+    assert sh("squeue --noheader") == "" and not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("no_accounting")
+def test_doctor_notes_that_there_is_no_accounting(tmp_path: Path) -> None:
+    status, found = doctor("--output-dir", tmp_path / "new")
+    assert (status, found["accounting"]["mark"], found["trainings"]["mark"]) == (0, "note", "ok")
+
+
+def test_doctor_names_a_node_that_does_not_see_the_folder(tmp_path: Path, swallowing_node: str) -> None:
+    status, found = doctor("--output-dir", tmp_path, "--sbatch", f"nodelist={swallowing_node}", "--names")
+    assert (status, found["trainings"]["mark"]) == (1, "problem")
+    assert found["task 1"]["found"].endswith(f"on {swallowing_node}; it left no log: the node does not see the folder")
