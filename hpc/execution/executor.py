@@ -14,6 +14,7 @@ from hpc import console
 from hpc.console import ALL_WELL, NO_SCHEDULER, SOME_FAILED, Refused, count
 from hpc.execution.doubts import changes, long_runs
 from hpc.execution.next import next_command
+from hpc.execution.site import Check
 from hpc.planning.decision import Decision
 from hpc.planning.tasks import Plan
 from hpc.request.grid import Grid
@@ -61,6 +62,10 @@ class Executor(Scheduler):
     where: str
     is_asked: bool
 
+    def add_site_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
+        """Those of `add_options` that hpc.doctor has too."""
+        return []
+
     def add_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
         """Add the command line options that only this executor knows, with a parser's `add_argument`, and name them."""
         return []
@@ -76,6 +81,14 @@ class Executor(Scheduler):
     @abstractmethod
     def decide(self, request: Request, runs: Runs, found: State) -> Decision:
         """What to submit of these runs now."""
+
+    def checks(self, given: argparse.Namespace, folder: Path) -> list[Check]:
+        """What to look at of the place where tasks would be executed. given: `add_site_options`; folder: of the results."""
+        return []
+
+    def beginning_with(self, given: argparse.Namespace, command: str) -> argparse.Namespace:
+        """Options with which each task first executes a command of the shell, if tasks have a shell."""
+        return given
 
     def is_rehearsal(self, options: argparse.Namespace) -> bool:
         """Whether only `rehearse` is asked for, and no submission."""

@@ -1,12 +1,13 @@
 """This machine as an executor: how many workers it allows, and their progress (the workers: jobs/pool.py)."""
 
+import argparse
 import contextlib
 import math
 import os
 import select
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hpc.console import ALL_WELL, SOME_FAILED, Refused, count
 from hpc.execution.doubts import refuse_larger_than
 from hpc.execution.executor import Executor, Request
 from hpc.execution.progress import Progress
+from hpc.execution.site import NOTE, OK, Check, Line
 from hpc.planning.decision import Decision
 from hpc.planning.priors import estimate
 from hpc.planning.tasks import plan
@@ -25,6 +27,7 @@ from hpc.state.runs import State
 from hpc.state.submissions import Activity, Submission, TaskActivity
 from jobs.campaign import Campaign
 from jobs.pool import STOP_S, last_line
+from jobs.probe import cores_limit, memory_limit_mb
 from jobs.provenance import PROJECT_ROOT
 from noisy.processor import this_processor
 from noisy.runs import Runs
@@ -77,11 +80,27 @@ class Local(Executor):
         print(f"{done} of {count(n_runs, 'run')} done, {failed} failed.{hint}")
         return ALL_WELL if done == n_runs else SOME_FAILED
 
+    def checks(self, given: argparse.Namespace, folder: Path) -> list[Check]:
+        return [Check("machine", _machine, "see that /proc is mounted")]
+
     def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
         return {submission: _activity(submission) for submission in submissions}
 
     def log_of(self, campaign: Campaign, submission: Submission, task: int) -> Path:
         return campaign.log(submission.number, task)
+
+
+def _machine() -> Iterator[Line]:
+    """Cores and memory, and limits of a container that plans do not know."""
+    cores, free_mb = _cores(), _memory_mb("MemAvailable")
+    for what, found, limit in (("cores", cores, cores_limit()), ("memory_mb", free_mb, memory_limit_mb())):
+        is_less = limit is not None and limit < found
+        less = f"; a control group allows only {limit:,.1f}: set max_workers of the grid accordingly" if is_less else ""
+        yield Line(NOTE if is_less else OK, what, f"{found:,.0f} free for workers{less}")
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _activity(submission: Submission) -> Activity:
@@ -134,7 +153,7 @@ def local_capacity(wanted: int | None, execution: Execution, mem_mb: float) -> C
         execution: gives the cores of one worker.
         mem_mb: peak memory of the largest run.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = _cores()
     by_cores = cores // (execution.cpu_threads + execution.data_workers)
     if not by_cores:
         each = f"cpu_threads_per_worker + data_workers is {execution.cpu_threads + execution.data_workers}"

@@ -3,6 +3,8 @@
 import json
 import os
 import random
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -135,19 +137,21 @@ def test_without_accounting_a_killed_task_is_done_again(campaign: Path, grid: Pa
     assert table(campaign) == undisturbed
 
 
-def restart_n3(start: str) -> None:
-    """Stop the daemon of node n3, and start it so."""
-    wait_for(lambda: sh("pkill -f '[s]lurmd -N n3'", check=False) or not sh("pgrep -f '[s]lurmd -N n3'", check=False))
-    sh(f"{start} > /dev/null 2>&1")
-    wait_for(lambda: sh("sinfo --noheader --nodes=n3 --partition=main --format=%t").strip() == "idle")
-
-
 @pytest.fixture
 def swallowing_node(slurm: Path, tmp_path: Path) -> Iterator[str]:
     """A node that does not see the folder of the campaigns."""
-    restart_n3(f"unshare --mount sh -c \"mount -t tmpfs none '{tmp_path}' && exec slurmd -N n3\"")
+    start_again(slurm, "unshare", "--mount", "sh", "-c", f"mount -t tmpfs none '{tmp_path}' && exec slurmd -N n3")
+    wait_for(lambda: sh("sinfo --noheader --nodes=n3 --partition=main --format=%t").strip() == "idle")
     yield "n3"
-    restart_n3("slurmd -N n3")
+    start_again(slurm, "slurmd", "-N", "n3")
+
+
+def start_again(slurm: Path, *command: str) -> None:
+    """Stop node n3 of this cluster (another may run on this machine), and start it by a command."""
+    pid = int((slurm / "slurmd-n3.pid").read_text())
+    os.kill(pid, signal.SIGTERM)
+    wait_for(lambda: sh(f"cat /proc/{pid}/cmdline", check=False) == "")  # a zombie has none
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def test_a_node_that_swallows_tasks_is_named_and_avoided(
@@ -180,3 +184,29 @@ def test_status_says_why_tasks_wait(campaign: Path, grid: Path, digits_dir: Path
     sh(f"scontrol hold {job}")
     shown = commands.run("hpc.status", "--output-dir", campaign).stdout
     assert "1 task waiting: JobHeldUser: held by a user. It does not start by itself: scontrol release JOB" in shown, shown
+
+
+def doctor(*options: object) -> tuple[int, dict[str, dict]]:
+    """The exit status of `doctor --run`, and what -> its last line."""
+    done = commands.run("hpc.doctor", "--run", "--json", "--executor", "slurm", *options)
+    return done.returncode, {line["what"]: line for line in json.loads(done.stdout)["lines"]}
+
+
+def test_doctor_finds_a_good_site_good(tmp_path: Path) -> None:
+    status, found = doctor("--output-dir", tmp_path)
+    assert (status, found["accounting"]["mark"], found["test-only"]["mark"]) == (0, "ok", "ok")
+    assert found["trainings"]["found"].startswith("2 of 2 are done")
+    assert found["node"]["found"].startswith("NODE sees the folder")
+    assert sh("squeue --noheader") == "" and not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("no_accounting")
+def test_doctor_notes_that_there_is_no_accounting(tmp_path: Path) -> None:
+    status, found = doctor("--output-dir", tmp_path / "new")
+    assert (status, found["accounting"]["mark"], found["trainings"]["mark"]) == (0, "note", "ok")
+
+
+def test_doctor_names_a_node_that_does_not_see_the_folder(tmp_path: Path, swallowing_node: str) -> None:
+    status, found = doctor("--output-dir", tmp_path, "--sbatch", f"nodelist={swallowing_node}", "--names")
+    assert (status, found["trainings"]["mark"]) == (1, "problem")
+    assert found["task 1"]["found"].endswith(f"on {swallowing_node}; it left no log: the node does not see the folder")

@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,11 +15,13 @@ from hpc import console
 from hpc.console import ALL_WELL, WRONG_INPUT, Refused, count
 from hpc.execution.doubts import refuse_larger_than
 from hpc.execution.executor import Executor, Request
-from hpc.execution.slurm import batch, options, programs
+from hpc.execution.site import Check
+from hpc.execution.slurm import batch, options, programs, site
+from hpc.execution.slurm.fitting import check_fit, chosen
 from hpc.execution.slurm.reasons import in_words
 from hpc.planning.decision import Decision, Room, decide
 from hpc.planning.retrying import Outcome, Reason
-from hpc.planning.workers import BusyArray, FirstRequest, Limits, PlannedArray
+from hpc.planning.workers import BusyArray, Limits
 from hpc.state import submissions
 from hpc.state.nodes import suspects
 from hpc.state.runs import State
@@ -61,10 +63,13 @@ class Slurm(Executor):
         """Whether this machine can submit to Slurm."""
         return shutil.which("sbatch") is not None
 
-    def add_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
+    def add_site_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
         many: dict[str, Any] = {"type": options.command_line_option, "action": "append", "default": []}
+        return [add("--sbatch", metavar="KEY=VALUE", help="an sbatch option, as in slurm: of the grid", **many)]
+
+    def add_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
         return [
-            add("--sbatch", metavar="KEY=VALUE", help="an sbatch option, as in slurm: of the grid", **many),
+            *self.add_site_options(add),
             add("--test-only", action="store_true", help="ask Slurm whether it would accept the plan; submit nothing"),
             add("--runs-per-task", type=console.positive, metavar="N", help="instead of what the estimates suggest"),
             add("--no-exclude", action="store_true", help="use also nodes on which tasks ended before they began"),
@@ -99,7 +104,7 @@ class Slurm(Executor):
             decision = decide(runs, execution, room, first, found.outcomes, found.empty_attempts, per_task)
         except LookupError as error:
             raise SchedulerError(f"{error}; try again in a minute") from error
-        _check(decision.arrays, limits, first, every)
+        check_fit(decision.arrays, limits, first, every)
         return replace(decision, unknown=unknown, avoided=self._avoided(request, found))
 
     def _room(
@@ -124,6 +129,12 @@ class Slurm(Executor):
             ended = f"{count(n_tasks, 'task')} ended there before they began"
             print(f"note: node {node} is avoided: {ended} (--no-exclude uses it)")
         return tuple(nodes)
+
+    def checks(self, given: argparse.Namespace, folder: Path) -> list[Check]:
+        return site.checks(lambda: _merged(given.sbatch, {}))
+
+    def beginning_with(self, given: argparse.Namespace, command: str) -> argparse.Namespace:
+        return argparse.Namespace(**{**vars(given), "sbatch": [*given.sbatch, ("setup", [command])]})
 
     def is_rehearsal(self, options: argparse.Namespace) -> bool:
         return options.test_only
@@ -234,44 +245,16 @@ def outcome(array: Array, task: int, run_id: str, answers: Mapping[str, programs
     return Outcome(task, run_id, reason, said, ended.node, job, asked.mem_mb, asked.time_limit_min)
 
 
-def chosen(every: Sequence[programs.Partition], named: str | None) -> list[programs.Partition]:
-    """The partitions into which jobs go: those named, separated by commas, or the default one.
-
-    Raises:
-        Refused: one of them is not there, or none of them accepts jobs.
-    """
-    there = ", ".join(each.name for each in every if each.is_up) or "none that is up"
-    names = str(named).split(",") if named else [each.name for each in every if each.is_default]
-    found = [each for each in every if each.name in names]
-    if missing := sorted(set(names) - {each.name for each in found}):
-        raise Refused(f"slurm: partition: not here: {', '.join(missing)}; allowed: {there}")
-    if every and not found:
-        raise Refused(f"Slurm has no default partition here; name one with --sbatch partition=NAME: {there}")
-    if found and not any(each.is_up for each in found):
-        raise Refused(f"slurm: partition {', '.join(names)}: takes no jobs now (it is not up); allowed: {there}")
-    return found
-
-
 def _options(request: Request, avoided: Sequence[str] = ()) -> options.Options:
     """The options in the user's environment, those of the grid, and those of the command line; later ones replace earlier."""
-    given = {**request.grid.options.get(SECTION, {}), **dict(request.options.sbatch)}
-    try:
-        merged = {**options.from_environment(os.environ), **{key.replace("-", "_"): value for key, value in given.items()}}
-    except ValueError as error:
-        raise Refused(str(error)) from error
+    merged = _merged(request.options.sbatch, request.grid.options.get(SECTION, {}))
     excluded = [*([str(merged["exclude"])] if merged.get("exclude") else []), *avoided]
     return {**merged, "exclude": ",".join(excluded)} if excluded else merged
 
 
-def _check(arrays: Sequence[PlannedArray], limits: Limits, first: FirstRequest, every: Sequence[programs.Partition]) -> None:
-    """Refuse what the partition could never start: Slurm itself may accept it, and let it wait for ever."""
-    time_limit_min = max((array.resources.time_limit_min for array in arrays), default=0)
-    mem_mb = max((array.resources.mem_mb for array in arrays), default=0)
-    fitting = [each.name for each in every if each.is_up and each.time_limit_min >= time_limit_min and each.mem_mb >= mem_mb]
-    others = f"partitions that would do: {', '.join(fitting) or 'none'}"
-    if first.time_limit_min is None and time_limit_min > limits.time_limit_min:
-        allowed = f"allowed by the partition: {limits.time_limit_min:.0f} min; {others}; or --sbatch time=MINUTES"
-        raise Refused(f"a task would ask for {time_limit_min} min; {allowed}, or --runs-per-task N")
-    if first.mem_mb is None and mem_mb > limits.mem_mb:
-        allowed = f"the partition's largest node has {limits.mem_mb:.0f} MB; {others}; or --sbatch mem=MEGABYTES"
-        raise Refused(f"a task would ask for {mem_mb} MB; {allowed}")
+def _merged(of_command: Iterable[tuple[str, Any]], of_grid: options.Options) -> options.Options:
+    given = {**of_grid, **dict(of_command)}
+    try:
+        return {**options.from_environment(os.environ), **{key.replace("-", "_"): value for key, value in given.items()}}
+    except ValueError as error:
+        raise Refused(str(error)) from error

@@ -90,9 +90,8 @@ def accounting(job_ids: Sequence[str]) -> dict[str, Ended]:
     """
     if not job_ids:
         return {}
-    asked = ("--format=JobID,State,ExitCode,NodeList", "--jobs=" + ",".join(job_ids))
     try:
-        rows = _table("JobID|State|ExitCode|NodeList", "sacct", "--allocations", "--allusers", "--parsable2", *asked)
+        rows = accounting_rows(job_ids)
     except SchedulerError as error:
         if not _NO_ACCOUNTING.search(str(error)):
             raise
@@ -104,9 +103,15 @@ def accounting(job_ids: Sequence[str]) -> dict[str, Ended]:
     }
 
 
+def accounting_rows(job_ids: Sequence[str]) -> list[list[str]]:
+    """The rows (JobID, State, ExitCode, NodeList) of sacct. Raises SchedulerError, also where there is no accounting."""
+    asked = ("--format=JobID,State,ExitCode,NodeList", "--jobs=" + ",".join(job_ids))
+    return _table("JobID|State|ExitCode|NodeList", "sacct", "--allocations", "--allusers", "--parsable2", *asked)
+
+
 @dataclass(frozen=True)
 class Partition:
-    """A partition: what its largest node has, in 10**6 bytes, and how long a job may take."""
+    """A partition: what its largest node has, in 10**6 bytes (inf: it is not told), and how long a job may take."""
 
     name: str
     is_default: bool
@@ -124,7 +129,8 @@ def partitions() -> list[Partition]:
     found: dict[str, Partition] = {}
     for name, state, mem, time_limit in _table("PARTITION|AVAIL|MEMORY|TIMELIMIT", "sinfo", "--all", "--format=%P|%a|%m|%l"):
         try:
-            mem_mb = int(re.sub(r"\D", "", mem)) * 2**20 // 10**6 - 1
+            mem_mib = int(re.sub(r"\D", "", mem))
+            mem_mb = mem_mib * 2**20 // 10**6 - 1 if mem_mib > 1 else math.inf  # 1: nobody has told Slurm
             row = Partition(name.rstrip("*"), name.endswith("*"), state == "up", mem_mb, minutes(time_limit))
         except ValueError as error:
             raise SchedulerError(f"sinfo did not answer as expected: {error}") from error

@@ -76,6 +76,11 @@ def test_partitions_are_read(tmp_path: Path) -> None:
     assert found == [Partition("cpu", True, True, 33553, 26 * 60), Partition("long", False, False, 67107, math.inf)]
 
 
+def test_memory_that_a_site_has_not_configured_is_no_limit(tmp_path: Path) -> None:
+    with programs(tmp_path, sinfo=prints("PARTITION|AVAIL|MEMORY|TIMELIMIT", "cpu*|up|1|60")):
+        assert slurm.partitions() == [Partition("cpu", True, True, math.inf, 60)]
+
+
 def test_a_task_has_to_fit_into_every_partition(tmp_path: Path) -> None:
     cpu, long = Partition("cpu", True, True, 33553, 26 * 60), Partition("long", False, True, 67107, math.inf)
     with programs(tmp_path, scontrol=SCONTROL, sacctmgr=SACCTMGR):
