@@ -24,6 +24,7 @@ NOT_KEPT_STATUS = 74  # exit status: results cannot be written, for example on a
 # in the second half of any limit of at least 4 min. A preemption in that half, before any record, is rare; it is taken for the
 # time limit, and the next submit continues.
 _NEAR_LIMIT = 0.5
+_EARLIEST_S = 150  # before the limit: a warning may come so early, which is the whole of a short limit
 
 
 def attempt_task(place: TaskPlace, attempt: int) -> None:
@@ -69,11 +70,17 @@ class SlurmWorker:
         prefix = shard_prefix(self.task.submission, self.task.index, _attempt())
         recorded = Recorded("").updated(self.task.campaign.shard_paths(prefix))
         running_s = time.monotonic() - self.started_s
-        if not len(recorded.records) and running_s > _NEAR_LIMIT * 60 * self.time_limit_min:
+        if not len(recorded.records) and is_near_limit(running_s, self.time_limit_min):
             say(f"no run was finished within the time limit of {self.time_limit_min} min: not requeued")
             raise SystemExit(NO_PROGRESS_STATUS)
         say("requeued for what is missing")
         return submitit.helpers.DelayedSubmission(SlurmWorker(self.task, self.time_limit_min))
+
+
+def is_near_limit(running_s: float, time_limit_min: int) -> bool:
+    """Whether a warning after so many seconds is taken for that of the time limit."""
+    limit_s = 60 * time_limit_min
+    return running_s > min(_NEAR_LIMIT * limit_s, limit_s - _EARLIEST_S)
 
 
 class ArrayTask(SlurmWorker):

@@ -124,13 +124,11 @@ def submit(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
     executor.check(request)
     check_folder(request.campaign.folder, is_written=not _only_looks(request, executor))
     header, left = None, None  # left: run_ids that this command has still to submit; None: all that are missing
+    pause_s: float | None = None  # set once this command waits for room
     while True:
-        number = submissions.next_number(request.campaign)  # before the state is read: a claim made since makes ours fail
-        found = _state(request, executor, schedulers)
-        runs = _to_submit(request, found, left)
-        if not len(runs):
+        number, found, decision = _look(request, executor, schedulers, left, pause_s)
+        if decision is None:
             return _nothing_to_submit(request, executor, found)
-        decision = executor.decide(request, runs, found)
         if header is None:
             console.show_decision(decision, found, request.campaign, executor.where)
             doubts = [*changes(request.campaign, request.runs, found), *long_runs(decision.whole)]
@@ -155,6 +153,31 @@ def submit(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
             return status
         left = np.concatenate([task.runs.run_id for task in decision.held_back])
         time.sleep(pause_s)
+
+
+def _look(
+    request: Request,
+    executor: Executor,
+    schedulers: Mapping[str, Scheduler],
+    left: np.ndarray | None,
+    pause_s: float | None,
+) -> tuple[int, State, Decision | None]:
+    """The number to claim, the state, and what to submit; None if nothing is missing.
+
+    Args:
+        pause_s: between two looks while a scheduler is silent; None: silence is an error.
+    """
+    while True:
+        number = submissions.next_number(request.campaign)  # before the state is read: a claim made since makes ours fail
+        try:
+            found = _state(request, executor, schedulers)
+            runs = _to_submit(request, found, left)
+            return number, found, executor.decide(request, runs, found) if len(runs) else None
+        except SchedulerError as error:
+            if pause_s is None:
+                raise
+            print(f"{error}; looking again in {pause_s:.0f} s", flush=True)
+            time.sleep(pause_s)
 
 
 def _only_looks(request: Request, executor: Executor) -> bool:

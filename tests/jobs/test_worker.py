@@ -13,7 +13,7 @@ from submitit.helpers import DelayedSubmission
 from jobs.campaign import Campaign
 from jobs.shard import ShardWriter
 from jobs.taskfile import task_places
-from jobs.worker import NO_PROGRESS_STATUS, NOT_KEPT_STATUS, SlurmWorker
+from jobs.worker import NO_PROGRESS_STATUS, NOT_KEPT_STATUS, SlurmWorker, is_near_limit
 from tests.commands import ROOT
 from tests.records import ATTRIBUTES, failure, record, recorded, submitted
 from tests.specs import spec
@@ -33,8 +33,8 @@ def second_attempt(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def worker(campaign: Campaign, running_s: float = 0) -> SlurmWorker:
-    """Of the first task, with a limit of a minute; at work for so long."""
-    return SlurmWorker(task_places(campaign, 1)[0], 1, started_s=time.monotonic() - running_s)
+    """Of the first task, with a limit of ten minutes; at work for so long."""
+    return SlurmWorker(task_places(campaign, 1)[0], 10, started_s=time.monotonic() - running_s)
 
 
 def test_slurm_counts_the_attempts(campaign: Campaign) -> None:
@@ -46,12 +46,12 @@ def test_slurm_counts_the_attempts(campaign: Campaign) -> None:
 @pytest.mark.parametrize(
     ("what", "attempt", "running_s", "is_requeued"),
     [
-        ("recorded", 1, 31, True),
-        ("failed", 1, 31, True),
-        ("nothing", 1, 31, False),
-        ("recorded", 0, 31, False),
-        ("recorded", 10, 31, False),
-        ("nothing", 1, 29, True),
+        ("recorded", 1, 301, True),
+        ("failed", 1, 301, True),
+        ("nothing", 1, 301, False),
+        ("recorded", 0, 301, False),
+        ("recorded", 10, 301, False),
+        ("nothing", 1, 299, True),
     ],
 )
 def test_a_warning_near_the_limit_ends_an_attempt_without_a_record(
@@ -65,12 +65,12 @@ def test_a_warning_near_the_limit_ends_an_attempt_without_a_record(
     if is_requeued:
         again = warned.checkpoint()
         assert isinstance(again, DelayedSubmission)
-        assert again.function == SlurmWorker(warned.task, 1)  # without a time of this machine's clock
+        assert again.function == SlurmWorker(warned.task, 10)  # without a time of this machine's clock
     else:
         with pytest.raises(SystemExit) as ended:
             warned.checkpoint()
         assert ended.value.code == NO_PROGRESS_STATUS
-        assert "no run was finished within the time limit of 1 min: not requeued" in capfd.readouterr().out
+        assert "no run was finished within the time limit of 10 min: not requeued" in capfd.readouterr().out
 
 
 def test_a_warning_before_the_call_is_no_sign_of_the_limit(campaign: Campaign) -> None:
@@ -144,3 +144,21 @@ def test_a_log_that_cannot_be_written_stops_no_task(campaign: Campaign) -> None:
         done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, stdout=full)
     assert done.returncode == 0
     assert recorded(campaign) == [(run.run_id, "ok") for run in RUNS]
+
+
+@pytest.mark.parametrize(
+    ("limit_min", "running_s", "expected"),
+    [
+        (1, 0, True),
+        (2, 5, True),
+        (3, 29, False),
+        (3, 31, True),
+        (4, 89, False),
+        (4, 91, True),
+        (60, 1799, False),
+        (60, 1801, True),
+    ],
+)
+def test_a_warning_is_of_the_limit_or_of_a_preemption(limit_min: int, running_s: float, expected: bool) -> None:
+    """Slurm warns 1 to 2 minutes before the limit. A task with a limit of 2 minutes must not be queued again for ever."""
+    assert is_near_limit(running_s, limit_min) == expected

@@ -92,6 +92,27 @@ def test_feeding_shows_the_whole_plan_once_and_hands_over_each_run_once(
     assert shown.count("CPU time") == 1 and "8 to run; of the grid's 8, 0 are done" in shown
 
 
+def test_feeding_waits_while_the_scheduler_is_silent(
+    tmp_path: Path, digits_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Silent(Cluster):
+        n_asked = 0
+
+        def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
+            self.n_asked += 1
+            if self.n_asked % 2 == 0:
+                raise SchedulerError("squeue: no answer")
+            return super().at_work(submissions)
+
+    cluster = Silent()
+    assert run(cluster, request(tmp_path, digits_dir, feeds=True)) == 0
+    assert [len(round_ids) for round_ids in cluster.rounds] == [2, 2, 2, 2]
+    assert capsys.readouterr().out.count("squeue: no answer; looking again in 0 s") == cluster.n_asked // 2
+    with pytest.raises(SchedulerError):  # a command that does not feed
+        for _ in range(2):
+            run(cluster, request(tmp_path, digits_dir, feeds=False))
+
+
 def test_a_limit_holds_for_all_rounds_together(tmp_path: Path, digits_dir: Path) -> None:
     cluster = Cluster()
     assert run(cluster, request(tmp_path, digits_dir, feeds=True, limit=5)) == 0
