@@ -164,6 +164,8 @@ def script_of(campaign: Campaign, number: int, array: Array, options: Options) -
     folder = campaign.submission(number).resolve() / "logs"
     if folder.is_dir():  # (a rehearsal has none)
         folder.chmod(0o700)  # only the owner may write the pickles; `claim` made it so, and it may have been changed
+        if folder.stat().st_mode & 0o022:
+            raise Refused(f"{folder}: others may write there, on a file system without rights; choose another output_dir")
     python = str(options.get("python", sys.executable))
     executor = submitit.SlurmExecutor(folder, max_num_timeout=_NO_LIMIT, python="exec " + shlex.quote(python))
     executor.update_parameters(**_parameters(folder, array, options))

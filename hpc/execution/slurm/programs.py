@@ -210,7 +210,7 @@ def call(*command: str, text: str | None = None) -> subprocess.CompletedProcess:
     Raises:
         SchedulerError: there is no such program, or it does not answer.
     """
-    timeout_s = float(os.environ.get(TIMEOUT_VARIABLE, "60"))
+    timeout_s = _timeout_s()
     try:
         return subprocess.run(
             command,
@@ -226,6 +226,16 @@ def call(*command: str, text: str | None = None) -> subprocess.CompletedProcess:
         raise SchedulerError(f"{command[0]}: no such program; is this a login node?") from error
     except subprocess.TimeoutExpired as error:
         raise SchedulerError(f"{command[0]}: no answer in {timeout_s:g} s; try again later") from error
+
+
+def _timeout_s() -> float:
+    text = os.environ.get(TIMEOUT_VARIABLE, "60")
+    try:
+        if 0 < float(text) < math.inf:
+            return float(text)
+    except ValueError:
+        pass
+    raise SchedulerError(f"{TIMEOUT_VARIABLE} is {text!r}; allowed: a number of seconds above 0")
 
 
 def environment() -> dict[str, str]:

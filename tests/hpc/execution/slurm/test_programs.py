@@ -116,6 +116,13 @@ def test_no_answer_is_an_error(tmp_path: Path, script: str, answer: str, monkeyp
         slurm.queue()
 
 
+@pytest.mark.parametrize("text", ["", "soon", "-1", "nan", "inf"])
+def test_a_timeout_that_is_none_is_an_error(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(slurm.TIMEOUT_VARIABLE, text)
+    with pytest.raises(SchedulerError, match="allowed: a number of seconds above 0"):
+        slurm.queue()
+
+
 def test_a_machine_without_slurm_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(SchedulerError, match="squeue: no such program; is this a login node"):
