@@ -137,6 +137,7 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         MissingError: there is no manifest.
         ManifestError: a record does not fit its name, or lines are missing.
+        NewerError: a record has a field or a value that this version of the code does not know.
         OSError: it cannot be read, which says nothing of what is in it; names it.
     """
     header, digest = read_header(path), hashlib.sha256()
@@ -148,7 +149,10 @@ def read_manifest(path: Path) -> Manifest:
                 digest.update(line)
                 yield _parse_run_line(path, number, line)
 
-    runs = Runs.of_records(records())
+    try:
+        runs = Runs.of_records(records())
+    except (ValueError, TypeError) as error:  # each record fits its name, so it is as it was written
+        raise NewerError(f"{path}: {brief(error)}; another version of the code wrote this: use that one") from error
     if len(runs) != header.n_runs or digest.hexdigest() != header.digest:
         promised = f"where its first line promises {header.n_runs} and another digest"
         raise ManifestError(f"{path}: {len(runs)} runs, {promised}; {_REWRITE}")
