@@ -20,7 +20,7 @@ class Processor:
         twice the time (Zen 5) of oneDNN, which torch also includes.
         """
         has_avx512 = {"avx512f", "avx512bw", "avx512vl", "avx512dq"} <= self.features
-        has_amx = any(feature.startswith("amx") for feature in self.features)  # with AMX, this route would round to bfloat16
+        has_amx = any(feature.startswith("amx") for feature in self.features)  # oneDNN would round to bfloat16
         return "onednn" if self.vendor == "AuthenticAMD" and has_avx512 and not has_amx else "blas"
 
     @property
