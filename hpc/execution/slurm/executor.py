@@ -1,4 +1,4 @@
-"""Slurm as an executor: what it has room for, what it is handed, what it says of tasks."""
+"""Slurm as an executor: how much it has room for, what is submitted to it, and what it says about tasks."""
 
 import argparse
 import os
@@ -47,7 +47,7 @@ _FAILURES = {f"{NO_PROGRESS_STATUS}:0": Reason.TIME, f"{NOT_KEPT_STATUS}:0": Rea
 
 
 class Slurm(Executor):
-    """Tasks are elements of job arrays. Slurm is asked with one call of squeue and one of sacct, or none if nothing is open."""
+    """Tasks are elements of job arrays. One call of squeue and one of sacct ask Slurm; if nothing is open, there is no call."""
 
     name = "slurm"
     where = "on Slurm"
@@ -118,7 +118,7 @@ class Slurm(Executor):
             return [], Limits(sys.maxsize, sys.maxsize), 0, str(error)
 
     def _avoided(self, request: Request, found: State) -> tuple[str, ...]:
-        """Nodes that swallowed tasks; each is said."""
+        """Nodes that ended tasks before they began. A note names each."""
         nodes = {} if request.options.no_exclude else suspects(found.known, datetime.now(timezone.utc))
         for node, n_tasks in nodes.items():
             ended = f"{count(n_tasks, 'task')} ended there before they began"
