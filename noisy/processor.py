@@ -16,7 +16,7 @@ class Processor:
     def product_route(self) -> str:
         """What computes the float32 products of linear layers: `onednn` or `blas`; recorded with every result.
 
-        Torch's BLAS, MKL, uses its AVX512 kernels on Intel's processors only. On AMD's it takes a tenth more time (Zen 4) or even
+        Torch's BLAS, MKL, uses its AVX512 kernels on Intel's processors only. On AMD's it takes a tenth more time (Zen 4) or
         twice the time (Zen 5) of oneDNN, which torch also includes.
         """
         has_avx512 = {"avx512f", "avx512bw", "avx512vl", "avx512dq"} <= self.features

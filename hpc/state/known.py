@@ -41,7 +41,7 @@ class Known:
     """All that is known of a campaign.
 
     unreachable: what a scheduler could not be asked, and why; empty if all is known. is_queue_known: whether all schedulers
-    said what is at work; if not, nothing may be submitted. problems: a line for each file of the submissions that cannot be read.
+    said what is at work; if not, nothing may be submitted. problems: lines on what cannot be read.
     """
 
     recorded: Recorded

@@ -98,7 +98,7 @@ class Submission:
 
     @classmethod
     def unreadable(cls, number: int) -> "Submission":
-        """What stands for a submission whose record cannot be read: it has no executor."""
+        """A placeholder for a submission whose record cannot be read. It has no executor."""
         return cls(number, "", "", "", 0, 0, 0, Process("", "", 0, None, ""))
 
     def array_of(self, task: int) -> Array | None:
