@@ -99,9 +99,7 @@ def show_decision(decision: Decision, found: State, campaign: Campaign, where: s
 def _show_cancelled(planned: Plan, found: State) -> None:
     cancelled = found.runs.run_id[found.places("cancelled")]
     if n := sum(int(np.isin(task.runs.run_id, cancelled).sum()) for task in planned.tasks):
-        print(
-            f"cancelled  {n:,} of these were cancelled before, and are submitted again; take out of the grid what is not wanted"
-        )
+        print(f"cancelled  {n:,} of these were cancelled before, and will run again; remove unwanted ones from the grid")
 
 
 def _show_retries(planned: Plan) -> None:
@@ -109,7 +107,7 @@ def _show_retries(planned: Plan) -> None:
     if alone:
         mem_gb, time_min = max(retry.mem_mb for retry in alone) / 1000, max(retry.time_limit_min for retry in alone)
         more = [f"{mem_gb:.1f} GB"] * (mem_gb > 0) + [f"{time_min:.0f} min"] * (time_min > 0)
-        asked = f"each alone in a task that asks for more (up to {' and '.join(more)}), also where you set mem or time"
+        asked = f"each alone in a task that asks for more (up to {' and '.join(more)}), even if you set mem or time"
         print(f"retries    {count(len(alone), 'run')} ran out of memory or time before: {asked}")
 
 

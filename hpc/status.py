@@ -48,7 +48,9 @@ def main(argv: list[str] | None = None) -> None:
     add_campaign_option(parser)
     parser.add_argument("--cells", action="store_true", help="add a line for each cell that is not done")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
-    parser.add_argument("--watch", action="store_true", help=f"again every {_WATCH_EVERY_S} s, until nothing is at work")
+    parser.add_argument(
+        "--watch", action="store_true", help=f"show it again every {_WATCH_EVERY_S} s, until nothing is at work"
+    )
     options = parser.parse_args(argv)
     exit_with(lambda: _watch(options) if options.watch else _once(options)[0])
 

@@ -96,7 +96,7 @@ def _add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Act
     add("--output-dir", type=_folder, help="instead of the grid's output_dir")
     add("--data-dir", type=_folder, help=f"instead of the grid's data_dir (also: the environment variable {DATA_DIR_VARIABLE})")
     add("--dry-run", action="store_true", help="print runs, tasks, CPU hours, memory and wall time; write nothing")
-    add("--limit", type=positive, metavar="N", help="submit N of the missing runs")
+    add("--limit", type=positive, metavar="N", help="submit at most N of the missing runs")
     add("--retry-failed", action="store_true", help=f"try runs again that failed {MAX_TRIES} times")
     add("--abandon", type=positive, action="append", default=[], metavar="NUMBER", help="treat this submission as ended")
     add("--yes", action="store_true", help="do not ask")

@@ -23,7 +23,7 @@ _ADVICE = {  # advice -> the errors for which it is right; not every system has 
     "see that its folder is there, and that this name is allowed in it": "ENOENT",
     "choose a shorter path": "ENAMETOOLONG",
     "see where its symbolic links lead": "ELOOP",
-    "move away what stands there, or choose another path": "EEXIST ENOTDIR EISDIR ENOTEMPTY EMLINK",
+    "move away what is there, or choose another path": "EEXIST ENOTDIR EISDIR ENOTEMPTY EMLINK",
     "its file system does not support this: choose a folder on another": "EINVAL ENOTSUP ENOSYS EXDEV EILSEQ EOVERFLOW",
     "wait until no other program uses it": "EBUSY ETXTBSY EDEADLK",
     "raise the number of files that a process may open (ulimit -n)": "EMFILE",

@@ -149,7 +149,7 @@ def read_cancelled(campaign: Campaign, submission: int) -> tuple[set[str], list[
                 found = read_regular(path).split()
                 wrong = next((word for word in found if not _ID.fullmatch(word)), b"") if found else b"nothing"
                 if wrong:
-                    problems.append(f"{path}: lists run_ids, and holds {wrong[:40]!r}; that is left out")
+                    problems.append(f"{path}: must list run_ids, but holds {wrong[:40]!r}, which is left out")
                 words += found
             except OSError as error:
                 problems.append(f"{path}: cannot be read ({brief(error)}); the runs that it lists do not count as cancelled")

@@ -66,8 +66,8 @@ class Slurm(Executor):
         return [
             add("--sbatch", metavar="KEY=VALUE", help="an sbatch option, as in slurm: of the grid", **many),
             add("--test-only", action="store_true", help="ask Slurm whether it would accept the plan; submit nothing"),
-            add("--runs-per-task", type=console.positive, metavar="N", help="instead of what the estimates suggest"),
-            add("--no-exclude", action="store_true", help="use also nodes on which tasks ended before they began"),
+            add("--runs-per-task", type=console.positive, metavar="N", help="runs of a task, instead of the estimate"),
+            add("--no-exclude", action="store_true", help="also use nodes on which tasks ended before they began"),
             add("--keep-feeding", action="store_true", help="wait, and submit what Slurm's limits held back"),
         ]
 
