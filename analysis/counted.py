@@ -42,10 +42,10 @@ _FIRST_COLUMNS = (
 
 @dataclass(frozen=True, eq=False)
 class Counted:
-    """The records of a campaign beside its planned runs.
+    """The records of a campaign, matched with its planned runs.
 
-    row: int64 (n,), the place in the manifest of each record's run, -1 if the grid has no such run.
-    record: int64 (n_runs,), the record that counts of each planned run, -1 if there is none.
+    row: int64 (n,), the place in the manifest of each record's run; -1 if the grid has no such run.
+    record: int64 (n_runs,), the record that counts for each planned run; -1 if there is none.
     """
 
     recorded: Recorded
@@ -70,14 +70,14 @@ class Counted:
         """int64 (n_runs,): the rank (`rank_of`) of the record that counts; larger than any other if there is none.
 
         Args:
-            place_of: the name of each file -> its place in name order. The rank is negative if the file is not among them.
+            place_of: the name of each file -> its place in name order. A file that is not among them gives a negative rank.
         """
         n = len(place_of)
         places = np.array([place_of.get(source.name, -1 - n) for source in self.recorded.sources], int)
         return np.append(rank_of(self.recorded.is_finished, places[self.recorded.source], n), 2 * n)[self.record]
 
     def of_sources(self, name: str) -> list[str]:
-        """An attribute of all sources as text; empty where a source does not have it."""
+        """An attribute of all sources as text; empty if a source does not have it."""
         return [str(source.attributes.get(name, "")) for source in self.recorded.sources]
 
     def table(self, planned: Planned) -> pd.DataFrame:
@@ -108,7 +108,7 @@ def is_finished(status: np.ndarray) -> np.ndarray:
 
 
 def rank_of(is_finished: np.ndarray, place: np.ndarray | int, n_places: int) -> np.ndarray:
-    """int64 (n,): of two records of a run, that of the smaller rank counts. Finished beats failed, then the first file."""
+    """int64 (n,): of two records of a run, the one with the smaller rank counts. Finished beats failed, then the first file."""
     return place + n_places * ~is_finished
 
 

@@ -1,4 +1,4 @@
-"""What cannot be trusted in a campaign's records (problems), and what a reader should know (notes): a line each."""
+"""What cannot be trusted in a campaign's records (problems), and what a reader should know (notes). Each is one line."""
 
 import hashlib
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from analysis.counted import Counted, is_finished
 from jobs.shard import Shard, read_shards
 from noisy.runs import Runs
 
-_SAME_MACHINE = ("cpu", "product_route", "device", "cpu_threads", "versions")  # where these agree, results agree bit by bit
+_SAME_MACHINE = ("cpu", "product_route", "device", "cpu_threads", "versions")  # equal here: equal in every bit
 _RUN = ["row", "machine"]
 _CONTENT = np.dtype([("row", int), ("machine", int), ("digest", "u8"), ("accuracy", float), ("loss", float), ("place", int)])
 
@@ -52,10 +52,9 @@ def _values(counted: Counted, name: str) -> set[str]:
 
 
 def _disagreements(counted: Counted, runs: Runs, shards: Path) -> Iterator[str]:
-    """Records of one run from like machines must be equal in every bit that training decides.
+    """Records of one run from equal machines must be equal in every bit that training decides.
 
-    Records of runs that were trained together are not compared: other runs beside them change the order in which sums are
-    rounded.
+    Records of runs that were trained together are not compared: the other runs change the order of sums, and so the rounding.
     """
     sources = counted.recorded.sources
     seen = pd.DataFrame(np.fromiter(_contents(counted, runs, shards), _CONTENT)).drop_duplicates([*_RUN, "digest"])
@@ -66,16 +65,16 @@ def _disagreements(counted: Counted, runs: Runs, shards: Path) -> Iterator[str]:
             f"{sources[record.place].attributes.get('host', '')}"
             for record in records.itertuples()
         )
-        yield f"run {runs.run_id[row].decode()}: records of like machines disagree: {values}; the first counts"
+        yield f"run {runs.run_id[row].decode()}: records from equal machines differ: {values}; the first counts"
 
 
 def _contents(counted: Counted, runs: Runs, shards: Path) -> Iterator[tuple]:
-    """_CONTENT of the finished records of each run that has several from like machines. Their shards are read again."""
+    """_CONTENT of the finished records of each run that has several from equal machines. Their shards are read again."""
     recorded = counted.recorded
     _, machine = np.unique(
         ["|".join(one) for one in zip(*map(counted.of_sources, _SAME_MACHINE), strict=True)], return_inverse=True
     )
-    is_alone = np.isin(counted.of_sources("runs_together"), ["", "1"])  # older shards do not have it: alone
+    is_alone = np.isin(counted.of_sources("runs_together"), ["", "1"])  # empty in older shards, which means 1
     compared = np.flatnonzero((counted.row >= 0) & recorded.is_finished & is_alone[recorded.source])
     pairs = pd.DataFrame({"row": counted.row[compared], "machine": machine[recorded.source[compared]]}, compared)
     again = pairs.index[pairs.duplicated(keep=False)]
@@ -84,7 +83,7 @@ def _contents(counted: Counted, runs: Runs, shards: Path) -> Iterator[tuple]:
     places = np.unique(recorded.source[again]).tolist()
     paths = (shards / recorded.sources[place].name for place in places)
     for place, shard in zip(places, read_shards(paths, recorded.campaign), strict=True):
-        if isinstance(shard, Shard):  # it may have gone since
+        if isinstance(shard, Shard):  # it may have gone meanwhile
             row = runs.places_of(shard.runs["run_id"])
             for i in np.flatnonzero(is_again[row] & is_finished(shard.runs["status"])):
                 status, accuracy, loss = (shard.runs[i][name] for name in ("status", "test_accuracy", "test_loss"))

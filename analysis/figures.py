@@ -13,12 +13,12 @@ _LINES = ("-", "--", ":", "-.")
 
 
 def plot_accuracy(ax: Axes, summary: pd.DataFrame, runs: pd.DataFrame, n_classes: int) -> Axes:
-    """Mean clean test accuracy against p with its 95 % interval, every run as a dot; a line for each other setting that varies.
+    """Mean accuracy on the clean test set against p, with its 95 % interval. Each run is a dot; each other setting has a line.
 
     Args:
         summary: rows of `statistics.summarise` of one model type and activation.
         runs: the finished runs of the same.
-        n_classes: draws the level of guessing.
+        n_classes: for the line at the accuracy of guessing.
     """
     ax.axhline(1 / n_classes, color="0.6", linewidth=0.8, linestyle=":", zorder=0)
     settings = _varying(summary)
@@ -53,7 +53,7 @@ def plot_accuracy(ax: Axes, summary: pd.DataFrame, runs: pd.DataFrame, n_classes
 
 
 def accuracy_figure(summary: pd.DataFrame, runs: pd.DataFrame, model_type: str, n_classes: int) -> Figure:
-    """One subplot per activation of a model type; what is drawn, how often, and what is missing stands below."""
+    """One subplot for each activation of a model type. The caption below says what is drawn, and what is missing."""
     cells, members = (
         summary[summary["model_type"] == model_type],
         runs[(runs["model_type"] == model_type) & (runs["status"] != "failed")],

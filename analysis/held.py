@@ -1,4 +1,4 @@
-"""What the last report left is never replaced by fewer runs without being asked."""
+"""A report never replaces the results of the last one by fewer runs without being asked."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +18,11 @@ _ACCEPT = "add --accept-fewer"
 
 
 class Refused(Exception):
-    """A report is not made, since results would be lost or cannot be read; the message says why and what to do."""
+    """No report is made, because results would be lost or cannot be read. The message says why, and what to do."""
 
 
 def refuse_losses(store: Path, recorded: Recorded, shards: Path) -> None:
-    """Compare the last results with the records that can be read now. It does not matter which runs are planned.
+    """Compare the last results with the records that can be read now, whichever runs are planned.
 
     Args:
         store: the results.h5 that a report would replace.
@@ -48,10 +48,10 @@ def _is_kept(before: pd.DataFrame, recorded: Recorded) -> pd.Series:
 
 
 def _held(store: Path) -> tuple[Path, pd.DataFrame]:
-    """run_id, status and shard of all runs in the last results, and where they were read: in the CSV if results.h5 is damaged.
+    """The file that was read (the CSV if results.h5 is damaged); run_id, status and shard of all runs in the last results.
 
     Raises:
-        Refused: there are results that cannot be read.
+        Refused: the last results cannot be read.
     """
     csv = store.with_name(PER_RUN_CSV)
     if is_sealed(store):
@@ -71,7 +71,7 @@ def _held(store: Path) -> tuple[Path, pd.DataFrame]:
 
 
 def _gone(shard: pd.Series, shards: Path) -> Iterator[str]:
-    """A line for each shard of which runs are lost, given the shard of each lost run."""
+    """A line for each shard that has lost runs. shard: that of each lost run."""
     n_lost = shard.value_counts(sort=False)
     for name, n in list(n_lost.items())[:_MOST_NAMED]:
         what = "no longer has all its records" if (shards / str(name)).exists() else "is gone"

@@ -1,7 +1,7 @@
 """Shards -> results.h5 and a table, in which each run counts once.
 
-results.h5 remembers which files it was made of. Files that have not changed since are not read again. What it remembers
-is used only if the checksum of the whole file is right.
+results.h5 remembers the files from which it was made. Files that have not changed since then are not read again. What it
+remembers is used only if the checksum of the whole file is right.
 """
 
 import json
@@ -35,8 +35,8 @@ class Merged:
     runs: a row for every planned run, in the manifest's order: run_id, the fields of its spec, the columns of a shard's
         `runs`, where it was made, and the file's name. status is MISSING where there is no record. Finished beats failed;
         among finished records the first in file-name order counts.
-    problems: what cannot be trusted, a line each: unreadable files, damaged records, disagreements.
-    notes: what a reader should know, a line each: duplicates, records left out, mixed code commits.
+    problems: lines on what cannot be trusted: unreadable files, damaged records, records that differ.
+    notes: lines on what a reader should know: duplicates, records left out, mixed code commits.
     """
 
     planned: Planned
@@ -49,7 +49,7 @@ def merge(campaign: Campaign, store: Path, accept_fewer: bool = False) -> Merged
     """Merge a campaign's shards into `store` (results.h5); works while the campaign is running.
 
     Args:
-        accept_fewer: replace the last results also where they hold runs of which no record can be read any more.
+        accept_fewer: replace the last results even if they hold runs whose records can no longer be read.
 
     Raises:
         ManifestError: the manifest cannot be read or was changed.
@@ -69,7 +69,7 @@ def merge(campaign: Campaign, store: Path, accept_fewer: bool = False) -> Merged
 
 
 def _previous(store: Path, planned: Planned) -> Recorded:
-    """What the store was made of; nothing if there is no store, if it is damaged, or of another manifest or layout."""
+    """What the store was made from. Nothing if there is no store, if it is damaged, or if its manifest or layout is another."""
     if is_sealed(store):
         with h5py.File(store, "r", locking=False) as h5:
             if (h5.attrs["store_version"], h5.attrs["manifest"]) == (_STORE_VERSION, _text(planned)):
@@ -78,7 +78,7 @@ def _previous(store: Path, planned: Planned) -> Recorded:
 
 
 def _shard_paths(campaign: Campaign) -> list[Path]:
-    """As `Campaign.shard_paths`; what is there and is no folder, a link to nowhere for example, is refused."""
+    """As `Campaign.shard_paths`, but refuses anything that is there and is not a folder, such as a broken link."""
     try:
         if os.path.lexists(campaign.shards):
             os.listdir(campaign.shards)
@@ -88,7 +88,7 @@ def _shard_paths(campaign: Campaign) -> list[Path]:
 
 
 def _is_current(previous: Recorded, paths: list[Path]) -> bool:
-    """Whether nothing can be added: no file is new, changed or gone, and what could not be used still cannot."""
+    """Whether there is nothing to add: no file is new, changed or gone, and files that could not be used still cannot."""
     if not previous.sources or [(s.name, s.version) for s in previous.sources] != [(p.name, version_of(p)) for p in paths]:
         return False
     unusable = (path for source, path in zip(previous.sources, paths, strict=True) if not source.attributes)
@@ -122,8 +122,8 @@ def _fill(rows: Rows, planned: Planned, paths: list[Path], previous: Recorded) -
     """Read the files that are new or changed, and write the histories and bits of records that count into their rows.
 
     Returns:
-        What counts, and whether all of that is in the rows. It is not if a record that counted has gone: what counts in its
-        place may be in a file that was not read.
+        What counts, and whether all of it is in the rows. If a record that counted has gone, another record counts in its
+        place, and that may be in a file that was not read.
     """
     place_of = {path.name: place for place, path in enumerate(paths)}
     rank = Counted.of(previous, planned.runs).rank(place_of)  # of what is in the rows

@@ -1,4 +1,4 @@
-"""The runs that a campaign plans, as columns: a million fit in memory."""
+"""The runs that a campaign plans, as columns, so that a million fit in memory."""
 
 import dataclasses
 from dataclasses import dataclass
@@ -56,5 +56,5 @@ def cells_of(runs: Runs) -> pd.DataFrame:
     rows = runs.by_cell(lambda spec: [getattr(spec, name) for name in CELL_FIELDS])
     table = pd.DataFrame(rows, columns=list(CELL_FIELDS))
     table["hidden_sizes"] = [None if sizes is None else "-".join(map(str, sizes)) for sizes in table["hidden_sizes"]]
-    table["max_train_samples"] = table["max_train_samples"].astype("Int64")  # <NA> where it is all of them
+    table["max_train_samples"] = table["max_train_samples"].astype("Int64")  # <NA> means all
     return table.assign(**table.select_dtypes(exclude="number").astype("category"))

@@ -1,6 +1,6 @@
 """python -m analysis.report [--output-dir DIR]: merge a campaign's shards; write CSVs, results.h5 and figures.
 
-Exit status: 0 all well, also while runs are missing; 1 runs failed, something cannot be trusted, or the last results would be
+Exit status: 0 all well, even if runs are missing; 1 runs failed, something cannot be trusted, or the last results would be
 replaced by fewer; 2 the input is wrong, or a file cannot be written.
 """
 
@@ -37,9 +37,9 @@ def main(argv: list[str] | None = None) -> None:
         prog="python -m analysis.report", description="Merge a campaign's shards; write CSVs, results.h5 and figures."
     )
     parser.add_argument("--output-dir", type=Path, help="the campaign's folder (default: the newest campaign below ./results)")
-    parser.add_argument("--to", type=Path, help="write here instead, where the campaign may not be written to")
+    parser.add_argument("--to", type=Path, help="write here instead, for example if the campaign's folder is read-only")
     parser.add_argument(
-        "--accept-fewer", action="store_true", help="replace the last results also where runs in them have lost their shards"
+        "--accept-fewer", action="store_true", help="replace the last results even if runs in them have lost their shards"
     )
     options = parser.parse_args(argv)
     failure = 2
@@ -85,7 +85,7 @@ def report(campaign: Campaign, to: Path | None = None, accept_fewer: bool = Fals
 
 
 def _refuse_other_kinds(files: list[Path], folder: Path) -> None:
-    """Before anything is written: what a report would replace is no folder or pipe of someone else's."""
+    """Before anything is written: refuse to replace a folder, a pipe or the like that is in the place of a file."""
     for path in files:
         if os.path.lexists(path) and not path.is_file():
             raise FileExistsError(errno.EEXIST, "is not a file", str(path))
@@ -124,7 +124,7 @@ def _state(campaign: Campaign, runs: pd.DataFrame, summary: pd.DataFrame) -> Ite
 
 
 def _csv(table: pd.DataFrame) -> Iterator[bytes]:
-    """In pieces: the text of a million runs is not held in memory."""
+    """The table as CSV, in pieces, so that the text of a million runs is never in memory at once."""
     for start in range(0, max(len(table), 1), _ROWS_A_TIME):
         yield table[start : start + _ROWS_A_TIME].to_csv(index=False, header=start == 0).encode(errors="backslashreplace")
 

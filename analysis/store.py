@@ -1,8 +1,8 @@
-"""results.h5: the merged campaign, one array a column, with named dimensions and units.
+"""results.h5: the merged campaign, one array for each column, with named dimensions and units.
 
 Dimensions (HDF5 dimension scales, which xarray knows): `run`, every run of the manifest in its order; `epoch`, from 1; `byte`.
-Histories and bits may be larger than memory: they go past HDF5 to their place in the file, row by row. All else is small.
-Behind the HDF5 data stands a seal as in a shard: a file in which one bit has changed is known before HDF5 sees it.
+Histories and bits may be larger than memory. They are written row by row to their place in the file, without HDF5. All else is
+small. The HDF5 data are followed by a seal as in a shard: a file in which one bit has changed is found before HDF5 opens it.
 """
 
 import errno
@@ -42,7 +42,7 @@ class Rows:
         self._file = file
 
     def write(self, rows: np.ndarray, history: np.ndarray, correct: np.ndarray) -> None:
-        """Put records into their rows; what is wider than the file (padding for another run of the shard) is cut off.
+        """Put records into their rows. What is wider than the file (padding for another run of the shard) is cut off.
 
         Args:
             rows: int64 (k,), ascending.
@@ -58,7 +58,7 @@ class Rows:
                 self._file.write(padded[start:end].data)
 
     def clear(self, rows: np.ndarray) -> None:
-        """Rows (ascending) without a record: histories of NaN."""
+        """Clear rows (ascending) that have no record: their histories become NaN."""
         n_a_time = max(1, _BLOCK_BYTES // (8 * len(HISTORY) * max(1, self.shape[1])))
         for start in range(0, len(rows), n_a_time):
             some = rows[start : start + n_a_time]
@@ -75,7 +75,7 @@ class Rows:
 
 
 def lay_out(file: BinaryIO, n_runs: int, n_epochs: int, n_bytes: int) -> Rows:
-    """Begin a results.h5 in an empty file: the dimensions, and room for the rows.
+    """Begin a results.h5 in an empty file, with the dimensions and room for the rows.
 
     Raises:
         OSError: there is no room.
@@ -110,7 +110,7 @@ def remember(file: BinaryIO, recorded: bytes) -> None:
 
 
 def complete(file: BinaryIO, columns: Mapping[str, np.ndarray | pd.Series], attributes: Mapping[str, object]) -> None:
-    """Add a value for every run (numbers; categories, empty where there is none), the attributes, and the seal.
+    """Add a value for every run (numbers, or categories, empty where a run has none), the attributes, and the seal.
 
     Raises:
         OSError: there is no room.
@@ -141,7 +141,7 @@ def read_table(store: Path, names: list[str]) -> pd.DataFrame:
 
 
 def _crc32(file: BinaryIO, n_bytes: int = 2**62) -> int:
-    """Of the next bytes, at most so many."""
+    """The crc32 of the next bytes, of at most `n_bytes`."""
     crc32 = 0
     while block := file.read(min(2**20, n_bytes)):
         crc32, n_bytes = zlib.crc32(block, crc32), n_bytes - len(block)
@@ -150,9 +150,9 @@ def _crc32(file: BinaryIO, n_bytes: int = 2**62) -> int:
 
 @contextmanager
 def _in_hdf5(file: BinaryIO, most_bytes: int) -> Iterator[h5py.File]:
-    """The file as HDF5 sees it, with room for so many more bytes: HDF5 may crash where the disk is full.
+    """The file, opened by HDF5, with room for `most_bytes` more. Without room, HDF5 may crash on a full disk.
 
-    At the end HDF5 gives back what it did not need.
+    At the end HDF5 gives back the room that it did not need.
     """
     file.flush()
     if hasattr(os, "posix_fallocate"):
@@ -165,7 +165,7 @@ def _in_hdf5(file: BinaryIO, most_bytes: int) -> Iterator[h5py.File]:
 
 
 def _most_bytes(column: np.ndarray | pd.Series) -> int:
-    """What a column needs in the file, at most."""
+    """The most bytes that a column needs in the file."""
     if isinstance(column, np.ndarray) or pd.api.types.is_numeric_dtype(column):
         return column.nbytes
     lengths = np.array([*(len(kind.encode(errors="backslashreplace")) for kind in column.cat.categories), 0])

@@ -1,1 +1,1 @@
-"""The login node: plan, submit, watch. Knows `jobs`; never loads torch."""
+"""What a login node does: plan, submit, watch. Knows `jobs`; never loads torch."""

@@ -1,6 +1,6 @@
 """python -m hpc.cancel [--filter p=0.9 ...]: cancel runs that are queued or running; asks first.
 
-A task passes over its cancelled runs. A task with nothing left to do is cancelled in the scheduler. If a task is training a
+A task skips its cancelled runs. A task with nothing left to do is cancelled in the scheduler. If a task is training a
 cancelled run and has other runs to do, it finishes that run first.
 
 Exit status: 0; 1 not confirmed, or a file of the campaign cannot be read; 2 the input is wrong; 3 the scheduler cannot be
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     """The command line above."""
     parser = argparse.ArgumentParser(prog="python -m hpc.cancel", description="Cancel runs that are queued or running.")
     parser.add_argument(
-        "--filter", type=filter_option, action="append", default=[], metavar="FIELD=VALUE", help="such runs only"
+        "--filter", type=filter_option, action="append", default=[], metavar="FIELD=VALUE", help="only these runs"
     )
     parser.add_argument("--yes", action="store_true", help="do not ask")
     add_campaign_option(parser)
@@ -78,7 +78,7 @@ def _cancel(options: argparse.Namespace) -> int:
 
 
 def _pass_over(campaign: Campaign, found: State, submitted: Submitted, wanted: np.ndarray) -> list[str]:
-    """Write down which of the wanted runs, S16, the tasks of a submission are to pass over.
+    """Write down which of the wanted runs (S16) the tasks of a submission must skip.
 
     Returns:
         The jobs of those tasks that hold a wanted run and have nothing left to do.
@@ -117,7 +117,7 @@ def matching(runs: Runs, filters: Sequence[tuple[str, object]]) -> np.ndarray:
     """int64 (k,), ascending: the places of the runs that fit every filter.
 
     Raises:
-        Refused: no run does.
+        Refused: no run fits.
     """
     of_cells = [(name, value) for name, value in filters if name != "repeat"]
     fits = np.array(runs.by_cell(lambda run: all(_fits(getattr(run, name), value) for name, value in of_cells)), bool)[

@@ -1,4 +1,4 @@
-"""How commands speak: counts and durations, the plan, consent, which campaign and which runs are meant, exit statuses."""
+"""What commands share: counts and durations in words, the plan, questions, which campaign is meant, exit statuses."""
 
 import argparse
 import contextlib
@@ -28,7 +28,7 @@ _ASK_ABOVE_CPU_H = 10
 
 
 class Refused(Exception):
-    """The command cannot do what was asked; the message says why and what to do. details: further lines, one a problem."""
+    """The command cannot do what was asked. The message says why, and what to do. details: a line for each further problem."""
 
     def __init__(self, message: str, details: Iterable[str] = ()) -> None:
         super().__init__(message)
@@ -36,10 +36,10 @@ class Refused(Exception):
 
 
 def exit_with(command: Callable[[], int], on_silence: str = "", on_interrupt: str = "") -> NoReturn:
-    """Run a command, and exit with its status, or with that of its error after one message.
+    """Run a command and exit with its status. After an error, print one message and exit with the status of the error.
 
     Args:
-        on_silence, on_interrupt: what to say besides if a scheduler does not answer, and after Ctrl-C.
+        on_silence, on_interrupt: what to add if a scheduler does not answer, and after Ctrl-C.
     """
     try:
         with printing():
@@ -78,7 +78,7 @@ def _say_error(message: str, *details: str) -> None:
 
 
 def show_decision(decision: Decision, found: State, campaign: Campaign, where: str) -> None:
-    """Print a plan: runs, tasks, hours, memory, wall time, what is asked of a scheduler."""
+    """Print a plan: runs, tasks, hours, memory, wall time, and what is asked of a scheduler."""
     show_others(found)
     planned = decision.whole
     mem_gb, wall_s = planned.mem_mb.scaled(1 / 1000), planned.wall_s
@@ -99,9 +99,7 @@ def show_decision(decision: Decision, found: State, campaign: Campaign, where: s
 def _show_cancelled(planned: Plan, found: State) -> None:
     cancelled = found.runs.run_id[found.places("cancelled")]
     if n := sum(int(np.isin(task.runs.run_id, cancelled).sum()) for task in planned.tasks):
-        print(
-            f"cancelled  {n:,} of these were cancelled before, and are submitted again; take out of the grid what is not wanted"
-        )
+        print(f"cancelled  {n:,} of these were cancelled before, and will run again; remove unwanted ones from the grid")
 
 
 def _show_retries(planned: Plan) -> None:
@@ -109,7 +107,7 @@ def _show_retries(planned: Plan) -> None:
     if alone:
         mem_gb, time_min = max(retry.mem_mb for retry in alone) / 1000, max(retry.time_limit_min for retry in alone)
         more = [f"{mem_gb:.1f} GB"] * (mem_gb > 0) + [f"{time_min:.0f} min"] * (time_min > 0)
-        asked = f"each alone in a task that asks for more (up to {' and '.join(more)}), also where you set mem or time"
+        asked = f"each alone in a task that asks for more (up to {' and '.join(more)}), even if you set mem or time"
         print(f"retries    {count(len(alone), 'run')} ran out of memory or time before: {asked}")
 
 
@@ -146,9 +144,9 @@ def warn_of_problems(found: State) -> None:
 
 
 def consents(planned: Plan | None, yes: bool, doubts: Sequence[str] = ()) -> bool:
-    """Ask before much is spent, and before what few people mean (`doubts`).
+    """Ask before a large plan is submitted, and before something that few people want (`doubts`).
 
-    Without a terminal nobody would answer: much may be spent then, but doubts need --yes.
+    Without a terminal nobody could answer. A large plan is then submitted, but doubts need --yes.
     """
     if yes or not (doubts or (planned and planned.cpu_s.middle / 3600 > _ASK_ABOVE_CPU_H)):
         return True
@@ -158,7 +156,7 @@ def consents(planned: Plan | None, yes: bool, doubts: Sequence[str] = ()) -> boo
 
 
 def asks(question: str) -> bool:
-    """Put a question to the user on a terminal. Anything but yes counts as no; so does the lack of a terminal."""
+    """Ask the user on a terminal. Anything but yes counts as no, and so does the lack of a terminal."""
     if not _is_terminal():
         return False
     try:

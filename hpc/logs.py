@@ -1,4 +1,4 @@
-"""python -m hpc.logs RUN_ID ... | --failed: what a run printed, and what is known of its end.
+"""python -m hpc.logs RUN_ID ... | --failed: what a run printed, and what is known about its end.
 
 Exit status: 0; 1 a file of the campaign cannot be read; 2 the input is wrong; 3 the scheduler cannot be reached.
 """
@@ -105,7 +105,7 @@ def _show(place: int, found: State, failures: dict[bytes, list[str]], logs: dict
 
 
 def _show_log(path: Path, run_id: str) -> None:
-    """The parts of a log that are about one run; its end if there is none."""
+    """The parts of a log that are about one run; the end of the log if there is no such part."""
     try:
         lines = _lines(path)
     except FileNotFoundError:
@@ -118,7 +118,7 @@ def _show_log(path: Path, run_id: str) -> None:
 
 @lru_cache(maxsize=8)
 def _lines(path: Path) -> list[str]:
-    """The lines of a log; runs of one task come one after the other, and share it."""
+    """The lines of a log. All runs of a task share one log, in which they follow each other."""
     return read_regular(path).decode(errors="replace").splitlines()
 
 

@@ -1,7 +1,7 @@
 """python -m hpc.status: what is done, running, queued, failed, lost; when it ends; what to type next.
 
 A scheduler is asked at most once what is queued, and once how tasks ended. Exit status: 0 all well; 1 runs failed, are lost or
-unknown, or a file cannot be read; 2 the input is wrong; 3 a scheduler cannot be reached: what depends on it is unknown.
+unknown, or a file cannot be read; 2 the input is wrong; 3 a scheduler cannot be reached, so some states are unknown.
 """
 
 import argparse
@@ -46,15 +46,17 @@ def main(argv: list[str] | None = None) -> None:
     """The command line above."""
     parser = argparse.ArgumentParser(prog="python -m hpc.status", description="What is done, what is not, and when it ends.")
     add_campaign_option(parser)
-    parser.add_argument("--cells", action="store_true", help="also a line for each cell that is not done")
-    parser.add_argument("--json", action="store_true", help="the same for programs")
-    parser.add_argument("--watch", action="store_true", help=f"again every {_WATCH_EVERY_S} s, until nothing is at work")
+    parser.add_argument("--cells", action="store_true", help="add a line for each cell that is not done")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+    parser.add_argument(
+        "--watch", action="store_true", help=f"show it again every {_WATCH_EVERY_S} s, until nothing is at work"
+    )
     options = parser.parse_args(argv)
     exit_with(lambda: _watch(options) if options.watch else _once(options)[0])
 
 
 def _watch(options: argparse.Namespace) -> int:
-    """Show the state again and again while anything is at work, in place on a terminal; returns the exit status."""
+    """Show the state again and again while anything is at work (in place on a terminal). Returns the exit status."""
     while True:
         started_s, shown = time.monotonic(), io.StringIO()
         if sys.stdout.isatty():
@@ -104,7 +106,7 @@ def _once(options: argparse.Namespace) -> tuple[int, bool]:
         if options.cells:
             _show_cells(manifest, found)
         following = next_command(campaign, found)
-        if not (options.watch and "hpc.status" in following):  # no need to advise what is under way
+        if not (options.watch and "hpc.status" in following):  # --watch need not advise itself
             print(f"Next: {following}", flush=True)
     if found.unreachable:
         return NO_SCHEDULER, True
@@ -113,7 +115,7 @@ def _once(options: argparse.Namespace) -> tuple[int, bool]:
 
 
 def other_code(found: State) -> list[str]:
-    """A line for each submission with tasks that other code executed than the code that submitted them."""
+    """A line for each submission with tasks that were executed by other code than submitted them."""
     submitted = {each.submission.number: each.submission.code_commit for each in found.known.submitted}
     executed: dict[int, set[str]] = {}
     for source in found.recorded.sources:
@@ -166,7 +168,7 @@ def _show_cells(manifest: Manifest, found: State) -> None:
 
 
 def cell_names(cells: list[RunSpec]) -> list[str]:
-    """A name for each cell, which tells it from the others."""
+    """A name for each cell, different from those of the others."""
     differing = [name for name in _OTHERS if len({getattr(cell, name) for cell in cells}) > 1]
     return [_cell_name(cell, [*_ALWAYS_NAMED, *differing]) for cell in cells]
 
@@ -179,7 +181,7 @@ def _cell_name(cell: RunSpec, named: list[str]) -> str:
 
 
 def _rate(found: State, now_s: float) -> tuple[float, float, float] | None:
-    """Runs per second (low, expected, high: one standard error of a count) since the oldest submission at work began."""
+    """Runs per second since the oldest submission at work began: low, expected and high (one standard error of a count)."""
     if not found.activities:
         return None
     began_s = min(datetime.fromisoformat(submission.created).timestamp() for submission in found.activities)

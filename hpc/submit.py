@@ -1,4 +1,4 @@
-"""python -m hpc.submit --grid grid.yaml: plan what is missing of a campaign, show its cost, run it.
+"""python -m hpc.submit --grid grid.yaml: plan the missing runs of a campaign, show their cost, and run them.
 
 Exit status: 0 all submitted runs are done, or were handed to a scheduler; 1 some runs failed; 2 the input is wrong; 3 the
 scheduler cannot be reached or refuses; 130 interrupted.
@@ -27,7 +27,7 @@ DATA_DIR_VARIABLE = "NOISY_DATA_DIR"
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """As in ArgumentParser; a dash or a letter that only looks like the one that is meant is named."""
+        """As in ArgumentParser, but names characters that only look like a dash or a letter that is meant."""
         super().error(named(message))
 
 
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _interrupt(*_: object) -> None:
-    for number in _ENDS:  # a closed terminal may send several, and the workers still have to be ended
+    for number in _ENDS:  # a closed terminal may send several, but the workers still have to be stopped
         signal.signal(number, lambda *_: None)
     raise KeyboardInterrupt
 
@@ -92,13 +92,13 @@ def _add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Act
     add = parser.add_argument
     add("--grid", type=Path, required=True, help="the grid file, such as grids/quickstart.yaml")
     choices = ("auto", *EXECUTORS)
-    add("--executor", choices=choices, default="auto", help="auto: a scheduler where there is one, else local")
+    add("--executor", choices=choices, default="auto", help="auto: a scheduler if there is one, else local")
     add("--output-dir", type=_folder, help="instead of the grid's output_dir")
     add("--data-dir", type=_folder, help=f"instead of the grid's data_dir (also: the environment variable {DATA_DIR_VARIABLE})")
     add("--dry-run", action="store_true", help="print runs, tasks, CPU hours, memory and wall time; write nothing")
-    add("--limit", type=positive, metavar="N", help="submit N of the missing runs")
-    add("--retry-failed", action="store_true", help=f"also runs that failed {MAX_TRIES} times")
-    add("--abandon", type=positive, action="append", default=[], metavar="NUMBER", help="take this submission as ended")
+    add("--limit", type=positive, metavar="N", help="submit at most N of the missing runs")
+    add("--retry-failed", action="store_true", help=f"try runs again that failed {MAX_TRIES} times")
+    add("--abandon", type=positive, action="append", default=[], metavar="NUMBER", help="treat this submission as ended")
     add("--yes", action="store_true", help="do not ask")
     return {
         name: executor.add_options(parser.add_argument_group(f"only with --executor {name}").add_argument)

@@ -1,4 +1,4 @@
-"""Where a campaign's files are. All of a campaign's state is in them."""
+"""Where a campaign's files are. They hold all of its state."""
 
 import secrets
 from dataclasses import dataclass
@@ -73,10 +73,10 @@ class Campaign:
         return self.submission(number) / "logs" / f"{task:05d}.log"
 
     def shard_paths(self, prefix: str = "", is_renewed: bool = False) -> list[Path]:
-        """The shards whose name begins with `prefix`, in name order; files still being written (hidden) are left out.
+        """The shards whose name begins with `prefix`, in name order. Files still being written are hidden, and left out.
 
         Args:
-            is_renewed: ask the server of a network file system, whose client may show a list that is a minute old.
+            is_renewed: ask the server of a network file system again: the client's list may be a minute old.
 
         Raises:
             ManifestError: the folder cannot be read.
@@ -94,7 +94,7 @@ def listed(folder: Path) -> list[Path]:
     """What is in a folder, in name order; nothing if there is no such folder.
 
     Raises:
-        ManifestError: it cannot be read, or is a link that leads nowhere.
+        ManifestError: the folder cannot be read, or is a link that leads nowhere.
     """
     try:
         return sorted(folder.iterdir())

@@ -1,4 +1,4 @@
-"""Trains runs, one at a time or together, and makes their records. A failure gives a record too."""
+"""Trains runs, one at a time or together, and makes their records. A failed run gets a record too."""
 
 import traceback
 from collections.abc import Iterator, Sequence
@@ -29,15 +29,15 @@ def groups_of(runs: Sequence[RunSpec], most: int) -> list[list[RunSpec]]:
 def execute(runs: Sequence[RunSpec], data: Data, execution: Execution) -> Iterator[Record]:
     """Train runs of one shape, and yield their records in turn.
 
-    An exception becomes a record of the failure, and its traceback is written to the log. If a group fails, its memory may
-    not suffice, or one run may be the cause: the group is tried again in halves.
+    An exception becomes a record of the failure, and its traceback is written to the log. A group may fail for lack of memory
+    or because of one run, so it is tried again in halves.
 
     Raises:
-        RuntimeError: the GPU does not work any more.
+        RuntimeError: the GPU no longer works.
     """
     if not runs:
         return
-    import torch  # here, not above: who submits a task must not load it
+    import torch  # here, not above: commands that submit tasks must not load it
 
     from noisy.together import train_together
     from noisy.training import train
@@ -61,7 +61,7 @@ def execute(runs: Sequence[RunSpec], data: Data, execution: Execution) -> Iterat
 
 
 def _record(run: RunSpec, result: "RunResult") -> Record:
-    last = np.flatnonzero(~np.isnan(result.test_accuracy))[-1]  # of a diverged run: the epoch in which it did
+    last = np.flatnonzero(~np.isnan(result.test_accuracy))[-1]  # for a diverged run, the epoch in which it diverged
     return Record(
         run.run_id,
         run.canonical_json(),

@@ -1,7 +1,7 @@
 """Atomic and durable writing of files and folders.
 
-It needs little of a file system: that a rename replaces a file, and fails over a folder with something in it. No hard or
-symbolic link, no lock, no right and no time of a file is relied on.
+It needs little of a file system: a rename must replace a file, and must fail over a folder with something in it. It does not
+rely on hard links, symbolic links, locks, rights or times of files.
 """
 
 import errno
@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-_ADVICE = {  # what to do -> the errors for which it is the right thing; some of them not on every system
+_ADVICE = {  # advice -> the errors for which it is right; not every system has all of them
     "make room": "ENOSPC EDQUOT",
     "raise the limit on the size of a file (ulimit -f)": "EFBIG",
     "see that you may read and write there": "EACCES EPERM EROFS",
@@ -23,7 +23,7 @@ _ADVICE = {  # what to do -> the errors for which it is the right thing; some of
     "see that its folder is there, and that this name is allowed in it": "ENOENT",
     "choose a shorter path": "ENAMETOOLONG",
     "see where its symbolic links lead": "ELOOP",
-    "move away what stands there, or choose another path": "EEXIST ENOTDIR EISDIR ENOTEMPTY EMLINK",
+    "move away what is there, or choose another path": "EEXIST ENOTDIR EISDIR ENOTEMPTY EMLINK",
     "its file system does not support this: choose a folder on another": "EINVAL ENOTSUP ENOSYS EXDEV EILSEQ EOVERFLOW",
     "wait until no other program uses it": "EBUSY ETXTBSY EDEADLK",
     "raise the number of files that a process may open (ulimit -n)": "EMFILE",
@@ -34,13 +34,13 @@ _UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)  # answe
 
 
 def advice_on(error: OSError) -> str:
-    """What to do about a file that cannot be read or written; empty where there is nothing to say."""
+    """What to do about a file that cannot be read or written; empty if there is no advice."""
     return _ADVICE_ON.get(error.errno or -1, "")
 
 
 @contextmanager
 def named(path: Path, instead_of: Path | None = None) -> Iterator[None]:
-    """Errors in the block name `path` if they name no file, or the one `instead_of`."""
+    """Errors in the block name `path`, if they name no file or the file `instead_of`."""
     try:
         yield
     except OSError as error:
@@ -51,7 +51,7 @@ def named(path: Path, instead_of: Path | None = None) -> Iterator[None]:
 
 
 def publish(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """Put `content`, all bytes or pieces of them in order, at `path`; see `replacing`."""
+    """Put `content` (all bytes, or pieces of them in order) at `path`; see `replacing`."""
     with replacing(path) as file:
         for piece in [content] if isinstance(content, bytes) else content:
             file.write(piece)
@@ -88,14 +88,14 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A hidden folder to be filled, which gets the name `path` atomically and durably at the end of the block.
+    """A hidden folder to be filled. At the end of the block it gets the name `path`, atomically and durably.
 
-    So the name and all that is in the folder appear at once. Of several processes one wins: a folder with something in it
-    is never replaced. The block leaves something in it, and makes it durable (`publish` does).
+    So the name appears together with everything in the folder. If several processes do this, one wins: a folder with something
+    in it is never replaced. The block must put something into the folder and make it durable, as `publish` does.
 
     Raises:
         FileExistsError: another process was first.
-        OSError: the folder cannot be made, and nothing is left of it.
+        OSError: the folder cannot be made. Nothing is left of it.
     """
     hidden = _beside(path)
     with named(path, instead_of=hidden):
@@ -115,10 +115,10 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, where they are missing, and make their names durable.
+    """Make a folder and the missing ones above it, and make their names durable.
 
-    The name of each is durable before anything is made in it; that of the first one which is there is made so again, since
-    the process that made it may have been killed before.
+    The name of each folder is made durable before anything is made in it. That of the lowest existing folder is made durable
+    too, since the process that made it may have been killed before it did so.
     """
     if not folder.is_dir():
         make_folder(folder.parent)
@@ -127,7 +127,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable; ignored where the file system does not support it, and where it may not be read."""
+    """Make the names in `folder` durable, if its file system can do this and the folder may be read."""
     with suppress(PermissionError), named(folder):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -145,7 +145,7 @@ def _beside(path: Path) -> Path:
 
 
 def renew_listing(folder: Path) -> None:
-    """Make a network file system forget what it remembers of a folder: a name that is made and removed there does so.
+    """Make a network file system forget what it remembers of a folder, by making a name there and removing it.
 
     A folder that cannot be written is left as it is.
     """

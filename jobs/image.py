@@ -1,10 +1,10 @@
 """The bytes of a shard: what is in them, how they are made, and how they are read.
 
-`runs`     compound (n,): one record a run, the last field a crc32 of the whole record
+`runs`     compound (n,): one record for each run; the last field is a crc32 of the whole record
 `history`  float64 (n, 3, epochs): train_loss, test_loss, test_accuracy by epoch, padded with NaN
 `correct`  uint8 (n, bytes): one bit per test image, right or wrong (numpy.packbits)
 attributes schema_version, campaign, submission, task, attempt, part, code_commit, host, cpu, versions, ..., their crc32
-seal       behind the HDF5 file, 15 bytes: `crc32=` and the crc32 of all bytes before, in hexadecimal
+seal       15 bytes after the HDF5 data: `crc32=` and the crc32 of all bytes before, in hexadecimal
 """
 
 import io
@@ -27,7 +27,7 @@ _NEEDED: dict[str, Any] = {  # attributes that readers rely on
     **dict.fromkeys(("submission", "task", "attempt", "part"), (int, np.integer)),
 }
 
-# Strings are as wide as the longest in the file: fixed-length ones survive what variable-length ones do not.
+# Strings have a fixed length, that of the longest in the file: these survive damage that variable-length strings do not.
 _COLUMNS: tuple[tuple[str, str, str], ...] = (  # name, dtype, unit
     ("run_id", "S", ""),
     ("spec", "S", "canonical JSON"),
@@ -94,7 +94,7 @@ def image(records: list[Record], attributes: dict[str, Any]) -> bytes:
 
 
 def sealed(memory: io.BytesIO) -> bytes:
-    """The content of a file in memory, which gets its seal. Nothing is copied: it may be large."""
+    """Add the seal to a file in memory, and give its content. Nothing is copied, since it may be large."""
     with memory.getbuffer() as content:
         seal = _seal(content)
     memory.seek(0, io.SEEK_END)
@@ -136,7 +136,7 @@ def parse(content: bytes) -> Body:
 
 
 def no_runs() -> np.ndarray:
-    """The table `runs` of a shard without records, (0,): its columns and their kinds."""
+    """The table `runs` of a shard without records, (0,). It shows the columns and their kinds."""
     return _arrays([])[0]
 
 
@@ -160,7 +160,7 @@ def _attributes_crc32(attributes: dict[str, Any]) -> int:
     return zlib.crc32("\n".join(f"{name}={value}" for name, value in sorted(attributes.items())).encode())
 
 
-# Reading goes through h5py's low-level interface: its comforts take three quarters of the time.
+# Reading uses h5py's low-level interface, since its high-level one takes four times as long.
 
 
 def _attributes(file: h5py.File) -> dict[str, Any]:
@@ -179,8 +179,8 @@ def _read(file: h5py.File, name: str, most_bytes: int) -> np.ndarray:
     dataset = h5py.h5d.open(file.id, name.encode())
     kind = dataset.get_type()
     found, shape = _dtype(kind.encode()), dataset.shape
-    dtype = _wanted(name, found)  # equal to the one found, but without h5py's notes in it, which numpy.savez trips over
-    # Another type gives the same bytes other values, which a checksum of bytes does not notice.
+    dtype = _wanted(name, found)  # equal to the one found, but without h5py's metadata, which numpy.savez cannot write
+    # With another type the same bytes are other values, which a checksum of bytes does not notice.
     if found != dtype or len(shape) != {"runs": 1, "history": 3, "correct": 2}[name]:
         raise ShardError(f"not readable as a shard ({name}: columns missing or of another kind)")
     if dtype.itemsize * math.prod(shape) > most_bytes:  # a damaged size could ask for any amount of memory
@@ -196,7 +196,7 @@ def _dtype(encoded_type: bytes) -> np.dtype:
 
 
 def _wanted(name: str, found: np.dtype) -> np.dtype:
-    """The dtype of a dataset, with texts as wide as in the one found."""
+    """The dtype that a dataset must have, with texts as wide as in the one found."""
     if name != "runs":
         return np.dtype("<f8" if name == "history" else "u1")
     widths = {name: found[name].itemsize for name in found.names or ()}

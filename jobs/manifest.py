@@ -50,7 +50,7 @@ def refuse_newer(path: Path, schema: int, known: int) -> None:
 
 @contextlib.contextmanager
 def noting(problems: list[str]) -> Iterator[None]:
-    """Add to `problems` what cannot be read, and go on behind the block; files of a newer version are refused all the same."""
+    """Add to `problems` what cannot be read, and go on after the block. Files of a newer version are still refused."""
     try:
         yield
     except NewerError:
@@ -104,7 +104,7 @@ def read_header(path: Path) -> Header:
     Raises:
         MissingError: there is no manifest.
         ManifestError: it is damaged, or a newer version wrote it.
-        OSError: it cannot be read, which says nothing of what is in it; names it.
+        OSError: it cannot be read (the error names it), and what is in it is unknown.
     """
     try:
         with named(path), open_regular(path) as file:
@@ -114,7 +114,7 @@ def read_header(path: Path) -> Header:
 
 
 def newest_campaign(results: Path) -> Path:
-    """The folder of the campaign made last, by its manifest, in `results` or at most two folders below.
+    """The folder of the newest campaign (by its manifest) in `results` or at most two folders below.
 
     Raises:
         ManifestError: there is none.
@@ -137,7 +137,8 @@ def read_manifest(path: Path) -> Manifest:
     Raises:
         MissingError: there is no manifest.
         ManifestError: a record does not fit its name, or lines are missing.
-        OSError: it cannot be read, which says nothing of what is in it; names it.
+        NewerError: a record has a field or a value that this version of the code does not know.
+        OSError: it cannot be read (the error names it), and what is in it is unknown.
     """
     header, digest = read_header(path), hashlib.sha256()
 
@@ -148,7 +149,10 @@ def read_manifest(path: Path) -> Manifest:
                 digest.update(line)
                 yield _parse_run_line(path, number, line)
 
-    runs = Runs.of_records(records())
+    try:
+        runs = Runs.of_records(records())
+    except (ValueError, TypeError) as error:  # each record fits its name, so it is as it was written
+        raise NewerError(f"{path}: {brief(error)}; another version of the code wrote this: use that one") from error
     if len(runs) != header.n_runs or digest.hexdigest() != header.digest:
         promised = f"where its first line promises {header.n_runs} and another digest"
         raise ManifestError(f"{path}: {len(runs)} runs, {promised}; {_REWRITE}")

@@ -1,4 +1,4 @@
-"""The workers of one machine: forked from a process that has loaded torch, so that they share its memory and start at once.
+"""The workers of one machine. They are forked from a process that has loaded torch: so they share its memory and start fast.
 
 python -m jobs.pool CAMPAIGN_DIR SUBMISSION WORKERS
 
@@ -30,10 +30,10 @@ _CAN_FORK = sys.platform == "linux"  # some macOS libraries do not survive a for
 
 
 def execute_all(tasks: Iterable[TaskPlace], workers: int) -> bool:
-    """Execute all tasks, at most `workers` at a time, and print what went wrong; False if the submitting process ended first.
+    """Execute all tasks, at most `workers` at a time, and print what went wrong. False if the submitting process ended first.
 
-    If a worker is killed (for example by the kernel, for its memory), another attempt of its task does what is missing.
-    This process has one thread and computes nothing, because a fork copies neither threads nor the locks that they hold.
+    If a worker is killed (by the kernel for its memory, for example), another attempt of its task does what is missing.
+    This process has one thread and computes nothing: a fork does not copy threads, and would leave their locks held.
     """
     waiting = deque((task, 0) for task in tasks)
     running: dict[BaseProcess, tuple[TaskPlace, int]] = {}
@@ -96,7 +96,7 @@ def _work(task: TaskPlace, attempt: int) -> None:
 
 
 def _end_with_pool() -> None:
-    """Exit when the pool ends for any reason. A worker holds the pipes of earlier ones too: the last one exits first."""
+    """Exit when the pool ends for any reason. Each worker also holds the pipes of earlier ones, so the last one exits first."""
     if pool := parent_process():
         pool.join()
     os._exit(1)

@@ -1,4 +1,4 @@
-"""What a command prints: characters that cannot be shown are escaped, and what could not be printed is noticed."""
+"""What a command prints. Characters that cannot be shown are escaped, and a failure to print is noticed."""
 
 import io
 import os
@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 
 class NotPrinted(Exception):
-    """Standard output does not take what a command prints; the message says why."""
+    """Standard output could not be written; the message says why."""
 
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """Everything that a command does. At the end, what it printed has left the process.
+    """Wraps everything that a command does. At the end, what it printed has left the process.
 
     Raises:
         BrokenPipeError: nobody reads standard output any more.
@@ -28,7 +28,7 @@ def printing() -> Iterator[None]:
         is_interrupted = True
         raise
     except OSError as error:
-        more = "" if error.filename else "\n"  # was it standard output that failed? Then it fails again
+        more = "" if error.filename else "\n"  # if standard output caused the error, it fails again here
         raise
     finally:
         try:

@@ -25,7 +25,7 @@ def code_commit() -> str:
 
 
 def machine() -> dict[str, str]:
-    """Host name, CPU model, how products are computed there, and versions. If all but the host agree, so do all bits."""
+    """Host name, CPU model, how products are computed, and versions. If all but the host are equal, so are results."""
     packages = " ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "h5py"))
     return {
         "host": os.environ.get("SLURMD_NODENAME", platform.node()),

@@ -11,10 +11,10 @@ _LONGEST = 200  # characters of an error that are shown
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file for reading. Anything else is refused: reading a pipe would wait for ever.
+    """Open a regular file for reading. Anything else is refused, since reading a pipe would wait forever.
 
     Raises:
-        OSError: it cannot be opened, or is no regular file.
+        OSError: it cannot be opened, or is not a regular file.
     """
 
     def opener(name: str, flags: int) -> int:
@@ -50,7 +50,7 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def made(kind: type[Made], record: Any) -> Made:
-    """A dataclass from the mapping of its fields; what is no field of it is left out.
+    """A dataclass from a mapping of its fields. Other keys of the mapping are left out.
 
     Raises:
         TypeError, ValueError: a field is missing, or holds a value of another kind.
@@ -63,7 +63,7 @@ def made(kind: type[Made], record: Any) -> Made:
         if is_flag or not isinstance(value, (int, float) if wanted is float else wanted):
             raise TypeError(f"{name} is {value!r}")
         if isinstance(value, str):
-            value.encode()  # JSON can hold characters that no file and no terminal takes
+            value.encode()  # JSON can hold characters that cannot be written to a file or a terminal
     return kind(**found)
 
 

@@ -1,7 +1,7 @@
-"""What a campaign's shards say: the one reading of them that workers, commands and the report share.
+"""What a campaign's shards say. Workers, commands and the report all read them here.
 
-A file is read again only when it has changed. `read_recorded` remembers between commands what it has read, in
-`.recorded` of the campaign's folder; that file may be removed at any time.
+A file is read again only when it has changed. `read_recorded` remembers between commands what it has read, in the file
+`.recorded` in the campaign's folder. That file may be removed at any time.
 """
 
 import contextlib
@@ -27,16 +27,16 @@ _KINDS = no_runs().dtype
 NUMBERS = [name for name in _KINDS.names or () if _KINDS[name].kind != "S" and name != "crc32"]
 RECORD = np.dtype([("run_id", ID), ("status", STATUS), *((name, _KINDS[name]) for name in NUMBERS)])
 _NPZ = b"PK"  # how the remembered state begins
-_SCHEMA = 1  # of the remembered state; another version's is not read
+_SCHEMA = 1  # of the remembered state; that of another version is not read
 _REMEMBER_FROM = 50  # files read; reading fewer again is faster than writing the whole state
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A file of the folder of shards as it was read.
+    """A file in the folder of shards, as it was read.
 
-    records: RECORD (n,); messages: place of a failed record -> why; attributes: of the shard; problem: what is wrong with the
-    file, in lines (empty: nothing). A file that cannot be used has no records and no attributes.
+    records: RECORD (n,); messages: place of a failed record -> why it failed; attributes: of the shard; problem: lines that say
+    what is wrong with the file (empty: nothing). A file that cannot be used has no records and no attributes.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Source:
 
     @classmethod
     def of(cls, path: Path, version: Version, shard: Shard | str) -> "Source":
-        """A file, from what `read_shards` gives of it."""
+        """A file, from what `read_shards` says of it."""
         if isinstance(shard, str):
             return cls(path.name, version, problem=shard)
         records = np.empty(len(shard.runs), RECORD)
@@ -68,10 +68,10 @@ class Source:
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """All sources, in name order. Records are numbered through all of them.
+    """All sources, in name order. Their records are numbered in this order.
 
-    campaign: the id of the campaign; shards of others cannot be used (empty: any will do). records: RECORD (n,), those of all
-    sources; each source has its part of this array.
+    campaign: the id of the campaign; shards of other campaigns cannot be used (empty: all can). records: RECORD (n,), those of
+    all sources; each source has its part of this array.
     """
 
     campaign: str
@@ -88,7 +88,7 @@ class Recorded:
         known = {source.name: source for source in self.sources}
         sources = []
         for path in paths:
-            version = version_of(path)  # taken before reading: a change during the reading is noticed next time
+            version = version_of(path)  # taken before reading, so that a change during the reading is noticed next time
             source = known.get(path.name)
             if source is None or source.version != version or not source.attributes:
                 shard = next(iter(read_shards([path], self.campaign)))
@@ -180,7 +180,7 @@ class Recorded:
 
 
 def read_recorded(campaign: Campaign, campaign_id: str) -> Recorded:
-    """What the shards of the campaign with this id say. Uses the remembered state, and renews it after many files were read."""
+    """What the shards of the campaign with this id say. Uses the remembered state, and renews it after reading many files."""
     content = b""
     with contextlib.suppress(OSError):
         content = read_regular(campaign.remembered)

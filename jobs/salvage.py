@@ -1,7 +1,7 @@
 """python -m jobs.salvage < SHARD > ARRAYS: read a shard with a broken seal, in a process that may hang or crash.
 
-ARRAYS is numpy's npz of `runs`, `history`, `correct`, `intact`, and the attributes as JSON. Exit status 1: not readable; the
-reason is on standard error. Any other: HDF5 crashed, or exceeded the limits below.
+ARRAYS is numpy's npz of `runs`, `history`, `correct`, `intact`, and the attributes as JSON. Exit status 1: the shard is
+not readable, and standard error says why. Any other: HDF5 crashed, or exceeded the limits below.
 """
 
 import io

@@ -1,7 +1,7 @@
 """The shard: the HDF5 file that one attempt of one task writes (its bytes: jobs/image.py). Append, read.
 
-An append builds the whole small file anew in memory and publishes it (jobs/files.py): nothing is modified in place, so
-a reader needs no lock and no repair, and a killed writer leaves all acknowledged records.
+An append builds the whole small file anew in memory and publishes it (jobs/files.py). Nothing is modified in place. So a
+reader needs no lock and no repair, and a killed writer leaves all acknowledged records.
 
 HDF5 hangs or crashes on some damaged files. So only files with an intact seal are parsed here. A file with a broken seal is
 parsed in a separate process (jobs/salvage.py), and the parts whose other checksums are right are used.
@@ -121,10 +121,10 @@ def read_shard(path: Path) -> Shard:
 
 
 def read_shards(paths: Iterable[Path], campaign: str) -> Iterator[Shard | str]:
-    """Each shard of the campaign with this id, in turn; for any other file, what is wrong with it, in words.
+    """Yield each shard of the campaign with this id; for any other file, a text that says what is wrong with it.
 
     Args:
-        campaign: empty if any campaign will do.
+        campaign: empty accepts shards of any campaign.
     """
     for path in paths:
         try:
@@ -139,9 +139,9 @@ def read_shards(paths: Iterable[Path], campaign: str) -> Iterator[Shard | str]:
 
 
 def version_of(path: Path) -> Version:
-    """Values that change whenever the file is written: inode, size in bytes, time in ns (file systems reuse inodes).
+    """Values that change whenever the file is written: inode, size in bytes, and time in ns (since inodes are used again).
 
-    Zeros if there is no file, for example behind a broken link; reading it then says what is wrong.
+    Zeros if there is no file, for example behind a broken link. Reading it then says what is wrong.
     """
     try:
         status = path.stat()
@@ -151,7 +151,7 @@ def version_of(path: Path) -> Version:
 
 
 def _content(path: Path) -> bytes:
-    """All bytes of a regular file. During a rename on NFS the file may be missing: it is tried again."""
+    """All bytes of a regular file. On NFS the file may be missing during a rename, so it is tried again."""
     for tries_left in (2, 1, 0):
         try:
             with open_regular(path) as file:

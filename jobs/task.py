@@ -1,6 +1,6 @@
-"""One attempt of one task: each run that has no record yet is trained, and its record is kept.
+"""One attempt of one task: it trains each run that has no record yet, and keeps its record.
 
-Knows no scheduler, no signals and no time limit (jobs/worker.py).
+It knows no scheduler, no signals and no time limit (jobs/worker.py does).
 """
 
 import itertools
@@ -26,7 +26,7 @@ def execute_task(place: TaskPlace, attempt: int) -> None:
 
     Raises:
         ManifestError, DataError: the task or its data set cannot be read.
-        RuntimeError: there is no GPU where one is asked for, or it is lost.
+        RuntimeError: a GPU is asked for but there is none, or it no longer works.
         NotKept: results cannot be written; those that were kept before are untouched.
     """
     task = read_task(place.campaign.tasks(place.submission), place.index, place.offset_bytes)
@@ -34,7 +34,7 @@ def execute_task(place: TaskPlace, attempt: int) -> None:
     say(f"task {place.index} attempt {attempt}: {sum(map(len, groups))} of {len(task.runs)} runs to do")
     if not groups:
         return
-    from noisy.device import select_device  # here, not above: who submits a task must not load torch
+    from noisy.device import select_device  # here, not above: commands that submit tasks must not load torch
 
     select_device(task.execution.use_cuda)
     data = load(groups[0][0].dataset, task.data_dir)
@@ -42,7 +42,7 @@ def execute_task(place: TaskPlace, attempt: int) -> None:
     order = [run.run_id for group in groups for run in group]
     following = dict(itertools.pairwise([*order, ""]))
     for number, (run, record) in enumerate(_records(place, task, data, groups, writer), start=1):
-        if record:  # names the next run too, so that `begin` need not write the file again
+        if record:  # this names the next run too, so `begin` need not write the file again
             writer.append(record, current_run=following[run.run_id])
         say(end_of_run(number, len(order), run.run_id, _summary(run, record) if record else "cancelled"))
     writer.begin("")
@@ -55,7 +55,7 @@ def _records(
     warned = set[str]()
     for group in groups:
         cancelled, problems = read_cancelled(place.campaign, place.submission)
-        for problem in sorted({*problems} - warned):  # what cannot be read is no reason to stop, and no fault of the next run
+        for problem in sorted({*problems} - warned):  # it neither stops the task nor blames the next run
             say(f"warning: {problem}")
         warned |= {*problems}
         yield from ((run, None) for run in group if run.run_id in cancelled)
@@ -76,8 +76,8 @@ def _recorded(place: TaskPlace, campaign_id: str) -> Recorded:
 def _groups(task: Task, recorded: Recorded) -> list[list[RunSpec]]:
     """Runs without a record, in groups that are trained together.
 
-    Runs that were being trained when an attempt ended come last, one at a time: they may have killed it. An attempt that
-    recorded nothing had groups too large for its memory or time: each such attempt halves them.
+    Runs that were being trained when an attempt ended come last, one at a time, since they may have killed it. If an attempt
+    recorded nothing, its groups were too large for its memory or time. Each such attempt halves the groups.
     """
     sources = [source for source in recorded.sources if source.attributes.get("current_run") or len(source.records)]
     suspects = np.array([source.attributes["current_run"].encode() for source in sources], ID)

@@ -1,4 +1,4 @@
-"""The task file of a submission: one task a line, with its runs in full, so that a node reads only its own line."""
+"""The task file of a submission. Each line holds one task with all its runs, so a node reads only its own line."""
 
 import contextlib
 import itertools
@@ -89,10 +89,10 @@ def task_places(campaign: Campaign, submission: int) -> list[TaskPlace]:
 
 
 def read_task(path: Path, index: int, offset_bytes: int) -> Task:
-    """Read one task, only its line, which begins at `offset_bytes`.
+    """Read one task. Only its line is read, which begins at `offset_bytes`.
 
     Raises:
-        ManifestError: there is another task, a record does not fit its name, or a newer version wrote it.
+        ManifestError: another task is there, a record does not fit its name, or a newer version wrote it.
     """
     where = f"{path}: task {index} at byte {offset_bytes}"
     try:
@@ -109,7 +109,7 @@ def read_task(path: Path, index: int, offset_bytes: int) -> Task:
 
 
 def read_task_runs(path: Path, n_tasks: int | None = None) -> TaskRuns:
-    """The run_ids of every task of a task file. n_tasks: how many there are to be, if that is known.
+    """The run_ids of every task of a task file. n_tasks: the number of tasks that it must have, if known.
 
     Raises:
         ManifestError: the file cannot be read, has fewer or more tasks, or a newer version wrote it.
@@ -138,7 +138,7 @@ def campaign_of(path: Path) -> str:
 
 
 def read_cancelled(campaign: Campaign, submission: int) -> tuple[set[str], list[str]]:
-    """The run_ids of a submission that the user has cancelled, which its tasks skip; and what cannot be read, a line each.
+    """The cancelled run_ids of a submission, which its tasks skip; and a line for each thing that cannot be read.
 
     Each cancel writes its own file, so that two at the same time do not overwrite each other.
     """
@@ -149,7 +149,7 @@ def read_cancelled(campaign: Campaign, submission: int) -> tuple[set[str], list[
                 found = read_regular(path).split()
                 wrong = next((word for word in found if not _ID.fullmatch(word)), b"") if found else b"nothing"
                 if wrong:
-                    problems.append(f"{path}: lists run_ids, and holds {wrong[:40]!r}; that is left out")
+                    problems.append(f"{path}: must list run_ids, but holds {wrong[:40]!r}, which is left out")
                 words += found
             except OSError as error:
                 problems.append(f"{path}: cannot be read ({brief(error)}); the runs that it lists do not count as cancelled")

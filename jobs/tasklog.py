@@ -11,10 +11,10 @@ _END = re.compile(rf"(?:{_TIME})?\d+/\d+ ([0-9a-f]{{16}})\b")  # logs of earlier
 
 
 def say(text: str) -> None:
-    """Print lines, each after the time (UTC, ISO 8601, to the second).
+    """Print lines. Each begins with the time (UTC, ISO 8601, to the second).
 
-    A log that cannot be written (for example on a full disk) does not stop a task. So the text is not buffered: a buffer
-    that cannot be flushed would change the exit status.
+    If a log cannot be written (on a full disk, for example), the task goes on. The text is not buffered, because a buffer that
+    cannot be flushed would change the exit status.
     """
     now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
     lines = "".join(f"{now} {line}\n" for line in text.splitlines())
@@ -23,7 +23,7 @@ def say(text: str) -> None:
 
 
 def end_of_run(number: int, n_runs: int, run_id: str, what: str) -> str:
-    """The line that ends run `number` (from 1) of the `n_runs` of an attempt, on which `part_about` relies."""
+    """The line that ends run `number` (from 1) of the `n_runs` of an attempt. `part_about` relies on its form."""
     return f"{number}/{n_runs} {run_id} {' '.join(what.splitlines())}"
 
 
@@ -39,5 +39,5 @@ def part_about(lines: Sequence[str], run_id: str) -> list[list[str]]:
 
 
 def without_time(line: str) -> str:
-    """A line of a log, as it was before `say` put the time in front."""
+    """A line of a log without the time that `say` put in front."""
     return re.sub(f"^{_TIME}", "", line)

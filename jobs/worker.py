@@ -1,4 +1,4 @@
-"""A worker on Slurm, that is one element of a job array; and the exit statuses of all workers."""
+"""A worker on Slurm (one element of a job array), and the exit statuses of all workers."""
 
 import math
 import os
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 NO_PROGRESS_STATUS = 75  # exit status: the time limit was reached before a run was recorded (sysexits.h: EX_TEMPFAIL)
 NOT_KEPT_STATUS = 74  # exit status: results cannot be written, for example on a full disk (sysexits.h: EX_IOERR)
-# Slurm warns of preemptions and of the time limit by the same signal. The warning of the limit comes 1 to 2 min before it, so
-# in the second half of any limit of at least 4 min. A preemption in that half, before any record, is rare; it is taken for the
-# time limit, and the next submit continues.
+# Slurm warns of preemptions and of the time limit with the same signal. The warning of the limit comes 1 to 2 min before it,
+# which is in the second half of any limit of at least 4 min. A preemption in that half, before any record, is rare. It counts
+# as the time limit, and the next submit carries on.
 _NEAR_LIMIT = 0.5
 _EARLIEST_S = 150  # before the limit: a warning may come so early, which is the whole of a short limit
 
 
 def attempt_task(place: TaskPlace, attempt: int) -> None:
-    """Execute a task. An expected error is printed in one line, and becomes the exit status of the process.
+    """Execute a task. An expected error is printed as one line, and the process exits with its status.
 
     Raises:
         SystemExit: with NOT_KEPT_STATUS or 1.
@@ -45,9 +45,9 @@ def attempt_task(place: TaskPlace, attempt: int) -> None:
 
 @dataclass
 class SlurmWorker:
-    """The object that submitit pickles, calls, and asks for a checkpoint when Slurm warns.
+    """The object that submitit pickles and calls. When Slurm warns, submitit asks it for a checkpoint.
 
-    started_s: time.monotonic() at the call. It has a meaning on one machine only, so the next attempt does not get it.
+    started_s: time.monotonic() at the call. It is valid on one machine only, so the next attempt does not get it.
     """
 
     task: TaskPlace
@@ -63,7 +63,7 @@ class SlurmWorker:
         """The same task again, for what is missing. Called when Slurm warns of the time limit or of a preemption.
 
         Raises:
-            SystemExit: the time limit is near and no run was recorded: another attempt would find no more time.
+            SystemExit: the time limit is near and no run was recorded. Another attempt would have no more time.
         """
         import submitit  # here, not above: only a checkpoint needs it
 

@@ -7,13 +7,13 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 
 
 def keep_freed_memory() -> None:
-    """Let freed memory be used again instead of returned and faulted in anew, in this process from here on.
+    """From here on, this process uses freed memory again instead of giving it back to the kernel.
 
-    Changes no number; spares page faults, which cost a CNN's training most beside its arithmetic. Does nothing where there
-    is no glibc, or where it refuses: the second setting alone would make things worse.
+    This changes no result. It avoids page faults, which are the largest cost of a CNN's training after its arithmetic. It does
+    nothing without glibc, or if glibc refuses the first setting: the second setting alone would make things worse.
     """
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None)
-    if hasattr(libc, "mallopt") and libc.mallopt(_M_MMAP_THRESHOLD, 2**25):  # the most that every glibc allows
+    if hasattr(libc, "mallopt") and libc.mallopt(_M_MMAP_THRESHOLD, 2**25):  # the largest value that every glibc allows
         libc.mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)

@@ -1,4 +1,4 @@
-"""Data sets as plain uint8 arrays: staged once, then mapped read-only by every worker. Every byte is checked at each start."""
+"""Data sets as plain uint8 arrays: staged once, then mapped read-only by every worker. Each start checks every byte."""
 
 import hashlib
 import struct
@@ -20,7 +20,7 @@ _IDX_UINT8 = 0x0800  # magic number of an idx file of unsigned bytes; the lowest
 class Data:
     """A data set in read-only arrays: memory-mapped, or in memory if its files are packed.
 
-    train_images: uint8 (n_train, 28, 28); train_labels: uint8 (n_train,), in 0..n_classes-1; likewise test_*.
+    train_images: uint8 (n_train, 28, 28); train_labels: uint8 (n_train,), in 0..n_classes-1; test_*: in the same form.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Data:
         return DATASETS[self.name].n_classes
 
     def digest(self) -> str:
-        """16 hexadecimal digits of the SHA-256 of all images and labels: equal data, equal digest."""
+        """16 hexadecimal digits of the SHA-256 of all images and labels."""
         sha256 = hashlib.sha256()
         for array in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             sha256.update(np.ascontiguousarray(array).data)
@@ -55,10 +55,10 @@ def load(name: str, data_dir: str | Path) -> Data:
 
 
 def stage(name: str, data_dir: str | Path) -> Data:
-    """Load the data set; before that, download what is missing, or write it if it is `digits`. Replaces no file.
+    """Download missing files (those of `digits` are written from scikit-learn), then load the data set. Replaces no file.
 
     Raises:
-        DataError: it is missing and cannot be had from here, or what is there is not what was published.
+        DataError: a file is missing and cannot be downloaded, or a file is not the published one.
     """
     found, said = search(name, data_dir)
     missing = [file for file in FILES if file not in found]
@@ -67,7 +67,7 @@ def stage(name: str, data_dir: str | Path) -> Data:
     try:
         contents = _digits_files() if name == "digits" else downloaded(name, missing)
         put(folder(name, data_dir), {file: contents[file] for file in missing})
-    except Exception as error:  # of the network, the disk or a library: the answer is one
+    except Exception as error:  # of the network, the disk or a library: all get one kind of answer
         raise incomplete(name, data_dir, [*said, *str(error).splitlines()]) from error
     return load(name, data_dir)
 
@@ -76,7 +76,7 @@ def is_staged(name: str, data_dir: str | Path) -> bool:
     """Whether all four files are there.
 
     Raises:
-        DataError: something else stands where a missing file would be put.
+        DataError: another file is in the place of a missing one.
     """
     return len(search(name, data_dir)[0]) == len(FILES)
 
@@ -98,8 +98,8 @@ def _digits_files() -> dict[str, bytes]:
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     """scikit-learn's digits, 8x8 of 0..16, as uint8 (1797, 28, 28) of 0..255 and labels uint8 (1797,).
 
-    Bilinear with pixel centres aligned, edges repeated. Target pixel i lies at (4 i - 5) / 14 of the source grid, so
-    all weights are multiples of 1/14 and integers give the same bytes on every machine.
+    The interpolation is bilinear, with pixel centres aligned and edges repeated. Target pixel i lies at (4 i - 5) / 14 of the
+    source grid. So all weights are multiples of 1/14, and integer arithmetic gives the same bytes on every machine.
     """
     from sklearn.datasets import load_digits
 

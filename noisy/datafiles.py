@@ -1,7 +1,7 @@
-"""The files of the published data sets: where they may lie, what is in them, how they are had.
+"""The files of the published data sets: where they may be, what is in them, and how they are downloaded.
 
-The form is the one in which MNIST is published (idx: a short header, then raw bytes). A file is known by its digest; where
-it lies and how its name is spelt matters little.
+Their form is that of MNIST (idx: a short header, then raw bytes). A file is recognised by its digest. It may be in one of
+several folders, under one of several names.
 """
 
 import gzip
@@ -20,7 +20,7 @@ from noisy.spec import DATASETS, IMAGE_SIZE_PX
 
 FOLDERS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST", "digits": "Digits"}
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-MD5 = {  # of the four files, unpacked. The packed ones, whose MD5 the publishers and torchvision name, unpack to these
+MD5 = {  # of the four unpacked files. Publishers and torchvision give the MD5 of the packed files, which unpack to these
     "mnist": (
         "6bbc9ace898e44ae57da46a324031adb",
         "a25bea736e30d166cdddb491f175f624",
@@ -46,7 +46,7 @@ MD5 = {  # of the four files, unpacked. The packed ones, whose MD5 the publisher
         "898bcfa68dcca11227d9572bec8161eb",
     ),
 }
-_MIRRORS = {  # as in torchvision.datasets; what comes is known by its digest, so http is good enough
+_MIRRORS = {  # as in torchvision.datasets; the digest is checked after the download, so http is good enough
     "mnist": ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"),
     "fashion_mnist": ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
     "kmnist": ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
@@ -58,7 +58,7 @@ _USE_OTHERS = "or name the folder of the data with --data-dir"
 
 
 class DataError(Exception):
-    """A data set is missing, incomplete or not what its name says. details: a line for each file, and what to do next."""
+    """A data set is missing or incomplete, or is not the published one. details: a line for each file, and what to do next."""
 
     def __init__(self, message: str, details: Sequence[str]) -> None:
         super().__init__("; ".join([message, *details]))
@@ -71,14 +71,14 @@ def folder(name: str, data_dir: str | Path) -> Path:
 
 
 def search(name: str, data_dir: str | Path) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Find the files of a set under `data_dir`, by content. Writes nothing.
+    """Find the files of a set under `data_dir` by their content. Writes nothing.
 
     Returns:
-        The arrays of the files that are there: uint8 (n_images, 28, 28) or (n_images,), read-only, mapped, or in memory if
-        the file is packed. A line for each file: what was found.
+        The arrays of the files found: uint8 (n_images, 28, 28) or (n_images,), read-only. They are memory-mapped, or in memory
+        if the file is packed. Then a line for each file: what was found.
 
     Raises:
-        DataError: something else stands where a missing file would be put, or a folder cannot be read.
+        DataError: another file is in the place of a missing one, or a folder cannot be read.
     """
     info, square = DATASETS[name], (IMAGE_SIZE_PX, IMAGE_SIZE_PX)
     shapes = ((info.n_train, *square), (info.n_train,), (info.n_test, *square), (info.n_test,))
@@ -105,7 +105,7 @@ def search(name: str, data_dir: str | Path) -> tuple[dict[str, np.ndarray], list
 
 
 def incomplete(name: str, data_dir: str | Path, said: Sequence[str]) -> DataError:
-    """The answer if files are missing. said: what was found, and what was tried."""
+    """The error for missing files. said: what was found, and what was tried."""
     folders = [str(each) for each in _folders(name, Path(data_dir)) if each.is_dir()]
     names = ", ".join(_spellings("NAME-idx3-ubyte"))
     looked = f"looked in {', '.join(folders)} for {names}" if folders else f"{data_dir}: no such folder"
@@ -114,10 +114,10 @@ def incomplete(name: str, data_dir: str | Path, said: Sequence[str]) -> DataErro
 
 
 def put(target: Path, contents: Mapping[str, bytes]) -> None:
-    """Write files into a folder, which is made; an attempt that fails leaves nothing behind.
+    """Make a folder and write files into it. An attempt that fails leaves nothing behind.
 
     Raises:
-        OSError: it cannot be done.
+        OSError: the folder or a file cannot be written.
     """
     existing = next(each for each in (target, *target.parents) if each.exists())
     with tempfile.TemporaryDirectory(dir=existing, prefix=".staging-") as temporary:
@@ -132,19 +132,19 @@ def downloaded(name: str, files: Sequence[str]) -> dict[str, bytes]:
     """The content of these files of a set, unpacked.
 
     Raises:
-        OSError: no mirror has one of them; a line for each mirror.
+        OSError: a file is on no mirror; the message has a line for each mirror.
     """
     urls = {file: [f"{mirror}{file}.gz" for mirror in _MIRRORS[name]] for file in files}
     return {file: fetched(urls[file], MD5[name][FILES.index(file)]) for file in files}
 
 
 def fetched(urls: Sequence[str], md5: str) -> bytes:
-    """The first of these packed files that unpacks to this digest, unpacked.
+    """The content of the first of these packed files whose unpacked content has this digest.
 
     Raises:
-        OSError: none does; a line for each address.
+        OSError: no file has it; the message has a line for each address.
     """
-    import urllib.request  # here, not above: a worker that finds its data must not pay for it
+    import urllib.request  # here, not above: workers that find their data need not load it
 
     failures = []
     for url in urls:
@@ -152,7 +152,7 @@ def fetched(urls: Sequence[str], md5: str) -> bytes:
         try:
             with urllib.request.build_opener().open(url, None, _PATIENCE_S) as answer:
                 content = gzip.decompress(answer.read())
-        except Exception as error:  # URLError, HTTPException, BadGzipFile, EOFError, zlib.error, ...: the answer is one
+        except Exception as error:  # URLError, HTTPException, BadGzipFile, EOFError, zlib.error, ...: all get one answer
             failures.append(f"download of {url}: {getattr(error, 'reason', error)}")
             continue
         if _md5(content) == md5:
@@ -162,20 +162,20 @@ def fetched(urls: Sequence[str], md5: str) -> bytes:
 
 
 def _spellings(file: str) -> tuple[str, ...]:
-    """The names under which a file is found, the best first: also with a dot, packed, or in a folder of its own name."""
+    """The names that a file may have, the best first: plain, with a dot, in a folder of its own name, or packed."""
     dotted = file.replace("-idx", ".idx")
     return file, dotted, f"{file}/{file}", f"{file}.gz", f"{dotted}.gz"
 
 
 def _folders(name: str, data_dir: Path) -> list[Path]:
-    """Where files of a set may lie, the best first: its own folders, in any spelling, and those that sets share."""
+    """Folders that may hold files of a set, the best first: its own folders in any spelling, then those that sets share."""
     own = _inside(data_dir, FOLDERS[name])
     raw = [inner for each in (*own, data_dir) for inner in _inside(each, "raw")]
     return list(dict.fromkeys([folder(name, data_dir), *raw, *own, data_dir]))
 
 
 def _inside(parent: Path, name: str) -> list[Path]:
-    """The entries of a folder that have this name, in any case, with or without dashes and underscores."""
+    """The entries of a folder with this name. Case, dashes and underscores do not matter."""
     try:
         entries = sorted(parent.iterdir())
     except (FileNotFoundError, NotADirectoryError):
@@ -193,12 +193,12 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 def _checked(path: Path, size_bytes: int, md5: str) -> tuple[np.ndarray, str]:
-    """The content of a file, uint8 (size_bytes,), and what is wrong with it: empty if nothing is."""
+    """The content of a file, uint8 (size_bytes,), and what is wrong with it: empty if nothing is wrong."""
     content, is_packed = np.empty(0, np.uint8), False
     try:
         if path.stat().st_size:
             content = _mapped(path)
-        if is_packed := content[:2].tobytes() == _GZIP:  # whatever its name says: browsers unpack what they save as .gz
+        if is_packed := content[:2].tobytes() == _GZIP:  # the name does not matter: browsers unpack files that they save as .gz
             with gzip.open(path) as packed:
                 content = np.frombuffer(packed.read(size_bytes + 1), np.uint8)
     except (OSError, EOFError, zlib.error) as error:

@@ -13,7 +13,7 @@ def select_device(use_cuda: bool) -> torch.device:
     """The GPU if asked for, else the CPU.
 
     Raises:
-        RuntimeError: a GPU is asked for and there is none: never silently the CPU.
+        RuntimeError: a GPU is asked for, but there is none. The CPU never takes its place silently.
     """
     if use_cuda and not torch.cuda.is_available():
         raise RuntimeError(
@@ -23,10 +23,10 @@ def select_device(use_cuda: bool) -> torch.device:
 
 
 def check_precision(precision: str, device: torch.device) -> None:
-    """Pass where `precision` pays on `device`.
+    """Check that `precision` is not slower than float32 on `device`.
 
     Raises:
-        RuntimeError: it is bfloat16, and would be slower there than float32.
+        RuntimeError: it is bfloat16, and would be slower than float32.
     """
     if precision == "bfloat16":
         if device.type == "cuda":
@@ -44,11 +44,11 @@ def device_name(use_cuda: bool) -> str:
 
 @contextlib.contextmanager
 def fast_arithmetic(device: torch.device) -> Iterator[None]:
-    """Within it, float32 products take the route of the rule, and denormal numbers count as 0; behind it they count again.
+    """Within the block, float32 products take the chosen route (`product_route`), and denormal numbers count as 0.
 
-    On the CPU, "medium" is how torch is told to use oneDNN. It permits rounding to bfloat16, but oneDNN does that only with
-    AMX, where the rule takes another route. On a GPU, float32 is float32, also as the sum of bfloat16 products: torch's own
-    defaults would round factors of convolutions to TF32, and some sums to bfloat16.
+    On the CPU, "medium" tells torch to use oneDNN. "medium" permits rounding to bfloat16, but oneDNN rounds only on processors
+    with AMX, and there another route is chosen. On a GPU, float32 stays float32, also for sums of bfloat16 products. Torch's
+    own defaults would round the inputs of convolutions to TF32, and some sums to bfloat16.
     """
     before, products = torch.get_float32_matmul_precision(), torch.backends.cuda.matmul
     low_sums = products.allow_bf16_reduced_precision_reduction

@@ -17,7 +17,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "leaky_relu": lambda: nn.LeakyReLU(0.1),
     "gelu": nn.GELU,
 }
-_NEVER_DECREASING = ("relu", "tanh", "sigmoid", "leaky_relu")  # what never decreases commutes with a maximum
+_NEVER_DECREASING = ("relu", "tanh", "sigmoid", "leaky_relu")  # such a function commutes with a maximum
 
 
 def mlp(spec: RunSpec, n_classes: int) -> nn.Sequential:
@@ -43,22 +43,22 @@ def cnn(spec: RunSpec, n_classes: int) -> nn.Sequential:
 
 
 def _block(in_channels: int, out_channels: int, activation: str) -> list[nn.Module]:
-    """Convolution, activation and pooling; in another order where the outcome is the same for a quarter of the activations."""
+    """Convolution, activation and pooling. If the activation never decreases, pooling comes first: a quarter of the work."""
     convolution = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
     between = [ACTIVATIONS[activation](), nn.MaxPool2d(2)]
     return [convolution, *(reversed(between) if activation in _NEVER_DECREASING else between)]
 
 
 MODELS: dict[str, Callable[[RunSpec, int], nn.Sequential]] = {"mlp": mlp, "cnn": cnn}
-IMAGES_AT_ONCE = {"mlp": 512, "cnn": 64}  # more at one time would take more memory, and hardly less time
+IMAGES_AT_ONCE = {"mlp": 512, "cnn": 64}  # more at one time would take more memory, but hardly less time
 
 
 def build_model(spec: RunSpec, n_classes: int) -> nn.Sequential:
     """The network of `spec` on the CPU, with its initial weights; no global generator is touched.
 
-    Weights and biases are uniform on +-1/sqrt(fan_in): the law of torch's own default (torch.nn.Linear.reset_parameters:
-    Kaiming uniform with a = sqrt(5)), drawn from the run's WEIGHTS stream, since torch's CPU generator uses only 32 bits
-    of a seed.
+    Weights and biases are uniform on +-1/sqrt(fan_in). This is torch's own default (torch.nn.Linear.reset_parameters: Kaiming
+    uniform with a = sqrt(5)). They are drawn from the run's WEIGHTS stream, because torch's CPU generator uses only 32 bits of
+    a seed.
     """
     with torch.random.fork_rng(devices=[]):  # torch draws its own initial weights; all are replaced below
         model = MODELS[spec.model_type](spec, n_classes)

@@ -1,4 +1,4 @@
-"""Adam without the modules that torch.optim's classes load: they cost a worker 150 MB and a CPU second and bring nothing."""
+"""Adam without the modules that torch.optim's classes load: these cost a worker 150 MB and a CPU second, and are not needed."""
 
 from collections.abc import Iterable
 
@@ -8,7 +8,7 @@ from torch.optim.adam import adam
 
 
 class Adam:
-    """Adam as in Kingma and Ba (arXiv 1412.6980) with torch's defaults, by torch's own fused kernel.
+    """Adam as in Kingma and Ba (arXiv 1412.6980) with torch's defaults, computed by torch's own fused kernel.
 
     Args:
         parameters: on one device; they must have gradients when `step` is called.
@@ -24,7 +24,7 @@ class Adam:
         self._learning_rate, self._weight_decay = learning_rate, weight_decay
 
     def step(self) -> None:
-        """Update the parameters by their gradients, and forget the gradients."""
+        """Update the parameters by their gradients, then clear the gradients."""
         adam(
             self._values,
             [parameter.grad for parameter in self._parameters if parameter.grad is not None],

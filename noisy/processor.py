@@ -1,4 +1,4 @@
-"""What the processor can do, and what follows by rule: never by timing, with which one spec would have several results."""
+"""What the processor can do, and which arithmetic follows from it. A fixed rule decides: a timing could change results."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Processor:
-    """A processor. vendor, features: as in /proc/cpuinfo, whose words these are; empty where there is no such file."""
+    """A processor. vendor, features: in the words of /proc/cpuinfo; empty without such a file."""
 
     vendor: str
     features: frozenset[str]
@@ -16,16 +16,16 @@ class Processor:
     def product_route(self) -> str:
         """What computes the float32 products of linear layers: `onednn` or `blas`; recorded with every result.
 
-        torch's BLAS, MKL, takes its AVX512 kernels on Intel's processors only: on AMD's it needs a tenth more time (Zen 4) to
-        twice the time (Zen 5) of oneDNN, which torch brings too.
+        Torch's BLAS, MKL, uses its AVX512 kernels on Intel's processors only. On AMD's it takes a tenth more time (Zen 4) or
+        twice the time (Zen 5) of oneDNN, which torch also includes.
         """
         has_avx512 = {"avx512f", "avx512bw", "avx512vl", "avx512dq"} <= self.features
-        has_amx = any(feature.startswith("amx") for feature in self.features)  # there this route would round to bfloat16
+        has_amx = any(feature.startswith("amx") for feature in self.features)  # oneDNN would round to bfloat16
         return "onednn" if self.vendor == "AuthenticAMD" and has_avx512 and not has_amx else "blas"
 
     @property
     def bfloat16_refusal(self) -> str:
-        """Why training in bfloat16 is refused; empty where its products are faster than those of float32."""
+        """Why training in bfloat16 is refused; empty if its products are faster than those of float32."""
         if self.features & {"avx512_bf16", "amx_bf16"}:
             return ""
         return "this processor has neither AVX512-BF16 nor AMX, without which bfloat16 is slower than float32"

@@ -1,4 +1,4 @@
-"""What a run finds: its epochs as they come, and the result at the end."""
+"""What a run finds: scores after each epoch, and the result at the end."""
 
 import math
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class RunResult:
         clean test set, and fraction right in [0, 1]; NaN after an epoch that diverged.
     correct: uint8 (ceil(n_test / 8),), one bit per test image, right or wrong, after the last epoch (numpy.packbits).
     n_correct, n_test: images right and images in all after the last epoch.
-    usage: of a run trained together with others, its equal share of time, and the peak memory of all.
+    usage: a run trained together with others has an equal share of their time, and the peak memory of all of them.
     """
 
     status: str

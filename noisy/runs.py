@@ -1,6 +1,6 @@
 """Many runs as one value, `Runs`: their cells, and which repeat of which cell each run is.
 
-Ids are computed once, when the value is made; a canonical JSON text or a `RunSpec` is made where one is written or trained.
+Ids are computed once, when the value is made. A canonical JSON text or a `RunSpec` is made only when it is written or trained.
 A million runs take some 25 MB.
 """
 
@@ -20,7 +20,7 @@ _REPEAT = re.compile(r'"repeat":(\d+)')
 
 @dataclass(frozen=True)
 class Cell:
-    """All runs that differ only in `repeat`. spec: the one of repeat 0; before, behind: its text around the repeat's number."""
+    """All runs that differ only in `repeat`. spec: that of repeat 0; before, behind: its text around the repeat's number."""
 
     spec: RunSpec
     before: str
@@ -96,7 +96,7 @@ class Runs:
         return cls(parts[0].cells, *columns)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Runs) and np.array_equal(self.run_id, other.run_id)  # an id says all of a run
+        return isinstance(other, Runs) and np.array_equal(self.run_id, other.run_id)  # an id identifies all of a run
 
     def __len__(self) -> int:
         return len(self.run_id)
@@ -130,7 +130,7 @@ class Runs:
         return np.where(self.run_id[nearest] == run_ids, nearest, -1)
 
     def by_cell(self, find: Callable[[RunSpec], Any]) -> list[Any]:
-        """What `find` makes of each cell's first run, in the order of `cells`."""
+        """`find` of each cell's first run, in the order of `cells`."""
         return [find(cell.spec) for cell in self.cells]
 
     def _pairs(self) -> Iterator[tuple[int, int]]:
@@ -146,7 +146,7 @@ class Runs:
 
 
 def _split(canonical_json: str) -> tuple[str, int, str]:
-    """A canonical JSON text as (what stands before the repeat's number, the repeat, what stands behind it)."""
+    """A canonical JSON text as (the text before the repeat's number, the repeat, the text after it)."""
     match = _REPEAT.search(canonical_json)
     if match is None:
         raise ValueError(f"not the canonical JSON of a run: {canonical_json!r}")

@@ -19,7 +19,7 @@ MODEL_TYPES = ("mlp", "cnn")
 PRECISIONS = ("float32", "bfloat16")
 DEFAULT_HIDDEN_SIZES = (256, 128)
 IMAGE_SIZE_PX = 28
-RESOLUTION = 2.0**-24  # of the uniform numbers u that noise is made of: below it, u < p is u = 0
+RESOLUTION = 2.0**-24  # of the uniform numbers u that noise is made of; for any smaller p, u < p holds only for u = 0
 
 
 class DatasetInfo(NamedTuple):
@@ -39,7 +39,7 @@ DATASETS = {
 
 
 def shown(value: Any) -> str:
-    """A user's value in a message, at most about 80 characters. What is not ASCII is escaped, and named behind it.
+    """A user's value as a message shows it, at most about 80 characters. Characters that are not ASCII are escaped and named.
 
     A Cyrillic letter can look like a Latin one, and a space without width cannot be seen.
     """
@@ -48,7 +48,7 @@ def shown(value: Any) -> str:
 
 
 def named(text: str, of: str = "") -> str:
-    """A text with what is not ASCII escaped, and named behind it; so is what is not ASCII in `of`."""
+    """A text with its characters that are not ASCII escaped; their names, and the names of those in `of`, follow."""
     others = [c for c in dict.fromkeys(text + of) if not c.isascii()]
     names = [f"U+{ord(c):04X} {unicodedata.name(c, 'without a name')}" for c in others[:3]]
     return text.encode("ascii", "backslashreplace").decode() + (f" (with {', '.join(names)})" if names else "")
@@ -96,7 +96,7 @@ ALLOWED: dict[str, Allowed] = {
 }
 
 _CASTS: dict[str, Callable[[Any], Any]] = {
-    "p": lambda v: float(v) + 0.0,  # + 0.0 turns -0.0 into 0.0: equal values, one name
+    "p": lambda v: float(v) + 0.0,  # + 0.0 turns -0.0 into 0.0, so that equal values have one name
     "learning_rate": float,
     "weight_decay": lambda v: float(v) + 0.0,
     "repeat": operator.index,
@@ -109,7 +109,7 @@ _CASTS: dict[str, Callable[[Any], Any]] = {
 
 
 class Stream(IntEnum):
-    """What random numbers are for. Each purpose has generators of its own; the numbers are part of every result."""
+    """What random numbers are for. Each purpose has its own generators. The numbers below are part of every result."""
 
     WEIGHTS = 0
     ORDER = 1
@@ -118,10 +118,10 @@ class Stream(IntEnum):
 
 @dataclass(frozen=True)
 class RunSpec:
-    """Everything that defines one training, and nothing else: how it is executed is in `Execution`.
+    """Everything that defines one training, and nothing else. `Execution` says how it is executed.
 
-    A field with a default is left out of the identity at that default. So a field that a later version adds, with
-    a default, changes no existing `run_id`.
+    A field that has its default value is left out of the identity. So a later version can add a field with a default, and no
+    existing `run_id` changes.
 
     Raises:
         ValueError: a field holds what `ALLOWED` does not allow, or does not apply to the model type.
@@ -139,7 +139,7 @@ class RunSpec:
     weight_decay: float  # L2 penalty added to the gradient, as in torch.optim.Adam
     hidden_sizes: tuple[int, ...] | None = None  # mlp: DEFAULT_HIDDEN_SIZES if None; applies to no other model
     max_train_samples: int | None = None  # the first N images of the training set; None: all
-    precision: str = "float32"  # of the factors of training's products; weights, sums and the test are float32 in any case
+    precision: str = "float32"  # of the inputs of matrix products in training; weights, sums and evaluation are always float32
 
     def __post_init__(self) -> None:
         if self.model_type == "mlp" and self.hidden_sizes is None:
@@ -167,7 +167,7 @@ class RunSpec:
 
     @property
     def label(self) -> str:
-        """A short name for people; several cells may share it."""
+        """A short name for people. Several cells may share it."""
         return f"{self.model_type} {self.activation} p={self.p:g} repeat {self.repeat}"
 
     def shape(self) -> "RunSpec":
@@ -179,10 +179,10 @@ class RunSpec:
         return as_trained("max_train_samples", self.max_train_samples, DATASETS[self.dataset].n_train)
 
     def generator(self, stream: Stream, *indices: int) -> np.random.Generator:
-        """The generator of one purpose: a function of (seed, repeat, purpose, indices) alone.
+        """The generator of one purpose. It depends only on (seed, repeat, purpose, indices).
 
-        Runs of one repeat share their weights, order and noise field, whatever their activation, model and p. The
-        streams are derived by numpy's SeedSequence, whose hash keeps (seed, spawn_key) pairs independent.
+        Runs with the same repeat share their weights, order and noise, for every activation, model and p. numpy's SeedSequence
+        derives the streams: its hash keeps (seed, spawn_key) pairs independent.
 
         Args:
             stream: the purpose.
@@ -193,7 +193,7 @@ class RunSpec:
 
 
 def as_trained(name: str, value: Any, n_train: int) -> Any:
-    """A field's value as training takes it: two values for which it is the same are one training.
+    """A field's value as training uses it. Two values that are the same here give the same training.
 
     Args:
         name, value: of a field that may be swept, and what is allowed for it.
@@ -226,6 +226,6 @@ class Execution:
     """How runs are executed: recorded with the results, never part of a run's identity."""
 
     cpu_threads: int = 1
-    data_workers: int = 0  # threads that prepare batches ahead; 0: batches are made where they are used
+    data_workers: int = 0  # threads that prepare batches ahead; 0: batches are made when they are used
     use_cuda: bool = False
-    runs_together: int = 1  # at most so many runs of one shape are trained as one computation: more only pays on a GPU
+    runs_together: int = 1  # most runs of one shape trained as one computation; more than 1 is faster only on a GPU

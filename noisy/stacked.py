@@ -1,4 +1,4 @@
-"""The networks of several runs as one: what is a layer of each is one product of all."""
+"""The networks of several runs as one: the same layer of all networks is computed as one product."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -10,15 +10,15 @@ from torch.nn import functional
 
 
 class Stacked:
-    """Networks of one shape, side by side. What becomes of one depends on no other.
+    """Networks of one shape, side by side. None of them influences another.
 
-    Linear layers become batched matrix products, convolutions grouped ones; what lies between, such as the activation,
-    may differ from network to network.
+    Linear layers become batched matrix products, and convolutions become grouped convolutions. Layers without parameters,
+    such as the activation, may differ from network to network.
 
     Args:
-        networks: Linear, Conv2d (3x3, padding 1) and layers without parameters, those with parameters in the same places.
-            Best sorted by activation: neighbours with the same layers in between go through them at once.
-        device: to which the weights go.
+        networks: they consist of Linear, Conv2d (3x3, padding 1) and layers without parameters. Layers with parameters are in
+            the same places in all of them. They should be sorted by activation: neighbours with the same layers share a call.
+        device: where the weights are put.
     """
 
     def __init__(self, networks: Sequence[nn.Sequential], device: torch.device) -> None:
@@ -37,7 +37,7 @@ class Stacked:
 
 
 def _segments(network: nn.Sequential) -> list[nn.Module]:
-    """Layers with parameters, and as one what lies between two of them."""
+    """The layers with parameters; the layers between two of them are joined into one."""
     groups = itertools.groupby(network, key=lambda layer: layer if _has_parameters(layer) else None)
     return [key if key is not None else nn.Sequential(*layers) for key, layers in groups]
 
@@ -79,7 +79,7 @@ class _Convolution(_WithParameters):
 
 
 class _Between(nn.Module):
-    """Layers without parameters, for each network its own; neighbours with the same go through at once."""
+    """Layers without parameters, which each network may have of its own. Neighbours with the same layers share one call."""
 
     def __init__(self, layers: list[nn.Module]) -> None:
         super().__init__()

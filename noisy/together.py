@@ -1,4 +1,4 @@
-"""Several runs of one shape trained as one computation: what keeps a GPU busy, to which one such network is nothing."""
+"""Several runs of one shape trained as one computation. One such network alone would leave a GPU almost idle."""
 
 from collections.abc import Iterator, Sequence
 
@@ -22,16 +22,16 @@ _TEST_IMAGES_AT_ONCE = 256  # at least; otherwise as many as in training, which 
 
 
 def train_together(specs: Sequence[RunSpec], data: Data, execution: Execution | None = None) -> list[RunResult]:
-    """Train and score runs of one shape (`RunSpec.shape`); each finds what it finds alone, but for rounding.
+    """Train and score runs of one shape (`RunSpec.shape`). Each gives the same result as alone, except for rounding.
 
-    (One that diverges goes on to the end of that epoch, where alone it would stop at once.)
+    (A run that diverges continues to the end of that epoch. Alone, it would stop at once.)
 
-    Each run has its own p, activation, weights, order and noise; those of one repeat share what a repeat shares, so that it
-    is drawn once. Sets, for the whole process, what noisy.training.train sets.
+    Each run has its own p, activation, weights, order and noise. Runs with the same repeat share their random numbers, which
+    are drawn once. This function sets for the whole process what noisy.training.train sets.
 
     Raises:
         ValueError: the runs are not of one shape.
-        RuntimeError: a GPU is asked for where there is none, bfloat16 where it does not pay, or memory does not suffice.
+        RuntimeError: a GPU is asked for but there is none, bfloat16 would be slower than float32, or memory is short.
     """
     shapes = {spec.shape() for spec in specs}
     if len(shapes) != 1:
@@ -63,9 +63,9 @@ def train_together(specs: Sequence[RunSpec], data: Data, execution: Execution | 
 
 
 class _Batches:
-    """The batches of `noisy.batches`, of all runs, made on the device.
+    """The batches of `noisy.batches` for all runs, made on the device.
 
-    The CPU draws orders and noise, as the contract of the streams asks, once for all runs of a (seed, repeat).
+    The CPU draws orders and noise, because the random streams are numpy's. Runs with the same (seed, repeat) share one drawing.
     """
 
     def __init__(self, runs: Sequence[RunSpec], data: Data, device: torch.device, data_workers: int) -> None:
@@ -87,7 +87,7 @@ class _Batches:
         def noise(batch: int) -> torch.Tensor:
             n_pixels = min(batch_size, n_images - batch * batch_size) * self._images[0].numel()
             drawn = torch.stack([draw(n_pixels, run.generator(Stream.NOISE, epoch, batch)) for run in self._sources])
-            return drawn.pin_memory() if self._device.type == "cuda" else drawn  # else the copy would wait for the GPU's work
+            return drawn.pin_memory() if self._device.type == "cuda" else drawn  # else the copy would wait for the GPU
 
         fields = ahead(noise, -(-n_images // batch_size), self._data_workers)
         for rows, field in zip(order.split(batch_size, dim=1), fields, strict=True):
@@ -100,7 +100,7 @@ class _Batches:
 def _train_one_epoch(
     shape: RunSpec, network: Stacked, optimizer: Adam, batches: Iterator[tuple[torch.Tensor, torch.Tensor]]
 ) -> list[float]:
-    """Mean loss per image of each run in nats. The device is waited for once."""
+    """Mean loss per image of each run in nats. It waits for the device only once."""
     totals: torch.Tensor | None = None
     for images, labels in batches:
         with torch.autocast(images.device.type, torch.bfloat16, enabled=shape.precision == "bfloat16"):
@@ -109,7 +109,7 @@ def _train_one_epoch(
         (losses.sum() / labels.shape[1]).backward()
         optimizer.step()
         so_far = torch.zeros_like(losses, dtype=torch.float64) if totals is None else totals
-        totals = torch.where(so_far.isfinite(), so_far + losses.detach(), so_far)  # a run's first loss that is not finite stays
+        totals = torch.where(so_far.isfinite(), so_far + losses.detach(), so_far)  # a loss that is not finite stays so
     assert totals is not None
     return (totals / shape.n_train_samples()).tolist()
 

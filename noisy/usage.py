@@ -1,4 +1,4 @@
-"""What a run used, measured by its own process: a scheduler's sampling misses runs of a minute."""
+"""What a run used, measured by its own process. A scheduler samples too rarely for runs of a minute."""
 
 import contextlib
 import resource
@@ -24,7 +24,7 @@ class Meter:
         self._wall_s, self._cpu_s = time.perf_counter(), time.process_time()
 
     def read(self) -> Usage:
-        """What was used since the construction; peak memory is the process's where the kernel cannot reset it."""
+        """What was used since the construction. If the kernel cannot reset the peak memory, it is that of the whole process."""
         return Usage(time.perf_counter() - self._wall_s, time.process_time() - self._cpu_s, _peak_memory_mb())
 
 

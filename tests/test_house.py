@@ -52,6 +52,16 @@ def test_imports_run_one_way(room: str) -> None:
         assert not wrong, f"{path}: {wrong}"
 
 
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_every_module_is_named_where_contributors_look(room: str) -> None:
+    (listed,) = re.findall(
+        r"^## Where things are\n\n```\n(.*?)^```", (ROOT / "CONTRIBUTING.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    (part,) = re.findall(rf"^{room}/.*\n(?: .*\n)*", listed, re.MULTILINE)
+    modules = {path.parent.name if path.stem == "__init__" else path.stem for path in sources(room)}
+    assert modules <= set(re.findall(r"\w+", part))
+
+
 @pytest.mark.parametrize(
     ("room", "forbidden"),
     [

@@ -1,14 +1,33 @@
-"""What the README says to type exists."""
+"""What the README says to type exists, and does what the README says."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from tests import commands
 
 README = (commands.ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", README, re.MULTILINE | re.DOTALL)  # language, code
+PYTHON = [code for language, code in BLOCKS if language == "python"]
+GRID = """
+output_dir: results/quickstart
+dataset: digits
+activations: [relu, tanh]
+ps: [0, 0.3]
+repeats: 2
+epochs: 2
+hidden_sizes: [16]
+max_train_samples: 300
+max_workers: 2
+"""  # 8 runs
 COMMANDS = sorted(set(re.findall(r"^python -m [^#\n]*[^#\s]", README, re.MULTILINE)))
 
 
@@ -34,3 +53,38 @@ def test_make_targets_exist() -> None:
 def test_files_exist() -> None:
     for name in re.findall(r"`((?:grids|benchmarks|analysis|docs)/[\w.]+)`|\((docs/[\w.]+)\)", README):
         assert (commands.ROOT / Path("".join(name))).exists(), name
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the commands of "The campaign" have made results/quickstart."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "grid.yaml").write_text(GRID)
+    (block,) = [code for language, code in BLOCKS if language == "sh" and "--dry-run" in code and "analysis.report" in code]
+    here = block.replace("-m hpc.submit", "-m hpc.submit --executor local")  # also where there is a Slurm
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(commands.ROOT)}
+    subprocess.run(["bash", "-euc", here], cwd=folder, env=environment, check=True, stdin=subprocess.DEVNULL)
+    return folder
+
+
+def test_there_is_python_code() -> None:
+    assert len(PYTHON) == README.count("```python") >= 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("code", PYTHON)
+def test_python_code_finds_the_numbers_of_the_csv(code: str, done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(done)
+    found: dict[str, Any] = {}
+    exec(code, found)
+    csv = pd.read_csv("results/quickstart/results_per_run.csv", converters={"test_accuracy": float})  # to the last bit
+    assert len(csv) == 8 and (csv["n_test"] % 8).all()  # so that the last byte of each row has bits to spare
+    assert found["accuracy"].tolist() == csv["test_accuracy"].tolist()
+    assert found["right"].sum(axis=1).tolist() == csv["n_correct"].tolist()
+    assert found["table"]["test_accuracy"].tolist() == csv["test_accuracy"].tolist()
+    at_p = (csv["p"] == 0.3).to_numpy()
+    assert at_p.sum() == 4
+    assert found["curve"].sizes == {"epoch": 2}
+    assert np.isclose(found["curve"].values[-1], csv["test_accuracy"][at_p].mean(), rtol=1e-12)
+    found["runs"].close()

@@ -1,4 +1,4 @@
-"""What is refused or asked before anything is written: what needs more than there is, and what few people mean."""
+"""What is refused or asked before anything is written: runs that are too large, and requests that may be a mistake."""
 
 from collections.abc import Iterable
 
@@ -17,7 +17,7 @@ _LONG_S = 7 * 24 * 3600  # of a single run
 
 
 def changes(campaign: Campaign, runs: Runs, found: State) -> list[str]:
-    """Show what the grid changes in its campaign; returns what has to be consented to: done runs that it leaves out."""
+    """Show what the grid changes in its campaign. Returns what the user must agree to: done runs that the grid leaves out."""
     try:
         before = read_manifest(campaign.manifest).runs
     except ManifestError:  # there is none, or `prepare` writes it anew
@@ -39,7 +39,7 @@ def _are(n: int, noun: str, what: str) -> str:
 
 
 def long_runs(planned: Plan) -> list[str]:
-    """What has to be consented to: a run that takes longer than anybody means."""
+    """What the user must agree to: a run that takes over a week."""
     longest_s = max(task.per_run.wall_s.middle for task in planned.tasks)
     return [f"a single run takes {duration(longest_s)}"] if longest_s > _LONG_S else []
 

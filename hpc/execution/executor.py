@@ -1,4 +1,4 @@
-"""What executes a plan (`Executor`), and the one way from a grid to it: plan, show, ask, claim, hand over."""
+"""`Executor`, which executes a plan, and the way from a grid to it: plan, show, ask, claim, hand over."""
 
 import argparse
 import sys
@@ -35,7 +35,7 @@ from noisy.runs import Runs
 class Request:
     """What a command line asks for: a grid, where its campaign and its data are, and what to submit of it.
 
-    limit: at most so many runs; abandoned: submissions to be taken as ended; options: the executor's own; command: the
+    limit: at most so many runs; abandoned: submissions to be treated as ended; options: the executor's own; command: the
     command line, as a shell reads it.
     """
 
@@ -55,7 +55,8 @@ class Request:
 class Executor(Scheduler):
     """Who executes tasks: this machine, or a scheduler. It is also a `Scheduler` (hpc/state/scheduler.py).
 
-    name: in submission.json; where: in words, behind a plan; is_asked: whether nothing can be submitted while it is silent.
+    name: in submission.json; where: words that end a line of the plan; is_asked: whether nothing can be submitted while it does
+    not answer.
     """
 
     name: str
@@ -67,12 +68,12 @@ class Executor(Scheduler):
         return []
 
     def add_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
-        """Add the command line options that only this executor knows, with a parser's `add_argument`, and name them."""
+        """Add the command line options that only this executor has, with a parser's `add_argument`. Returns them."""
         return []
 
     @abstractmethod
     def check(self, request: Request) -> None:
-        """Refuse what cannot be executed here, and care for what an earlier submit left unfinished.
+        """Refuse what cannot be executed here, and finish what an earlier submit left unfinished.
 
         Raises:
             Refused, SchedulerError: it cannot be executed.
@@ -103,11 +104,11 @@ class Executor(Scheduler):
         """Execute a submission or hand it over; returns the exit status."""
 
     def pause_s(self, request: Request, decision: Decision) -> float | None:
-        """Say what is held back; returns the seconds after which to look again, or None to leave it to a later command."""
+        """Say what is held back. Returns the seconds until the next look, or None: a later command goes on."""
         return None
 
     def cancel(self, jobs: Sequence[str]) -> None:
-        """Cancel tasks by the scheduler's names; by default, tasks have none."""
+        """Cancel tasks by their jobs' names. By default, tasks have no jobs."""
         assert not jobs, jobs
 
     @abstractmethod
@@ -119,7 +120,7 @@ def submit(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
     """Plan what is missing, show it, ask, and have it executed; returns the exit status.
 
     Raises:
-        Refused, SchedulerError, DataError, ManifestError: it cannot be done; what was submitted before is recorded.
+        Refused, SchedulerError, DataError, ManifestError: it cannot be done. Arrays submitted before the error are recorded.
     """
     executor.check(request)
     check_folder(request.campaign.folder, is_written=not _only_looks(request, executor))
@@ -201,7 +202,7 @@ def _state(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
 
 
 def _to_submit(request: Request, found: State, left: np.ndarray | None) -> Runs:
-    """The runs to submit: first what is missing, up to the limit; later, of those held back, what is still missing."""
+    """The runs to submit: first what is missing, up to the limit; later, held-back runs that are still missing."""
     missing = request.runs.take(found.to_submit(request.retry_failed))
     return missing.take(slice(0, request.limit)) if left is None else missing.take(np.isin(missing.run_id, left))
 

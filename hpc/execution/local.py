@@ -113,7 +113,7 @@ def _activity(submission: Submission) -> Activity:
 def _workers(grid: Grid, runs: Runs) -> int:
     wanted = 1 if grid.execution.use_cuda else grid.max_workers
     cells = {runs.cells[cell].spec for cell in np.unique(runs.cell)}
-    if not grid.execution.use_cuda:  # (else it is the GPU's memory)
+    if not grid.execution.use_cuda:  # (on a GPU, the GPU's memory is the limit)
         refuse_larger_than(_memory_mb("MemTotal"), cells, "this machine has")
     mem_mb = max(estimate(run, grid.execution).mem_mb.high for run in cells)
     capacity = local_capacity(wanted, grid.execution, mem_mb)
@@ -125,10 +125,10 @@ def _workers(grid: Grid, runs: Runs) -> int:
 
 
 def _refuse_without_gpu(precisions: set[str]) -> None:
-    """Ask torch, in a process of its own: commands start without it.
+    """Ask torch, in a process of its own, since commands do not load torch.
 
     Raises:
-        Refused: there is no GPU, or none for these precisions.
+        Refused: there is no GPU, or it does not support these precisions.
     """
     asked = "from noisy.device import check_precision, select_device; d = select_device(True); "
     program = asked + "; ".join(f"check_precision({precision!r}, d)" for precision in sorted(precisions))
@@ -139,7 +139,7 @@ def _refuse_without_gpu(precisions: set[str]) -> None:
 
 @dataclass(frozen=True)
 class Capacity:
-    """Workers that this machine allows (0: not one), and why not more: `reason` is empty if as many as were wanted."""
+    """How many workers this machine allows (perhaps 0), and why not more. `reason` is empty if all wanted workers fit."""
 
     workers: int
     reason: str = ""
@@ -171,10 +171,10 @@ def local_capacity(wanted: int | None, execution: Execution, mem_mb: float) -> C
 def run_locally(
     campaign: Campaign, submission: int, workers: int, execution: Execution, observe: Callable[[], None]
 ) -> list[str]:
-    """Execute all tasks of a submission, at most `workers` at a time, and return what went wrong, a line a task.
+    """Execute all tasks of a submission, at most `workers` at a time. Returns a line for each task that went wrong.
 
-    That is done by a process of its own (jobs/pool.py), which ends with this one, also when this is killed. `observe` is
-    called several times a second.
+    Another process does this (jobs/pool.py). It ends when this process ends, even if this one is killed. `observe` is called
+    several times a second.
     """
     log = campaign.submission(submission) / "logs" / "pool.log"
     pool = _start(campaign, submission, workers, execution, log)
@@ -213,7 +213,7 @@ def _start(campaign: Campaign, submission: int, workers: int, execution: Executi
 
 
 def _stop(pool: subprocess.Popen) -> None:
-    with pool:  # closes what is left of its pipes, and waits
+    with pool:  # closes its remaining pipes, and waits
         assert pool.stdin
         pool.stdin.close()
         try:

@@ -36,7 +36,7 @@ def next_command(campaign: Campaign, found: State, again: str = "") -> str:
 
 
 def _submit_command(campaign: Campaign, found: State) -> str:
-    """Submit as the last time: with its executor, and its data."""
+    """The command that submits again, with the executor and the data of the last time."""
     command = f"python -m hpc.submit --grid {quoted(campaign.grid)} --output-dir {quoted(campaign.folder)}"
     with contextlib.suppress(ManifestError, IndexError):
         last = found.known.submitted[-1].submission

@@ -1,4 +1,4 @@
-"""What a person sees while runs are executed: a bar on a terminal, plain lines elsewhere."""
+"""Progress while runs are executed: a bar on a terminal, plain lines elsewhere."""
 
 import contextlib
 import os
@@ -17,7 +17,7 @@ from noisy.runs import Runs
 
 @dataclass(frozen=True)
 class Shown:
-    """What there is to see. left_s: None if not yet known; model, p, outcome: of the last run, empty before the first."""
+    """What is shown. left_s: None if not yet known; model, p, outcome: of the last run, empty before the first."""
 
     elapsed_s: float
     left_s: float | None
@@ -36,9 +36,9 @@ class Shown:
 
 
 def layout(shown: Shown, columns: int) -> str:
-    """What fits a terminal, as tqdm's `bar_format`: p and the outcome of the last run go last, the bar goes first.
+    """What fits a terminal, as tqdm's `bar_format`. If there is little room, the bar is left out first, and p and outcome last.
 
-    Behind a line as wide as the terminal some terminals begin another, so one column is left free.
+    One column is left free, because some terminals begin a new line after a line as wide as they are.
     """
     elapsed, left = ("?" if s is None else tqdm.format_interval(s) for s in (shown.elapsed_s, shown.left_s))
     few, failed = f"{shown.n_done}/{shown.n_runs}", f"{shown.n_failed} failed"
@@ -56,13 +56,13 @@ def layout(shown: Shown, columns: int) -> str:
 
 
 _LINE_EVERY_S = 15
-_SHARE = 0.1  # of the time, at most, goes into looking at shards
+_SHARE = 0.1  # at most this share of the time is spent on looking at shards
 
 
 class Progress:
-    """Follows the shards of one submission: what it counts is what is kept.
+    """Follows the shards of one submission, so it counts only runs that are on disk.
 
-    Time left follows the estimated cost, not the number of runs: some runs take much longer than others.
+    The time left is computed from the estimated cost, not from the number of runs: some runs take much longer than others.
     """
 
     def __init__(self, campaign: Campaign, submission: int, runs: Runs, costs_s: np.ndarray) -> None:
@@ -105,7 +105,7 @@ class Progress:
             print(shown.line + (f"; {duration(shown.left_s)} left" if shown.left_s else ""), flush=True)
 
     def close(self) -> None:
-        """Count once more, and leave the bar as it stands."""
+        """Count once more, and leave the bar on the screen."""
         self._next_s = 0.0
         self.update()
         with contextlib.suppress(OSError):

@@ -1,1 +1,1 @@
-"""What is missing, cut into tasks and sized: pure functions, which open no file and ask no clock and no scheduler."""
+"""Missing runs are cut into tasks, and tasks are sized. All functions are pure: without files, clock or scheduler."""

@@ -12,7 +12,7 @@ class Range:
 
     @property
     def middle(self) -> float:
-        """The mean of both ends: what plans are made with."""
+        """The mean of both ends, which plans use."""
         return (self.low + self.high) / 2
 
     def __add__(self, other: "Range") -> "Range":
@@ -32,7 +32,7 @@ NOTHING = Range(0, 0)
 
 @dataclass(frozen=True)
 class Cost:
-    """What one run takes, or several one after the other.
+    """The cost of one run, or of several runs one after the other.
 
     cpu_s: CPU seconds of all its threads; gpu_s: seconds of a GPU (0 without one); wall_s: from its start to its end;
     mem_mb: peak resident memory in 10**6 bytes.

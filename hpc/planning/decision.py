@@ -1,4 +1,4 @@
-"""What to submit now, decided from all that is known."""
+"""Decides what to submit now."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -43,7 +43,7 @@ class Decision:
 
     @property
     def n_held_back(self) -> int:
-        """How many these are."""
+        """The number of tasks for which there is no room yet."""
         return len(self.held_back)
 
 
@@ -56,15 +56,15 @@ def decide(
     empty_attempts: Mapping[str, int] | None = None,
     runs_per_task: int | None = None,
 ) -> Decision:
-    """Plan these runs, and cut the plan to what the cluster takes now.
+    """Plan these runs, and cut the plan to what the cluster accepts now.
 
     Args:
         first: what the user asks for each task.
-        outcomes, empty_attempts: what earlier submissions taught (hpc/planning/retrying.py, hpc/planning/tasks.py).
-        runs_per_task: at most so many, instead of what the estimates suggest.
+        outcomes, empty_attempts: what earlier submissions showed (hpc/planning/retrying.py, hpc/planning/tasks.py).
+        runs_per_task: the most runs of a task, instead of what the estimates suggest.
 
     Raises:
-        LookupError: no worker is left, and there is no job yet to wait for.
+        LookupError: no worker is free, and there is no job yet to wait for.
     """
     workers, waits_for = share_left(room.busy, room.max_workers)
     more = retries(outcomes, room.limits)

@@ -1,4 +1,4 @@
-"""What a run costs before anything was measured: published figures, scaled."""
+"""The expected cost of a run: published figures, scaled."""
 
 import itertools
 import math
@@ -16,10 +16,10 @@ _PUBLISHED_SPECS = {
     "mlp": RunSpec("mnist", "relu", "mlp", 0, 0, 0, 15, 512, 0.001, 0, (1024, 512, 256)),
     "cnn": RunSpec("mnist", "relu", "cnn", 0, 0, 0, 20, 256, 0.001, 0),
 }
-_FIXED_SHARE = 0.3  # of a published run's time that does not depend on the size of the model: making the batches
-_GPU_CORES = Range(20, 200)  # cores whose work a GPU does when it trains many runs together: assumed, not yet measured
+_FIXED_SHARE = 0.3  # the share of a published run's time that does not depend on the size of the model: making batches
+_GPU_CORES = Range(20, 200)  # a GPU that trains many runs together does the work of so many cores: assumed, not yet measured
 _GPU_STEP_S = 0.003  # to launch the work of one training step: assumed, not yet measured
-_GPU_HOST_MB = Range(1500, 4000)  # host memory that CUDA takes besides: assumed, not yet measured
+_GPU_HOST_MB = Range(1500, 4000)  # additional host memory of CUDA: assumed, not yet measured
 _BYTES_PER_PARAMETER = 16  # weight, gradient and Adam's two moments, float32
 _CNN_UNITS = IMAGE_SIZE_PX**2 * 32 + (IMAGE_SIZE_PX // 2) ** 2 * 64 + 128  # outputs of its layers, an image
 
@@ -42,8 +42,8 @@ def estimate(run: RunSpec, execution: Execution) -> Cost:
 def _on_gpu(run: RunSpec, execution: Execution, cpu_s: Range, mem_mb: Range) -> Cost:
     """The cost of a run that is trained together with others, from its cost on a CPU.
 
-    Its seconds are its share of the GPU's, and one core of the host is busy for as long. Memory is the host's, for all runs
-    of the group: their initial weights, and their noise, which is held some three times for the batches prepared ahead.
+    Its time is its share of the GPU's time, and one core of the host is busy for as long. The memory is that of the host, for
+    all runs of the group. It holds their initial weights, and some three copies of the noise of each batch prepared ahead.
     """
     gpu_s = Range(cpu_s.low / _GPU_CORES.high, cpu_s.high / _GPU_CORES.low)
     noise = 3 * (2 * execution.data_workers + 1) * min(run.batch_size, run.n_train_samples()) * IMAGE_SIZE_PX**2
@@ -52,19 +52,19 @@ def _on_gpu(run: RunSpec, execution: Execution, cpu_s: Range, mem_mb: Range) -> 
 
 
 def least_gpu_s(run: RunSpec) -> float:
-    """The least seconds that a GPU takes for a group of runs of this shape, however few: it launches the work of each step."""
+    """The least time of a GPU for a group of runs of this shape, however small: it must launch the work of each step."""
     return run.epochs * math.ceil(run.n_train_samples() / run.batch_size) * _GPU_STEP_S
 
 
 def least_mem_mb(run: RunSpec) -> float:
-    """The least memory that training takes on a CPU: parameters, and what one batch leaves for the backward pass."""
+    """The least memory that training needs on a CPU: parameters, and what one batch keeps for the backward pass."""
     units = sum(run.hidden_sizes) if run.hidden_sizes else _CNN_UNITS
     batch = min(run.batch_size, run.n_train_samples()) * (IMAGE_SIZE_PX**2 + units) * 4
     return (n_weights(run) * _BYTES_PER_PARAMETER + batch) / 1e6
 
 
 def largest_that_fits(run: RunSpec, mem_mb: float) -> str:
-    """The largest `hidden_sizes` or else `batch_size` with which a run of this kind takes `mem_mb` at most; empty if none."""
+    """The largest `hidden_sizes` (or else `batch_size`) with which this run needs at most `mem_mb`; empty if there is none."""
     for name in ("hidden_sizes", "batch_size"):
         if getattr(run, name) is None or least_mem_mb(_shrunk(run, name, 0)) > mem_mb:
             continue

@@ -1,4 +1,4 @@
-"""The retry rule: how a task ended, whether its run is to blame, what to ask for next time, and when to give up."""
+"""The rule of retries: how a task ended, whether its run is to blame, what to ask for next time, and when to give up."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -21,11 +21,11 @@ class Reason(Enum):
     STORAGE = "STORAGE"  # its results could not be kept: disk full, quota, no rights
     CANCELLED = "CANCELLED"  # a person ended it
     CLUSTER = "CLUSTER"  # a node failed, it was preempted, or the like
-    NOT_ENDED = "NOT_ENDED"  # it did not end, say the scheduler's books
-    UNKNOWN = "UNKNOWN"  # nobody knows: it is asked again
+    NOT_ENDED = "NOT_ENDED"  # by the scheduler's accounting, it did not end
+    UNKNOWN = "UNKNOWN"  # nobody knows; the scheduler is asked again later
 
 
-BLAMED = (Reason.MEMORY, Reason.TIME, Reason.RAISED)  # the doing of the run that was training; the others are not
+BLAMED = (Reason.MEMORY, Reason.TIME, Reason.RAISED)  # caused by the run that was training; other reasons are not
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def tries(outcomes: Iterable[Outcome], failures: Iterable[str]) -> Counter[str]:
     """run_id -> how often it was tried without success.
 
     Args:
-        outcomes: of tasks; those that are blamed on a run count.
+        outcomes: of tasks; only those blamed on a run count.
         failures: the run_id of each record of a failure.
     """
     return Counter([*failures, *(outcome.run_id for outcome in outcomes if outcome.is_blamed_on_run)])
@@ -64,7 +64,7 @@ def tries(outcomes: Iterable[Outcome], failures: Iterable[str]) -> Counter[str]:
 def retries(outcomes: Iterable[Outcome], limits: Limits) -> dict[str, Retry]:
     """run_id -> the least to ask for: 1.5 times the memory or time that was not enough, up to what the cluster has.
 
-    For other reasons nothing more is asked for, but the run still gets a task of its own.
+    After a failure for another reason no more is asked for, but the run still gets a task of its own.
     """
     found: dict[str, Retry] = {}
     for outcome in outcomes:

@@ -1,4 +1,4 @@
-"""Missing runs -> tasks, and what they cost."""
+"""Missing runs -> tasks, and their cost."""
 
 import math
 from collections.abc import Mapping
@@ -12,14 +12,14 @@ from hpc.planning.priors import estimate, least_gpu_s
 from noisy.runs import ID, Runs
 from noisy.spec import Execution, RunSpec
 
-TASK_MIN_S = 20  # a task should outweigh its start (importing torch, loading data: some 3 s) ...
+TASK_MIN_S = 20  # a task should take much longer than its start (importing torch, loading data: some 3 s) ...
 TASK_MAX_S = 1800  # ... and be short enough to fit into gaps of a schedule and to lose little
-TASKS_PER_WORKER = 4  # enough of them that workers end at about the same time
+TASKS_PER_WORKER = 4  # so many that workers end at about the same time
 
 
 @dataclass(frozen=True)
 class Retry:
-    """What earlier tries of a run taught: the least to ask for (0: nothing learnt). mem_mb: in 10**6 bytes."""
+    """The least to ask for, after earlier tries of a run (0: nothing is known). mem_mb: in 10**6 bytes."""
 
     mem_mb: float = 0.0
     time_limit_min: float = 0.0
@@ -41,7 +41,7 @@ class PlannedTask:
 
     @property
     def cost(self) -> Cost:
-        """Of all its runs."""
+        """The cost of all its runs."""
         return self.per_run.times(len(self.runs), self.least_gpu_s)
 
 
@@ -80,7 +80,7 @@ class Plan:
 
     @property
     def wall_s(self) -> Range:
-        """From the first start to the last end: work shared evenly, but never less than the longest task."""
+        """Time from the first start to the last end: work is shared evenly, but the longest task is a lower bound."""
         walls = [task.cost.wall_s for task in self.tasks]
         longest, share = max(walls, key=lambda wall_s: wall_s.high), sum(walls, NOTHING).scaled(1 / self.workers)
         return Range(max(share.low, longest.low), max(share.high, longest.high))
@@ -94,18 +94,18 @@ def plan(
     empty_attempts: Mapping[str, int] | None = None,
     runs_per_task: int | None = None,
 ) -> Plan:
-    """Group runs into tasks of one resource class each, the longest runs first so that the end is not held up.
+    """Group runs into tasks of one resource class each. The longest runs come first, so that no long task is alone at the end.
 
-    On GPUs, a task is runs of one shape, as many as are trained together.
+    On a GPU, a task has runs of one shape, as many as are trained together.
 
     Args:
         runs: what is missing, in the order in which results are wanted; at least one.
         workers: tasks executed at the same time.
         execution: of every run.
-        retries: run_id -> what its earlier tries taught; such a run gets a task of its own, where it harms no other.
-        empty_attempts: run_id -> attempts that began with this run and recorded nothing. Each halves the groups of its task:
-            they were too large for their memory or time.
-        runs_per_task: at most so many, instead of what the estimates suggest.
+        retries: run_id -> what its earlier tries showed. Such a run gets a task of its own, where it cannot harm others.
+        empty_attempts: run_id -> attempts that began with this run and recorded nothing. Each halves the groups of its task,
+            because they were too large for their memory or time.
+        runs_per_task: the most runs of a task, instead of what the estimates suggest.
     """
     retries = retries or {}
     classes = _classes(runs, execution)

@@ -8,7 +8,7 @@ from itertools import groupby, pairwise
 from hpc.planning.tasks import Plan, PlannedTask
 from noisy.spec import Execution
 
-_MARGIN = 1.25  # asked for beyond the high end of the estimate
+_MARGIN = 1.25  # times the high end of the estimate is asked for
 _START_MIN = 3  # of a task: importing torch from a busy file system, and the warning before the limit
 
 
@@ -16,8 +16,8 @@ _START_MIN = 3  # of a task: importing torch from a busy file system, and the wa
 class Limits:
     """What the cluster allows.
 
-    max_array_size bounds an array's index from above; max_submitted: array elements of the user at one time; mem_mb and
-    time_limit_min: of the partition's largest node (in 10**6 bytes), and of the partition.
+    max_array_size: every index of an array is below it; max_submitted: array elements of the user at one time; mem_mb: of the
+    partition's largest node, in 10**6 bytes; time_limit_min: of the partition.
     """
 
     max_array_size: int
@@ -28,7 +28,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class FirstRequest:
-    """What the user asks for each task instead of the estimates; a retry may ask for more. None: the estimate holds."""
+    """What the user asks for each task, instead of the estimates. A retry may ask for more. None: the estimate is used."""
 
     mem_mb: int | None = None
     time_limit_min: int | None = None
@@ -69,8 +69,8 @@ class BusyArray:
 def arrays(planned: Plan, limits: Limits, first: FirstRequest) -> tuple[PlannedArray, ...]:
     """Cut a plan's tasks into arrays of one resource class each.
 
-    Each array's share of the workers follows its cost, and the shares of arrays that run at one time never sum to more than
-    `planned.workers`; with more arrays than workers, each waits for an earlier one.
+    Each array's share of the workers follows its cost. The shares of arrays that run at one time are never more than
+    `planned.workers` together. If there are more arrays than workers, the later ones wait for earlier ones.
     """
     pieces: list[range] = []
     for _, group in groupby(range(len(planned.tasks)), key=lambda i: (planned.tasks[i].per_run, planned.tasks[i].retry)):
@@ -94,11 +94,11 @@ def arrays(planned: Plan, limits: Limits, first: FirstRequest) -> tuple[PlannedA
 def share_left(busy: Sequence[BusyArray], max_workers: int) -> tuple[int, str | None]:
     """How many workers a new submission may have beside the arrays in the queue, and the job that it has to wait for, if any.
 
-    All arrays of a campaign together never run more than `max_workers` tasks. Where no worker is left, the new arrays start
-    after a queued array that no other array waits for.
+    All arrays of a campaign together never run more than `max_workers` tasks. If no worker is free, the new arrays start after
+    a queued array that no other array waits for.
 
     Raises:
-        LookupError: every such array is still being submitted, so that nothing can wait for it yet.
+        LookupError: every such array is still being submitted, so no job can wait for it yet.
     """
     left = max_workers - sum(_width(array, busy) for array in busy if not _is_waiting(array, busy))
     if left > 0 or not busy:
@@ -116,7 +116,7 @@ def _is_waiting(array: BusyArray, busy: Sequence[BusyArray]) -> bool:
 
 
 def _width(array: BusyArray, busy: Sequence[BusyArray]) -> int:
-    """How many tasks an array, and then those that wait for it, run at one time."""
+    """How many tasks an array runs at one time, and later the arrays that wait for it."""
     followers = [other for other in busy if array.job_id and other.waits_for == array.job_id]
     return max(array.parallel, sum(_width(other, busy) for other in followers))
 

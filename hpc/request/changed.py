@@ -1,4 +1,4 @@
-"""What a grid asks for that an earlier grid of the same campaign did not, and the other way round."""
+"""How a grid differs from an earlier grid of the same campaign."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
@@ -30,7 +30,7 @@ def compare(old: Runs, new: Runs) -> Changed:
 
 
 def _lines(old: Runs, new: Runs) -> Iterable[str]:
-    """A line for each key that differs; it names the model type where not all of them changed alike."""
+    """A line for each key that differs. It names the model type if the types changed in different ways."""
     before, after = _values(old), _values(new)
     models = [model for model in before if model in after]
     if list(before) != list(after):

@@ -1,4 +1,4 @@
-"""grid.yaml -> Grid: every problem of the file in one answer."""
+"""grid.yaml -> Grid, or one answer with every problem of the file."""
 
 import itertools
 import math
@@ -25,8 +25,8 @@ Problem = tuple[str, Any, str]  # what is wrong, the value, what is allowed
 Sections = Mapping[str, Callable[[Any, Any], Problem | None]]  # section of an executor's options -> the check of an option
 
 MAX_RUNS = 10_000_000
-_RUNS_ON_GPU = 128  # trained together: enough to fill a GPU's arithmetic; a worker halves them if memory is too small
-_MAX_BYTES = 200_000  # of a grid file; PyYAML takes seconds for as many
+_RUNS_ON_GPU = 128  # trained together: enough to keep a GPU busy; a worker halves their number if memory is too small
+_MAX_BYTES = 200_000  # of a grid file; PyYAML takes seconds for such a file
 
 _TRAINING_DEFAULTS: dict[str, Any] = {
     "epochs": 5,
@@ -57,7 +57,7 @@ def _expands(path: str) -> bool:
 
 
 _TEXT = Allowed("the path of a folder, in printable characters", _is_path)
-_TOLD_APART = {  # what makes two values of an axis two trainings
+_TOLD_APART = {  # what makes two values of an axis different trainings
     "max_train_samples": "each number of images once; null is all {n_train:,}",
     "batch_size": "at most one value from {n_train:,} on: each is one batch of all images",
 }
@@ -83,7 +83,7 @@ _KEYS = (*_SCALARS, *_AXES, *_TRAINING_DEFAULTS, "models")
 class Grid:
     """A validated grid.
 
-    training: model type -> field of RunSpec -> the values of that axis (one, where it does not sweep); options: section of an
+    training: model type -> field of RunSpec -> the values of that axis (one value if it is not swept); options: section of an
     executor -> its options.
     """
 
@@ -95,7 +95,7 @@ class Grid:
     ps: tuple[float, ...]
     repeats: int
     training: dict[str, dict[str, tuple]]
-    max_workers: int | None  # None: as many as the executor suggests
+    max_workers: int | None  # None: the executor decides
     execution: Execution
     options: dict[str, dict[str, str | int | float | bool]]
     text: str  # the file as it was written
@@ -115,18 +115,18 @@ class Grid:
                     yield RunSpec(self.dataset, activation, model_type, p, 0, self.seed, **training)
 
     def runs(self) -> Runs:
-        """All runs; repeat by repeat, so that every cell has its first repeats early."""
+        """All runs, ordered by repeat, so that every cell has its first repeats early."""
         return Runs.of_grid(self.cells(), self.repeats)
 
 
 def load_grid(path: Path, sections: Sections) -> Grid:
-    """Read and validate a grid file. sections: of executors' options that it may have.
+    """Read and validate a grid file. sections: the sections for executors that it may have, each with the check of an option.
 
     Raises:
         GridError: with every problem of the file.
     """
     try:
-        if path.exists() and not path.is_file():  # to open a pipe would wait for ever
+        if path.exists() and not path.is_file():  # opening a pipe would wait forever
             raise GridError(["not a file (a folder, a pipe or a device); allowed: the path of a grid file"])
         with path.open("rb") as file:
             content = file.read(_MAX_BYTES + 1)  # no more than that: the path may be /dev/zero
@@ -175,7 +175,7 @@ def parse_grid(text: str, sections: Sections | None = None) -> Grid:
 
 
 def _training(values: dict, model_types: tuple, dataset: Any, check: Check) -> dict[str, dict[str, tuple]]:
-    """The axes of every model type: its own values before those at the top, and those before the defaults."""
+    """The axes of every model type. Its own values replace those at the top of the grid, and these replace the defaults."""
     models = check.mapping("models", values.get("models", {}), MODEL_TYPES)
     own = {name: check.mapping(f"models.{name}", models.get(name, {}), _fields_of(name)) for name in MODEL_TYPES}
     top = {name: _training_axis(name, name, values[name], dataset, check) for name in _TRAINING_DEFAULTS if name in values}
@@ -202,7 +202,7 @@ def _training(values: dict, model_types: tuple, dataset: Any, check: Check) -> d
 
 
 def _check_all_twins(training: dict[str, dict[str, tuple]], overrides: dict[str, dict], n_train: int, check: Check) -> None:
-    """No axis lists one training twice. `batch_size` does so if one `max_train_samples` makes two of its values one batch."""
+    """Check that no axis lists one training twice. Two values of `batch_size` may be one batch of all images."""
     places: dict[str, tuple[str, tuple, int]] = {}
     for model, axes in training.items():
         if all(ALLOWED["max_train_samples"].holds(value) for value in axes["max_train_samples"]):
@@ -216,7 +216,7 @@ def _check_all_twins(training: dict[str, dict[str, tuple]], overrides: dict[str,
 
 
 def _check_twins(where: str, name: str, values: tuple, n_train: int, check: Check) -> None:
-    """No two values of an axis are one training; see `as_trained`. (Equal ones are noted where the axis is read.)"""
+    """Check that no two values of an axis are one training; see `as_trained`. (Equal values are noted when it is read.)"""
     if not all(map(ALLOWED[name].holds, values)):
         return
     first: dict[Any, int] = {}
@@ -228,7 +228,7 @@ def _check_twins(where: str, name: str, values: tuple, n_train: int, check: Chec
 
 
 def _training_axis(where: str, name: str, value: Any, dataset: Any, check: Check) -> tuple:
-    """One value, or a list of values that is an axis (`hidden_sizes` is itself a list: its axis is a list of lists)."""
+    """One value, or a list of values, which is an axis. `hidden_sizes` is itself a list, so its axis is a list of lists."""
     allowed = ALLOWED[name]
     if name == "max_train_samples" and isinstance(dataset, str) and dataset in DATASETS:
         most = DATASETS[dataset].n_train

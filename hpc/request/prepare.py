@@ -23,7 +23,7 @@ def prepare(campaign: Campaign, grid: Grid, runs: Runs, data_dir: Path) -> Heade
     """Stage the data set, and `begin` the campaign.
 
     Raises:
-        DataError: the data set is missing and cannot be had.
+        DataError: the data set is missing and cannot be downloaded, or is not the published one.
         OSError, NewerError: as in `begin`.
     """
     stage(grid.dataset, data_dir)
@@ -31,13 +31,13 @@ def prepare(campaign: Campaign, grid: Grid, runs: Runs, data_dir: Path) -> Heade
 
 
 def begin(campaign: Campaign, grid_text: str, runs: Runs) -> Header:
-    """Write what is new of a campaign's files, durably; a campaign that exists is extended, and keeps its id.
+    """Write the new files of a campaign durably. A campaign that exists is extended, and keeps its id.
 
     Args:
         runs: all runs of the grid.
 
     Raises:
-        OSError: the campaign's folder cannot be read or written; nothing that is there was replaced by less.
+        OSError: the campaign's folder cannot be read or written. No file there was replaced by one with less in it.
         NewerError: a newer version of the code wrote the manifest.
     """
     make_folder(campaign.shards)
@@ -47,13 +47,13 @@ def begin(campaign: Campaign, grid_text: str, runs: Runs) -> Header:
 
 
 def check_folder(folder: Path, is_written: bool) -> None:
-    """Check that the campaign's folder is there or can be made, before anything is written.
+    """Before anything is written, check that the campaign's folder is there or can be made.
 
     Args:
-        is_written: whether the command is going to write into it.
+        is_written: whether the command will write into it.
 
     Raises:
-        OSError: it cannot.
+        OSError: the folder cannot be made, read or written.
     """
     folder = folder.absolute()
     there = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
@@ -71,10 +71,10 @@ def check_folder(folder: Path, is_written: bool) -> None:
 def campaign_id(campaign: Campaign) -> str:
     """The id of the campaign in a folder; empty if it is new.
 
-    By its manifest, or else by the submissions or the shards, which outlive it.
+    It is read from the manifest. Without a manifest, it is read from the submissions or the shards.
 
     Raises:
-        OSError: what is there cannot be read.
+        OSError: a file cannot be read.
         NewerError: a newer version of the code wrote the manifest.
     """
     try:
@@ -99,7 +99,7 @@ def _id_without_manifest(campaign: Campaign) -> str:
 
 
 def _settled_id(campaign: Campaign) -> str:
-    """The campaign's id. Of two submits that begin a campaign at the same moment, the first to name it is followed."""
+    """The campaign's id. If two submits begin a campaign at the same moment, both take the id that was there first."""
     its_id = campaign_id(campaign)
     if its_id and campaign.submissions.is_dir():
         return its_id
@@ -107,7 +107,7 @@ def _settled_id(campaign: Campaign) -> str:
         with new_folder(campaign.submissions) as folder:
             publish(folder / campaign.identity.name, (its_id or new_id()).encode())
     except FileExistsError:
-        if not campaign_id(campaign):  # all that named it is damaged
+        if not campaign_id(campaign):  # every file that named it is damaged
             publish(campaign.identity, new_id().encode())
     return campaign_id(campaign)
 

@@ -1,4 +1,4 @@
-"""Reading a user's YAML strictly: every problem with its place, its value and what is allowed. The only place with YAML."""
+"""Reads a user's YAML strictly: every problem has its place, its value and what is allowed. No other module reads YAML."""
 
 import difflib
 import math
@@ -37,13 +37,13 @@ class Check:
         self.problems.append(f"{line}{where}: {what}: {shown(value)}; allowed: {allowed}")
 
     def value(self, where: str, value: Any, allowed: Allowed) -> Any:
-        """A single value; gives it back (a list as a tuple)."""
+        """Check a single value; returns it (a list as a tuple)."""
         if not allowed.holds(value):
             self.problem(where, "not possible", value, allowed.text + _hint(value))
         return tuple(value) if isinstance(value, list) else value
 
     def axis(self, where: str, values: Any, allowed: Allowed) -> tuple:
-        """A list of allowed values, none twice."""
+        """Check a list of allowed values, none twice; returns it."""
         if not isinstance(values, list) or not values:
             self.problem(where, "not a list of values", values, f"a list with at least one value, each {allowed.text}")
             return ()
@@ -57,7 +57,7 @@ class Check:
         return axis
 
     def mapping(self, where: str, value: Any, keys: tuple[str, ...] | None) -> dict:
-        """A mapping with no other keys than these (None: any)."""
+        """Check a mapping that has no other keys than these (None: any); returns it."""
         if not isinstance(value, dict):
             among = f" with the keys {', '.join(keys)}" if keys else ""
             self.problem(where, "not a mapping", value, f"key: value pairs{among}")
@@ -67,7 +67,7 @@ class Check:
         return value
 
     def keys(self, where: str, values: dict, keys: tuple[str, ...]) -> None:
-        """No other keys than these."""
+        """Check that there are no other keys than these."""
         for key in values:
             if key not in keys:
                 meant = difflib.get_close_matches(str(key), keys, n=1, cutoff=0.7)
@@ -118,7 +118,7 @@ def _lines(node: yaml.Node, where: str = "") -> Iterator[tuple[str, int]]:
 
 
 def _hint(value: Any) -> str:
-    """What to write instead, where YAML reads something else than its author meant."""
+    """What to write instead, if YAML reads another value than the user meant."""
     if isinstance(value, bool):
         return " (YAML reads yes, no, on and off as true and false: put text in quotes)"
     if isinstance(value, str):
@@ -140,11 +140,11 @@ def _as_yaml_number(number: float) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which also notes what would hide a value or change it.
+    """PyYAML's safe loader, which also notes what would hide or change a value.
 
-    That is keys that are given twice (plain PyYAML keeps the last one silently), tags, anchors and merges: `!!int "010"` is 8,
-    and a few lines of anchors stand for more values than any memory holds. Numbers are decimal: YAML 1.1 would read 010 as 8
-    and 1:30 as 90, which here are text, and refused as such.
+    These are keys given twice (plain PyYAML silently keeps the last one), tags, anchors and merges. `!!int "010"` is 8, and a
+    few lines of anchors can stand for more values than fit in memory. Numbers are decimal. YAML 1.1 would read 010 as 8 and
+    1:30 as 90; here they are text, and are refused.
     """
 
     def __init__(self, text: str) -> None:

@@ -1,1 +1,1 @@
-"""What is on disk of a campaign's submissions and results, and what it means for each run."""
+"""What a campaign's folder says about its submissions and results, and what this means for each run."""

@@ -40,8 +40,8 @@ class Submitted:
 class Known:
     """All that is known of a campaign.
 
-    unreachable: what a scheduler could not be asked, and why; empty if all is known. is_queue_known: whether all said what is
-    at work; else nothing may be submitted. problems: what of the submissions cannot be read, a line each.
+    unreachable: what a scheduler could not be asked, and why; empty if all is known. is_queue_known: whether all schedulers
+    said what is at work; if not, nothing may be submitted. problems: lines on what cannot be read.
     """
 
     recorded: Recorded
@@ -140,7 +140,7 @@ def _is_over(submitted: Submitted, finished: np.ndarray, abandoned: Collection[i
 
 
 def unexplained_tasks(submitted: Submitted, recorded: Recorded, finished: np.ndarray) -> dict[int, str]:
-    """Tasks that are no longer executed, of whose end nothing is known, and that have runs without a record of this submission.
+    """Tasks that are no longer executed, whose end is unknown, and that have runs without a record from this submission.
 
     Returns:
         task -> the run that was training, empty if none was.

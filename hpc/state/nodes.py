@@ -1,4 +1,4 @@
-"""Nodes that swallow tasks: without the campaign's folder, or without python, a node ends task after task in seconds."""
+"""Nodes that end task after task within seconds, because they do not have the campaign's folder or Python, for example."""
 
 from collections import Counter
 from datetime import datetime, timedelta

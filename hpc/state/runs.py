@@ -108,7 +108,7 @@ def state(
 def classify(runs: Runs, known: Known) -> State:
     """The state of each run from all that is known; later submissions have the last word.
 
-    A submission that may be at work on runs that nobody can name leaves all that is not done or at work elsewhere unknown.
+    A submission may be at work on runs that nobody can name. Then each run not done or at work elsewhere is unknown.
     """
     finished, failed = finished_by(known.recorded), known.recorded.records["run_id"][~known.recorded.is_finished]
     code = np.where(among(runs.run_id, finished), _CODE["done"], _CODE["missing"]).astype(np.int8)

@@ -87,7 +87,7 @@ class Submission:
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether its tasks ended because the process that executed them here did. (Asked where nothing is at work.)"""
+        """Whether its tasks ended because the process that executed them here ended. (Only asked if nothing is at work.)"""
         return bool(self.executor) and not self.arrays and (self.is_interrupted or not self.ended)
 
     @classmethod
@@ -98,7 +98,7 @@ class Submission:
 
     @classmethod
     def unreadable(cls, number: int) -> "Submission":
-        """What stands for a submission whose record cannot be read: it has no executor."""
+        """A placeholder for a submission whose record cannot be read. It has no executor."""
         return cls(number, "", "", "", 0, 0, 0, Process("", "", 0, None, ""))
 
     def array_of(self, task: int) -> Array | None:
@@ -122,8 +122,8 @@ class TaskActivity:
 class Activity:
     """Tasks of a submission that may still be executed.
 
-    is_known: False if who could tell cannot be seen from this host. doubt: why other tasks may still be executed too, unless it
-    is known how they ended; empty if they are not.
+    is_known: False if it cannot be found out from this host. doubt: why other tasks may still be executed too, unless it is
+    known how they ended; empty if there is no such doubt.
     """
 
     tasks: Mapping[int, TaskActivity]
@@ -142,12 +142,12 @@ def numbers(campaign: Campaign) -> list[int]:
 
 
 def foreign(campaign: Campaign) -> list[Path]:
-    """What lies beside the submissions and is none, hidden files aside."""
+    """Names beside the submissions that are no submissions, without hidden files."""
     return [path for path in listed(campaign.submissions) if not (path.name.startswith(".") or _is_submission(path))]
 
 
 def _is_submission(path: Path) -> bool:
-    """Files, empty folders and other names are none. A folder that cannot be read may be one."""
+    """Files, empty folders and other names are no submissions. A folder that cannot be read may be one."""
     try:
         return bool(_NAME.fullmatch(path.name)) and (not path.exists() or (path.is_dir() and any(path.iterdir())))
     except OSError:

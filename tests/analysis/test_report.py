@@ -203,7 +203,7 @@ def test_what_is_in_the_way_is_named_before_anything_is_written(
     before = names(partial.folder)
     status, said = refused(capsys, "--output-dir", partial.folder)
     kind = "folder" if name == "figures" else "file"
-    assert said.startswith(f"error: {partial.folder / name}: is not a {kind}; move away what stands there")
+    assert said.startswith(f"error: {partial.folder / name}: is not a {kind}; move away what is there")
     assert said.endswith("; or write elsewhere with --to DIR\n")
     assert status == 2 and names(partial.folder) == before
 

@@ -1,6 +1,7 @@
 """Manifest and task files: what was written is read; what was changed is named."""
 
 import dataclasses
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,9 +9,9 @@ import pytest
 
 from jobs.campaign import Campaign
 from jobs.files import publish
-from jobs.manifest import ManifestError, read_header, read_manifest, write_manifest
+from jobs.manifest import ManifestError, NewerError, read_header, read_manifest, write_manifest
 from jobs.taskfile import Task, read_task, read_task_runs, task_places
-from noisy.spec import Execution
+from noisy.spec import Execution, run_id_of
 from tests.specs import runs, spec
 
 SPECS = [spec(repeat=repeat, p=p) for repeat in range(2) for p in (0.0, 0.5)] + [spec(model_type="cnn", repeat=7)]
@@ -63,6 +64,19 @@ def test_missing_and_extra_lines_are_found(path: Path, damage: str) -> None:
 def test_a_newer_schema_is_refused(path: Path) -> None:
     path.write_text(path.read_text().replace('"schema":1', '"schema":2'))
     with pytest.raises(ManifestError, match="schema 2, and this version of the code reads up to 1; update the code"):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize(
+    ("known", "unknown"), [('"relu"', '"selu"'), ('"seed":', '"momentum":0.9,"seed":'), ('"batch_size":', '"batch":')]
+)
+def test_a_run_that_only_another_version_knows_is_refused(path: Path, known: str, unknown: str) -> None:
+    texts = [run.canonical_json().replace(known, unknown) for run in SPECS]
+    assert texts[0] != SPECS[0].canonical_json()
+    lines = b"".join(b'{"run_id":"%b","spec":%b}\n' % (run_id_of(text).encode(), text.encode()) for text in texts)
+    header = json.loads(path.read_text().splitlines()[0]) | {"digest": hashlib.sha256(lines).hexdigest()}
+    path.write_bytes(json.dumps(header).encode() + b"\n" + lines)
+    with pytest.raises(NewerError, match="another version of the code wrote this"):
         read_manifest(path)
 
 

@@ -134,7 +134,7 @@ def test_a_list_of_cancelled_runs_that_cannot_be_read_stops_no_task(
     assert recorded(campaign) == [(run.run_id, "ok") for run in RUNS[1:]]
     said = capfd.readouterr().out
     assert said.count(".txt: cannot be read (not a regular file); the runs that it lists do not count as cancelled\n") == 1
-    assert said.count(r".txt: lists run_ids, and holds b'\xff'; that is left out") == 1
+    assert said.count(r".txt: must list run_ids, but holds b'\xff', which is left out") == 1
 
 
 @pytest.mark.slow

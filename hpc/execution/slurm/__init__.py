@@ -1,1 +1,1 @@
-"""Slurm: the only room that knows a word of it."""
+"""Slurm. No other module knows its words."""

@@ -1,8 +1,8 @@
 """Job arrays with submitit's scripts: submitted, rehearsed, and adopted when their submitting process died.
 
-What a task needs is on disk before sbatch is called, under the name of its array. A task finds it by this name and its index,
-so nothing depends on the id that sbatch prints. All that this suite knows of submitit's insides is here: a test fails, and says
-so, when another version has changed them.
+What a task needs is on disk before sbatch is called, under the name of its array. A task finds it by this name and its index.
+So nothing depends on the id that sbatch prints. Only this module uses submitit's internals. If another version changes them, a
+test fails and says so.
 """
 
 import re
@@ -48,9 +48,9 @@ def output_of(folder: Path, job: str) -> Path:
 
 
 def submit_arrays(campaign: Campaign, submission: Submission, after: Sequence[int | None], options: Options) -> Submission:
-    """Submit array after array, each id on disk before the next; gives back the record.
+    """Submit one array after the other. Each id is on disk before the next array. Returns the record.
 
-    Where Slurm takes no more tasks of the user, half of an array is tried, and half of that. The record has what was taken.
+    If Slurm accepts no more tasks of the user, half of an array is tried, then half of that. The record has what was accepted.
 
     Args:
         after: for each array the place of the one that has to end first, if any; else it waits for its `waits_for`.
@@ -76,7 +76,7 @@ def submit_arrays(campaign: Campaign, submission: Submission, after: Sequence[in
 
 
 def _submit_one(campaign: Campaign, number: int, array: Array, options: Options) -> Array:
-    """Submit an array, or so many of its first tasks as Slurm takes; perhaps none."""
+    """Submit an array, or as many of its first tasks as Slurm accepts, perhaps none."""
     logs, places, limit_min = (
         campaign.submission(number) / "logs",
         task_places(campaign, number),
@@ -201,8 +201,8 @@ def _parameters(folder: Path, array: Array, options: Options) -> Mapping[str, An
 
 
 def _only_if_own(folder: Path) -> list[str]:
-    """Lines of shell: what is known of the node is the first line of the log; a node that does not see the folder swallows no
-    other task for a while; no pickle is executed from a folder that another user put in the place of ours."""
+    """Lines of shell. The log's first line names the node. A node that does not see the folder waits, so that it does not end
+    task after task. No pickle is executed from a folder that another user put in the place of ours."""
     place = shlex.quote(str(folder))
     return [
         'echo "$(date -u +%FT%TZ) on $(hostname), attempt ${SLURM_RESTART_COUNT:-0}"',
@@ -212,7 +212,7 @@ def _only_if_own(folder: Path) -> list[str]:
 
 
 def _take_input(folder: Path, name: str) -> list[str]:
-    """Lines of shell: submitit looks for its input under the job's id. What an earlier attempt left there stays."""
+    """Lines of shell. submitit looks for its input under the job's id. If an earlier attempt left it there, it stays."""
     job = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
     own, given = (
         f'{shlex.quote(str(folder))}/"{job}_submitted.pkl"',

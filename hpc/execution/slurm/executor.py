@@ -1,4 +1,4 @@
-"""Slurm as an executor: what it has room for, what it is handed, what it says of tasks."""
+"""Slurm as an executor: how much it has room for, what is submitted to it, and what it says about tasks."""
 
 import argparse
 import os
@@ -49,7 +49,7 @@ _FAILURES = {f"{NO_PROGRESS_STATUS}:0": Reason.TIME, f"{NOT_KEPT_STATUS}:0": Rea
 
 
 class Slurm(Executor):
-    """Tasks are elements of job arrays. Slurm is asked with one call of squeue and one of sacct, or none if nothing is open."""
+    """Tasks are elements of job arrays. One call of squeue and one of sacct ask Slurm; if nothing is open, there is no call."""
 
     name = "slurm"
     where = "on Slurm"
@@ -71,8 +71,8 @@ class Slurm(Executor):
         return [
             *self.add_site_options(add),
             add("--test-only", action="store_true", help="ask Slurm whether it would accept the plan; submit nothing"),
-            add("--runs-per-task", type=console.positive, metavar="N", help="instead of what the estimates suggest"),
-            add("--no-exclude", action="store_true", help="use also nodes on which tasks ended before they began"),
+            add("--runs-per-task", type=console.positive, metavar="N", help="runs of a task, instead of the estimate"),
+            add("--no-exclude", action="store_true", help="also use nodes on which tasks ended before they began"),
             add("--keep-feeding", action="store_true", help="wait, and submit what Slurm's limits held back"),
         ]
 
@@ -123,7 +123,7 @@ class Slurm(Executor):
             return [], Limits(sys.maxsize, sys.maxsize), 0, str(error)
 
     def _avoided(self, request: Request, found: State) -> tuple[str, ...]:
-        """Nodes that swallowed tasks; each is said."""
+        """Nodes that ended tasks before they began. A note names each."""
         nodes = {} if request.options.no_exclude else suspects(found.known, datetime.now(timezone.utc))
         for node, n_tasks in nodes.items():
             ended = f"{count(n_tasks, 'task')} ended there before they began"

@@ -12,7 +12,7 @@ from noisy.spec import shown
 
 Options = Mapping[str, Any]  # text, a number, true or false; null for mem; lines for setup
 
-# With others of these, tasks would not be found, not be executed, or not be warned and requeued at their time limit.
+# If users changed these, tasks would not be found, not be executed, or not be warned and requeued at their time limit.
 _OURS = (
     *("array", "chdir", "clusters", "error", "help", "input", "job-name", "no-requeue", "open-mode", "output", "parsable"),
     *("quiet", "requeue", "signal", "test-only", "usage", "version", "wait", "wrap"),

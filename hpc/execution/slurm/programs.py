@@ -1,7 +1,7 @@
-"""Asking Slurm: one program call a question. An answer that does not come is an error, never an empty answer.
+"""Asking Slurm, with one call of a program for each question. A missing answer is an error, never an empty answer.
 
 An answer counts only with its header: a program that prints nothing, or something else, has not answered. Variables of the
-user's environment that change what these programs answer or do are taken away from them.
+user's environment that change what these programs answer or do are removed.
 """
 
 import math
@@ -82,8 +82,8 @@ def queue(names: Sequence[str] = ()) -> Queue:
 def accounting(job_ids: Sequence[str]) -> dict[str, Ended]:
     """JOB_INDEX (JOB for a job that is no array) -> what accounting knows of it, in one call of sacct.
 
-    What it has forgotten is left out. Where a site has no accounting, or keeps it from users, the controller is asked, which
-    forgets after some minutes.
+    Jobs that accounting has forgotten are left out. If a site has no accounting, or hides it from users, the controller is
+    asked, which forgets jobs after some minutes.
 
     Raises:
         SchedulerError: sacct does not answer.

@@ -247,7 +247,7 @@ def test_a_plan_says_which_of_its_runs_were_cancelled(
     Campaign(tmp_path / "campaign").new_cancelled(1).write_text(f"{cluster.rounds[0][1]}\n")
     for options, is_said in (({}, True), ({"limit": 1}, False)):  # the first run alone was not cancelled
         run(cluster, request(tmp_path, digits_dir, dry_run=True, **options))
-        said = "cancelled  1 of these were cancelled before, and are submitted again; take out of the grid what is not wanted"
+        said = "cancelled  1 of these were cancelled before, and will run again; remove unwanted ones from the grid"
         assert (said in capsys.readouterr().out) == is_said
 
 
