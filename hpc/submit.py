@@ -14,7 +14,8 @@ from typing import NoReturn
 
 from hpc.console import Refused, count, exit_with, positive
 from hpc.execution.choice import EXECUTORS, SECTIONS, best
-from hpc.execution.executor import Request, submit
+from hpc.execution.executor import Request
+from hpc.execution.submitting import submit
 from hpc.planning.retrying import MAX_TRIES
 from hpc.request.grid import load_grid
 from hpc.request.yaml_file import PRINTABLE, GridError

@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from hpc.console import Refused
-from hpc.execution.executor import Executor, Request, submit
+from hpc.execution.executor import Executor, Request
 from hpc.execution.site import NOTE, OK, PROBLEM, Line, task_lines
+from hpc.execution.submitting import submit
 from hpc.planning.retrying import Outcome, Reason
 from hpc.request.grid import parse_grid
 from hpc.request.prepare import campaign_id

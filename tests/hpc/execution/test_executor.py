@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from hpc.console import Refused
-from hpc.execution.executor import Executor, Request, submit
+from hpc.execution.executor import Executor, Request
 from hpc.execution.next import next_command
+from hpc.execution.submitting import submit
 from hpc.planning.decision import Decision, Room, decide
 from hpc.planning.workers import FirstRequest, Limits
 from hpc.request.grid import parse_grid

@@ -1,0 +1,170 @@
+"""From a grid to an executor: plan what is missing, show it, ask, and hand it over; in rounds, if there is no room for all."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from hpc import console
+from hpc.console import ALL_WELL, NO_SCHEDULER, SOME_FAILED, Refused, count
+from hpc.execution.doubts import changes, long_runs
+from hpc.execution.executor import Executor, Request
+from hpc.execution.next import next_command
+from hpc.planning.decision import Decision
+from hpc.planning.tasks import Plan
+from hpc.request.prepare import campaign_id, check_folder, prepare
+from hpc.state import submissions
+from hpc.state.runs import State, state
+from hpc.state.scheduler import Scheduler, SchedulerError
+from hpc.state.submissions import Submission, SubmissionTaken
+from jobs.manifest import Header
+from jobs.provenance import code_commit
+from jobs.taskfile import Task
+from noisy.data import is_staged
+from noisy.runs import Runs
+
+
+def submit(request: Request, executor: Executor, schedulers: Mapping[str, Scheduler]) -> int:
+    """Plan what is missing, show it, ask, and have it executed; returns the exit status.
+
+    Raises:
+        Refused, SchedulerError, DataError, ManifestError: it cannot be done. Arrays submitted before the error are recorded.
+    """
+    executor.check(request)
+    check_folder(request.campaign.folder, is_written=not _only_looks(request, executor))
+    header, left = None, None  # left: run_ids that this command has still to submit; None: all that are missing
+    pause_s: float | None = None  # set once this command waits for room
+    while True:
+        number, found, decision = _look(request, executor, schedulers, left, pause_s)
+        if decision is None:
+            return _nothing_to_submit(request, executor, found)
+        if header is None:
+            console.show_decision(decision, found, request.campaign, executor.where)
+            doubts = [*changes(request.campaign, request.runs, found), *long_runs(decision.whole)]
+            if executor.is_rehearsal(request.options):
+                return executor.rehearse(request, decision)
+            if request.dry_run:
+                return _end_of_dry_run(request, found.unreachable or decision.unknown)
+            header = _consented(request, decision.whole, doubts)
+        try:
+            status = _hand_over(request, executor, number, header, decision)
+        except SubmissionTaken:
+            continue
+        if decision.arrays:  # a scheduler may have taken fewer tasks
+            taken = submissions.read(request.campaign, number).arrays
+            decision = replace(decision, now=decision.now.first(sum(array.n_tasks for array in taken)))
+        if found.unreachable and status == ALL_WELL:
+            status = NO_SCHEDULER  # runs were left out
+        pause_s = executor.pause_s(request, decision) if decision.n_held_back else None
+        if pause_s is None:
+            if not executor.is_asked:  # all is executed by now
+                print(f"Next: {next_command(request.campaign, _state(request, executor, schedulers), request.command)}")
+            return status
+        left = np.concatenate([task.runs.run_id for task in decision.held_back])
+        time.sleep(pause_s)
+
+
+def _look(
+    request: Request,
+    executor: Executor,
+    schedulers: Mapping[str, Scheduler],
+    left: np.ndarray | None,
+    pause_s: float | None,
+) -> tuple[int, State, Decision | None]:
+    """The number to claim, the state, and what to submit; None if nothing is missing.
+
+    Args:
+        pause_s: between two looks while a scheduler is silent; None: silence is an error.
+    """
+    while True:
+        number = submissions.next_number(request.campaign)  # before the state is read: a claim made since makes ours fail
+        try:
+            found = _state(request, executor, schedulers)
+            runs = _to_submit(request, found, left)
+            return number, found, executor.decide(request, runs, found) if len(runs) else None
+        except SchedulerError as error:
+            if pause_s is None:
+                raise
+            print(f"{error}; looking again in {pause_s:.0f} s", flush=True)
+            time.sleep(pause_s)
+
+
+def _only_looks(request: Request, executor: Executor) -> bool:
+    return request.dry_run or executor.is_rehearsal(request.options)
+
+
+def _state(request: Request, executor: Executor, schedulers: Mapping[str, Scheduler]) -> State:
+    writes, its_id = not _only_looks(request, executor), campaign_id(request.campaign)
+    known = submissions.numbers(request.campaign)
+    if unknown := [number for number in request.abandoned if number not in known]:
+        allowed = (
+            f"the number of a submission: {', '.join(map(str, known))}" if known else "nothing: there is no submission yet"
+        )
+        raise Refused(f"--abandon {unknown[0]}: no such submission of {request.campaign.folder}; allowed: {allowed}")
+    found = state(request.campaign, its_id, request.runs, schedulers, request.abandoned, write=writes)
+    if not found.known.is_queue_known and executor.is_asked and not request.dry_run:
+        raise SchedulerError(found.unreachable)
+    if found.unreachable:
+        print(f"warning: {found.unreachable}; runs whose state is unknown are left out", file=sys.stderr)
+    return found
+
+
+def _to_submit(request: Request, found: State, left: np.ndarray | None) -> Runs:
+    """The runs to submit: first what is missing, up to the limit; later, held-back runs that are still missing."""
+    missing = request.runs.take(found.to_submit(request.retry_failed))
+    return missing.take(slice(0, request.limit)) if left is None else missing.take(np.isin(missing.run_id, left))
+
+
+def _consented(request: Request, planned: Plan | None, doubts: Sequence[str]) -> Header:
+    """Ask for consent to the whole plan, then write the campaign's files."""
+    if not console.consents(planned, request.yes, doubts):
+        what = count(planned.n_runs, "run") if planned else "the changed grid"
+        raise Refused(f"not submitted: {'; '.join(doubts) or what}; --yes submits without asking")
+    return prepare(request.campaign, request.grid, request.runs, request.data_dir)
+
+
+def _hand_over(request: Request, executor: Executor, number: int, header: Header, decision: Decision) -> int:
+    """Claim a submission of what there is room for, and have it executed; returns the exit status.
+
+    Raises:
+        SubmissionTaken: another submit was first.
+    """
+    now, commit = decision.now, code_commit()
+    if not now.tasks:
+        return ALL_WELL
+    arrays = submissions.arrays_of(header.campaign, number, decision.arrays, decision.waits_for)
+    others = {"arrays": arrays, "code_commit": commit}
+    submission = Submission.by_this_process(number, header.campaign, executor.name, now, **others)
+    together = (replace(now.execution, runs_together=task.runs_together) for task in now.tasks)
+    tasks = (
+        Task(index, header.campaign, commit, str(request.data_dir), execution, task.runs)
+        for index, (task, execution) in enumerate(zip(now.tasks, together, strict=True))
+    )
+    submissions.claim(request.campaign, submission, tasks)
+    return executor.execute(request, submission, decision)
+
+
+def _nothing_to_submit(request: Request, executor: Executor, found: State) -> int:
+    """Say so; returns the exit status."""
+    console.show_others(found)
+    doubts = changes(request.campaign, request.runs, found)
+    if not _only_looks(request, executor):
+        _consented(request, None, doubts)  # the grid may have become smaller
+    done = f"{found.count('done')} of {count(len(found.runs), 'run')} done"
+    print(f"Nothing to submit: {done}. Next: {next_command(request.campaign, found, request.command)}")
+    if found.unreachable:
+        return NO_SCHEDULER
+    return SOME_FAILED if found.is_given_up.any() or found.count("unknown") else ALL_WELL
+
+
+def _end_of_dry_run(request: Request, unknown: str) -> int:
+    """Say where the data are, what is unknown, and that nothing was written; returns the exit status."""
+    verb = "is in" if is_staged(request.grid.dataset, request.data_dir) else "will be put into"
+    print(f"data       {request.grid.dataset} {verb} {request.data_dir}\nDry run: nothing was written.")
+    if unknown:
+        hint = "python -m hpc.submit --executor local plans for this machine"
+        print(f"warning: {unknown}; the limits and the queue of the cluster are unknown; {hint}", file=sys.stderr)
+        return NO_SCHEDULER
+    return ALL_WELL
