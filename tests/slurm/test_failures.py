@@ -189,7 +189,7 @@ def test_the_users_limit_holds_back_and_feeding_goes_on(grid: Path, campaign: Pa
     sh("sacctmgr -i modify user root set MaxSubmitJobs=3")
     try:
         first = submit(grid, campaign, digits_dir)
-        assert "held back: Slurm accepts at most 3 of your tasks at once. The same command submits the rest" in first.stdout
+        assert "held back: Slurm takes no more of your tasks now. The same command submits the rest" in first.stdout
         assert len(sh("squeue --noheader --array").splitlines()) <= 3
         submit(grid, campaign, digits_dir, "--keep-feeding")
         drain()

@@ -158,9 +158,7 @@ class Slurm(Executor):
         ids = " ".join(array.job_id or "" for array in submission.arrays)
         n_tasks = sum(array.n_tasks for array in submission.arrays)
         print(f"submission {submission.number:04d}: {count(n_tasks, 'task')} submitted as {ids or 'nothing'}")
-        if n_tasks < submission.n_tasks:
-            print(f"{count(submission.n_tasks - n_tasks, 'task')} not accepted: Slurm takes no more of your tasks now")
-        if not decision.n_held_back:
+        if n_tasks == submission.n_tasks and not decision.n_held_back:
             print(f"Next: python -m hpc.status --output-dir {console.quoted(request.campaign.folder)}")
         return ALL_WELL
 
@@ -173,9 +171,8 @@ class Slurm(Executor):
         return _FEED_EVERY_S
 
     def _say_held_back(self, decision: Decision) -> None:
-        if decision.n_held_back and self._limits:
-            most = f"Slurm accepts at most {self._limits.max_submitted} of your tasks at once"
-            print(f"{count(decision.n_held_back, 'task')} held back: {most}.", end=" ")
+        if decision.n_held_back:
+            print(f"{count(decision.n_held_back, 'task')} held back: Slurm takes no more of your tasks now.", end=" ")
 
     def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
         names = [array.name for submission in submissions for array in submission.arrays]
