@@ -41,7 +41,7 @@ def campaign(tmp_path_factory: pytest.TempPathFactory, digits_dir: Path) -> Path
     (folder / "grid.yaml").write_text(GRID)
     submitted = commands.submit(folder / "grid.yaml", folder / "campaign", digits_dir)
     assert submitted.returncode == 0, submitted.stderr
-    reported = commands.run("analysis.report", "--output-dir", folder / "campaign")
+    reported = commands.call("analysis.report", "--output-dir", folder / "campaign")
     assert reported.returncode == 0, reported.stderr
     assert "16 of 16 runs done, 0 missing, 0 failed" in reported.stdout
     for line in reported.stdout.splitlines()[1:]:
@@ -94,7 +94,7 @@ def test_the_merged_file_has_units_and_dimensions(campaign: Path) -> None:
 
 
 def test_a_second_report_is_the_same_in_every_byte(campaign: Path, tmp_path: Path) -> None:
-    assert commands.run("analysis.report", "--output-dir", campaign, "--to", tmp_path).returncode == 0
+    assert commands.call("analysis.report", "--output-dir", campaign, "--to", tmp_path).returncode == 0
     for name in ("results_per_run.csv", "results_summary.csv", "figures/accuracy_mlp.pdf", "figures/accuracy_cnn.png"):
         assert (tmp_path / name).read_bytes() == (campaign / name).read_bytes(), name
 
@@ -139,7 +139,7 @@ def partial(tmp_path: Path) -> Campaign:
 
 
 def test_what_is_missing_and_failed_is_said(partial: Campaign) -> None:
-    reported = commands.run("analysis.report", "--output-dir", partial.folder)
+    reported = commands.call("analysis.report", "--output-dir", partial.folder)
     assert reported.returncode == 1  # a run failed
     assert "2 of 4 runs done, 1 missing, 1 failed" in reported.stdout
     assert "1 never left chance" in reported.stdout
@@ -150,14 +150,14 @@ def test_what_is_missing_and_failed_is_said(partial: Campaign) -> None:
 
 def test_a_damaged_shard_is_named_in_the_exit_status(partial: Campaign) -> None:
     (partial.shards / "0001-00009-0-aaaaaa-p00.h5").write_bytes(b"damaged")
-    reported = commands.run("analysis.report", "--output-dir", partial.folder)
+    reported = commands.call("analysis.report", "--output-dir", partial.folder)
     assert reported.returncode == 1
     assert "problem: " in reported.stderr and "0001-00009-0-aaaaaa-p00.h5" in reported.stderr
 
 
 def test_a_campaign_with_no_results_yet_is_reported(tmp_path: Path) -> None:
     write_manifest(tmp_path / "manifest.jsonl", Runs.of([spec()]), "abc")
-    reported = commands.run("analysis.report", "--output-dir", tmp_path)
+    reported = commands.call("analysis.report", "--output-dir", tmp_path)
     assert reported.returncode == 0, reported.stderr
     assert "0 of 1 runs done, 1 missing" in reported.stdout
 
@@ -277,7 +277,7 @@ def test_the_newest_campaign_is_that_made_last_not_that_touched_last(tmp_path: P
 
 
 def test_no_campaign_is_a_clear_answer(tmp_path: Path) -> None:
-    reported = commands.run("analysis.report", "--output-dir", tmp_path / "nowhere")
+    reported = commands.call("analysis.report", "--output-dir", tmp_path / "nowhere")
     assert reported.returncode == 2
     assert reported.stderr.startswith(f"error: {tmp_path}/nowhere/manifest.jsonl: cannot be read")
 
