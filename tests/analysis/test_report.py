@@ -20,6 +20,7 @@ from jobs.campaign import Campaign
 from jobs.manifest import ManifestError, newest_campaign, read_header, write_manifest
 from noisy.runs import Runs
 from tests import commands
+from tests.campaigns import made_once
 from tests.records import failure, record, write_shard
 from tests.specs import spec
 
@@ -37,17 +38,19 @@ max_train_samples: 600
 @pytest.fixture(scope="module")
 def campaign(tmp_path_factory: pytest.TempPathFactory, digits_dir: Path) -> Path:
     """A finished campaign of 16 real trainings, reported."""
-    folder = tmp_path_factory.mktemp("report")
-    (folder / "grid.yaml").write_text(GRID)
-    submitted = commands.submit(folder / "grid.yaml", folder / "campaign", digits_dir)
-    assert submitted.returncode == 0, submitted.stderr
-    reported = commands.call("analysis.report", "--output-dir", folder / "campaign")
-    assert reported.returncode == 0, reported.stderr
-    assert "16 of 16 runs done, 0 missing, 0 failed" in reported.stdout
-    for line in reported.stdout.splitlines()[1:]:
-        if not line.startswith("of the runs done"):
-            assert Path(line.split(maxsplit=2)[-1]).exists(), line
-    return folder / "campaign"
+
+    def make(folder: Path) -> None:
+        (folder / "grid.yaml").write_text(GRID)
+        submitted = commands.submit(folder / "grid.yaml", folder / "campaign", digits_dir)
+        assert submitted.returncode == 0, submitted.stderr
+        reported = commands.call("analysis.report", "--output-dir", folder / "campaign")
+        assert reported.returncode == 0, reported.stderr
+        assert "16 of 16 runs done, 0 missing, 0 failed" in reported.stdout
+        for line in reported.stdout.splitlines()[1:]:
+            if not line.startswith("of the runs done"):
+                assert Path(line.split(maxsplit=2)[-1]).exists(), line
+
+    return made_once(tmp_path_factory, "reported", make) / "campaign"
 
 
 def test_the_per_run_csv_has_a_row_a_run(campaign: Path) -> None:

@@ -15,13 +15,13 @@ from hpc.request.grid import load_grid
 from tests import commands
 from tests.campaigns import done, table
 
-ROUNDS = int(os.environ.get("KILL_ROUNDS", "5"))
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "3"))
 ROUNDS_OF_A_CAMPAIGN = 5
 GRID = """
 dataset: digits
 activations: [relu, sigmoid]
 ps: [0.0, 0.5, 0.9]
-repeats: 8
+repeats: 5
 epochs: 3
 hidden_sizes: [[32], [256, 128]]
 max_workers: 2

@@ -15,11 +15,14 @@ import pytest
 
 from hpc.execution.choice import SECTIONS
 from hpc.execution.local import local_capacity
+from hpc.planning.tasks import plan
 from hpc.request.grid import load_grid
 from hpc.state import submissions
+from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from jobs.manifest import write_manifest
 from jobs.shard import ShardWriter, read_shard
+from jobs.taskfile import Task
 from noisy.processor import this_processor
 from noisy.spec import Execution
 from tests import commands
@@ -108,8 +111,12 @@ def test_a_failed_run_is_tried_again_and_given_up_after_three_tries(grid: Path, 
     (run,) = runs = load_grid(grid, SECTIONS).runs()
     campaign = Campaign(tmp_path / "campaign")
     campaign.shards.mkdir(parents=True)
+    campaign.submissions.mkdir()
     header = write_manifest(campaign.manifest, runs, "abc")
     for n_tries in (1, 2, 3):
+        submission = Submission.by_this_process(n_tries, header.campaign, "local", plan(runs, 1, Execution()))
+        submissions.claim(campaign, submission, [Task(0, header.campaign, "abc", str(digits_dir), Execution(), runs)])
+        submissions.end(campaign, submission)
         ShardWriter(campaign.shards, n_tries, 0, 0, ATTRIBUTES | {"campaign": header.campaign}).append(failure(run))
         dry = submit(grid, campaign.folder, digits_dir, "--dry-run")
         assert ("1 to run; of the grid's 1, 0 are done" in dry.stdout) == (n_tries < 3)
