@@ -285,6 +285,7 @@ def test_no_campaign_is_a_clear_answer(tmp_path: Path) -> None:
     assert reported.stderr.startswith(f"error: {tmp_path}/nowhere/manifest.jsonl: cannot be read")
 
 
+@pytest.mark.slow
 def test_the_notebook_runs(campaign: Path) -> None:
     path = commands.ROOT / "analysis" / "analysis.ipynb"
     subprocess.run([sys.executable, "-m", "json.tool", path], check=True, stdout=subprocess.DEVNULL)

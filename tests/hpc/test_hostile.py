@@ -125,6 +125,7 @@ def test_what_others_wrote_into_the_campaign_does_not_become_a_command(changed: 
         assert "owned" not in (tmp_path / "script").read_text()
 
 
+@pytest.mark.slow
 def test_a_local_campaign_in_a_folder_of_any_name(tmp_path: Path, digits_dir: Path, umask: Callable[[int], None]) -> None:
     (tmp_path / "grid.yaml").write_text(GRID)
     out = tmp_path / "".join(NAMES)

@@ -55,6 +55,7 @@ def undisturbed(grid: Path, digits_dir: Path) -> str:
     return table(campaign)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first_round", range(0, ROUNDS, ROUNDS_OF_A_CAMPAIGN))
 def test_a_campaign_survives_kill_9(first_round: int, tmp_path: Path, digits_dir: Path, grid: Path, undisturbed: str) -> None:
     n_rounds, n_runs = min(ROUNDS_OF_A_CAMPAIGN, ROUNDS - first_round), load_grid(grid, SECTIONS).n_runs

@@ -47,6 +47,7 @@ def run_ids(output_dir: Path, status: str = "ok") -> list[str]:
     return [row["run_id"].decode() for shard in shards for row in shard.runs if row["status"].decode() == status]
 
 
+@pytest.mark.slow
 def test_a_campaign_from_nothing_to_nothing_missing(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     out = tmp_path / "campaign"
 
@@ -79,6 +80,7 @@ def test_a_campaign_from_nothing_to_nothing_missing(grid: Path, tmp_path: Path, 
     assert (out / "grid.yaml").read_text() == grid.read_text()
 
 
+@pytest.mark.slow
 def test_a_run_that_raises_stops_no_other(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     text = GRID.replace("hidden_sizes: [16]", f"hidden_sizes: [[16], {TOO_LARGE}]")
     grid.write_text(text.replace("[0.0, 0.5]", "[0.5]").replace("[relu, tanh]", "[relu]"))
@@ -93,6 +95,7 @@ def test_a_run_that_raises_stops_no_other(grid: Path, tmp_path: Path, digits_dir
     assert len(run_ids(tmp_path / "campaign", "failed")) == 2
 
 
+@pytest.mark.slow
 def test_bfloat16_is_done_or_refused_before_anything_is_written(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     grid.write_text(GRID + "precision: bfloat16\n")
     answer = submit(grid, tmp_path / "campaign", digits_dir)
@@ -128,6 +131,7 @@ def test_a_failed_run_is_tried_again_and_given_up_after_three_tries(grid: Path, 
     assert "1 to run" in dry.stdout
 
 
+@pytest.mark.slow
 def test_never_more_workers_than_allowed(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     text = GRID.replace("max_workers: 2", "max_workers: 1\nmodel_types: [mlp, cnn]")  # two tasks at least
     grid.write_text(text.replace("repeats: 2", "repeats: 1").replace("[0.0, 0.5]", "[0.5]"))
@@ -214,6 +218,7 @@ def test_capacity_is_what_cores_and_memory_allow(wanted: int | None, execution: 
     assert bool(capacity.reason) == (wanted == 10**6)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_followed_by_another_attempt(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     out = tmp_path / "campaign"
     process = commands.start(*commands.submit_command(grid, out, digits_dir))
@@ -225,6 +230,7 @@ def test_a_killed_worker_is_followed_by_another_attempt(grid: Path, tmp_path: Pa
     assert any(path.name.split("-")[2] == "1" for path in Campaign(out).shard_paths())  # attempt 1
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_torch_is_loaded_leaves_nobody_behind(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     out = tmp_path / "campaign"
     process = commands.start(*commands.submit_command(grid, out, digits_dir))
@@ -235,6 +241,7 @@ def test_an_interrupt_while_torch_is_loaded_leaves_nobody_behind(grid: Path, tmp
     assert processes(out) == {}
 
 
+@pytest.mark.slow
 def test_nobody_outlives_a_submit_that_is_killed(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     out = tmp_path / "campaign"
     grid.write_text(ENDLESS)
@@ -245,6 +252,7 @@ def test_nobody_outlives_a_submit_that_is_killed(grid: Path, tmp_path: Path, dig
     wait_for(lambda: not processes(out), 5)
 
 
+@pytest.mark.slow
 def test_a_killed_parent_of_the_workers_is_said(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     out = tmp_path / "campaign"
     grid.write_text(ENDLESS)
@@ -277,6 +285,7 @@ def test_a_torch_that_does_not_load_is_said(
     assert "0 of 8 runs done, 0 failed." in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupt_keeps_what_is_done_and_leaves_nobody_behind(
     grid: Path, tmp_path: Path, digits_dir: Path, how: signal.Signals
@@ -319,6 +328,7 @@ def test_a_terminal_that_is_closed_ends_a_campaign_in_order(grid: Path, tmp_path
     assert json.loads((out / "submissions/0001/submission.json").read_text())["is_interrupted"]
 
 
+@pytest.mark.slow
 def test_what_another_submit_is_at_work_on_is_left_to_it(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     out = tmp_path / "campaign"
     grid.write_text(ENDLESS)
@@ -333,6 +343,7 @@ def test_what_another_submit_is_at_work_on_is_left_to_it(grid: Path, tmp_path: P
     assert submissions.numbers(Campaign(out)) == [1]
 
 
+@pytest.mark.slow
 def test_two_submits_at_once_do_every_run_once(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     out = tmp_path / "campaign"
     both = [commands.start(*commands.submit_command(grid, out, digits_dir)) for _ in range(2)]
@@ -375,6 +386,7 @@ def test_wrong_options_are_refused(grid: Path, tmp_path: Path, digits_dir: Path,
     assert refused.stderr.splitlines()[-1].startswith("python -m hpc.submit: error:")
 
 
+@pytest.mark.slow
 def test_an_edited_manifest_is_noticed_and_written_anew(grid: Path, done_before: Path, digits_dir: Path) -> None:
     manifest, more = done_before / "manifest.jsonl", grid.with_name("more.yaml")
     more.write_text(GRID.replace("repeats: 2", "repeats: 3"))

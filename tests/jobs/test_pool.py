@@ -55,6 +55,7 @@ def resident_kb(pid: int) -> dict[str, int]:
     return {name.rstrip(":"): int(kb) for name, kb, *_ in lines}
 
 
+@pytest.mark.slow
 def test_forked_workers_give_the_bits_of_fresh_processes(tmp_path: Path, digits_dir: Path) -> None:
     """Tasks of one worker after the other and side by side, so that some are forked after others have ended."""
     tasks = [
@@ -79,6 +80,7 @@ def test_forked_workers_give_the_bits_of_fresh_processes(tmp_path: Path, digits_
     assert [" ".join(recorded[run.run_id]) for run in trained] == printed.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are not forked")
 def test_workers_share_what_their_parent_has_loaded(tmp_path: Path, digits_dir: Path) -> None:
     """It has one thread, no CUDA and no shard: nothing that a fork would leave in pieces."""
@@ -97,6 +99,7 @@ def test_workers_share_what_their_parent_has_loaded(tmp_path: Path, digits_dir: 
     assert process.returncode == 1
 
 
+@pytest.mark.slow
 def test_workers_die_with_their_parent(tmp_path: Path, digits_dir: Path) -> None:
     campaign = submitted(tmp_path / "c", digits_dir, (ENDLESS,), (ENDLESS,), (ENDLESS,))
     with pool(campaign, 3) as process:
@@ -105,6 +108,7 @@ def test_workers_die_with_their_parent(tmp_path: Path, digits_dir: Path) -> None
         wait_for(lambda: not processes(campaign.folder), 5)
 
 
+@pytest.mark.slow
 def test_a_task_whose_worker_is_killed_again_and_again_is_given_up(tmp_path: Path, digits_dir: Path) -> None:
     campaign = submitted(tmp_path / "c", digits_dir, (ENDLESS,), (spec(),))
     with pool(campaign, 1) as process:
@@ -164,6 +168,7 @@ def test_a_task_that_cannot_begin_is_one_error_not_one_a_run(tmp_path: Path, dig
     assert campaign.shard_paths() == []
 
 
+@pytest.mark.slow
 def test_a_log_that_cannot_be_written_is_said_and_stops_no_other(tmp_path: Path, digits_dir: Path) -> None:
     campaign = submitted(tmp_path / "c", digits_dir, (spec(),), (spec(repeat=1),))
     campaign.log(1, 0).mkdir()

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from analysis.merge import merge
 from jobs.campaign import Campaign
@@ -41,6 +42,7 @@ while time.monotonic() < end_s or n <= {N_SAME}:
 """
 
 
+@pytest.mark.slow
 def test_a_zombie_and_its_successor_hammer(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path)
     campaign.shards.mkdir()

@@ -87,6 +87,7 @@ def test_values_that_a_grid_may_not_list_both_are_one_training(
     )
 
 
+@pytest.mark.slow
 def test_a_fresh_process_finds_the_same_bits(digits_dir: Path, digits: Data) -> None:
     """Its memory lies elsewhere, and nothing was computed in it before."""
     runs = [*SMALL.values(), *([] if this_processor().bfloat16_refusal else [spec(precision="bfloat16")])]
@@ -102,6 +103,7 @@ def test_a_fresh_process_finds_the_same_bits(digits_dir: Path, digits: Data) -> 
     assert printed.split() == [loss.tobytes().hex() for result in results for loss in (result.train_loss, result.test_loss)]
 
 
+@pytest.mark.slow
 def test_a_worker_loads_nothing_that_it_does_not_use(digits_dir: Path) -> None:
     """Each of these costs every worker tens of megabytes and tenths of a second."""
     program = (
