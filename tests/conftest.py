@@ -16,9 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the threads of several test pro
 @pytest.fixture(scope="session")
 def digits_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `digits` is staged."""
-    data_dir = tmp_path_factory.mktemp("data")
-    data.stage("digits", data_dir)
-    return data_dir
+    return made_once(tmp_path_factory, "data", lambda folder: data.stage("digits", folder))
 
 
 @pytest.fixture(scope="session")

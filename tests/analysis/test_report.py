@@ -7,12 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import h5py
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from nbclient import NotebookClient
 
 from analysis import report
 from analysis.figures import accuracy_figure, plot_accuracy
@@ -287,6 +285,9 @@ def test_no_campaign_is_a_clear_answer(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_notebook_runs(campaign: Path) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
     path = commands.ROOT / "analysis" / "analysis.ipynb"
     subprocess.run([sys.executable, "-m", "json.tool", path], check=True, stdout=subprocess.DEVNULL)
     notebook = nbformat.read(path, as_version=4)
