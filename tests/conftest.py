@@ -11,6 +11,7 @@ from tests import commands
 from tests.campaigns import GRID, made_once
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the threads of several test processes would wait for each other
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each process that a test starts would compile the project anew
 
 
 @pytest.fixture(scope="session")

@@ -29,7 +29,7 @@ model_types: [mlp, cnn]
 ps: [0.9, 0.0]
 repeats: 2
 epochs: 2
-max_train_samples: 600
+max_train_samples: 300
 """
 
 
@@ -51,6 +51,7 @@ def campaign(tmp_path_factory: pytest.TempPathFactory, digits_dir: Path) -> Path
     return made_once(tmp_path_factory, "reported", make) / "campaign"
 
 
+@pytest.mark.slow
 def test_the_per_run_csv_has_a_row_a_run(campaign: Path) -> None:
     runs = pd.read_csv(campaign / "results_per_run.csv", converters={"test_accuracy": float})  # to the last bit
     assert len(runs) == runs["run_id"].nunique() == 16
@@ -72,6 +73,7 @@ def test_the_per_run_csv_has_a_row_a_run(campaign: Path) -> None:
     assert set(runs.loc[runs["model_type"] == "mlp", "n_parameters"]) == {235_146}
 
 
+@pytest.mark.slow
 def test_the_summary_agrees_with_the_runs(campaign: Path) -> None:
     runs, summary = (pd.read_csv(campaign / f"results_{name}.csv") for name in ("per_run", "summary"))
     means = runs.groupby(["model_type", "activation", "p"])["test_accuracy"].mean()
@@ -80,6 +82,7 @@ def test_the_summary_agrees_with_the_runs(campaign: Path) -> None:
     assert set(summary["repeats"]) == {2}
 
 
+@pytest.mark.slow
 def test_the_merged_file_has_units_and_dimensions(campaign: Path) -> None:
     runs = pd.read_csv(campaign / "results_per_run.csv", converters={"test_accuracy": float})  # to the last bit
     with h5py.File(campaign / "results.h5") as file:
@@ -94,12 +97,14 @@ def test_the_merged_file_has_units_and_dimensions(campaign: Path) -> None:
         assert file.attrs["campaign"] == read_header(campaign / "manifest.jsonl").campaign
 
 
+@pytest.mark.slow
 def test_a_second_report_is_the_same_in_every_byte(campaign: Path, tmp_path: Path) -> None:
     assert commands.call("analysis.report", "--output-dir", campaign, "--to", tmp_path).returncode == 0
     for name in ("results_per_run.csv", "results_summary.csv", "figures/accuracy_mlp.pdf", "figures/accuracy_cnn.png"):
         assert (tmp_path / name).read_bytes() == (campaign / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_the_figure_shows_what_the_summary_says(campaign: Path) -> None:
     runs, summary = (pd.read_csv(campaign / f"results_{name}.csv") for name in ("per_run", "summary"))
     figure = accuracy_figure(summary, runs, "mlp", n_classes=10)

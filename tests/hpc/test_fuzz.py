@@ -32,7 +32,7 @@ from tests import commands
 from tests.hpc.damages import damage
 from tests.rights import like_any_user
 
-FUZZ = int(os.environ.get("FUZZ", "100"))
+FUZZ = int(os.environ.get("FUZZ", "75"))
 PER_TEST = 25
 NEEDED = ("", "manifest.jsonl", "shards", "submissions")  # without these nothing can be said
 
@@ -142,6 +142,7 @@ def test_damages_are_answered_by_real_processes(every_file: Campaign, tmp_path: 
         assert ("caf\xe9" in shown.stdout.decode()) == (encoding == "utf-8")
 
 
+@pytest.mark.slow
 def test_a_log_that_cannot_be_read_is_named(every_file: Campaign, tmp_path: Path) -> None:
     campaign = Campaign(tmp_path / "campaign")
     shutil.copytree(every_file.folder, campaign.folder)

@@ -22,8 +22,8 @@ dataset: digits
 activations: [relu, sigmoid]
 ps: [0.0, 0.5, 0.9]
 repeats: 5
-epochs: 3
-hidden_sizes: [[32], [256, 128]]
+epochs: 2
+hidden_sizes: [[32], [128]]
 max_workers: 2
 """
 
