@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit  # the quantiles of scipy.stats.t, which takes as long to load as all else
 
 from analysis.planned import CELL_FIELDS, MISSING
 from jobs.image import FINISHED
@@ -31,7 +31,7 @@ def summarise(runs: pd.DataFrame, cell: np.ndarray, cells: pd.DataFrame) -> pd.D
     n = finished.size().reindex(cells.index, fill_value=0)
     loss = finished["test_loss"].mean().where(finished["test_loss"].count() == finished.size())
     mean, std = (getattr(finished["test_accuracy"], name)().reindex(cells.index) for name in ("mean", "std"))
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, (n - 1).clip(1)) * std / np.sqrt(n)
+    half = stdtrit((n - 1).clip(1), (1 + CONFIDENCE) / 2) * std / np.sqrt(n)
     spread = finished["test_accuracy"].std(ddof=0).reindex(cells.index)
     counts = {name: (runs["status"] == name).groupby(cell).sum() for name in (MISSING, "failed", "chance", "diverged")}
     values = {

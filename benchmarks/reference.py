@@ -12,17 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset, Subset
-from torchvision import datasets, transforms
 
 from noisy.data import stage
 from noisy.spec import RunSpec
-
-
-class Digits(datasets.MNIST):
-    """The staged digits, which lie as idx files where torchvision looks for a class of this name."""
-
-
-_DATASETS = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "kmnist": datasets.KMNIST, "digits": Digits}
 
 
 def get_activation(name: str) -> nn.Module:
@@ -122,8 +114,12 @@ def get_dataloaders(spec: RunSpec, data_dir: str | Path) -> tuple[DataLoader, Da
     Raises:
         noisy.data.DataError: the data set is not under `data_dir` and cannot be put there.
     """
+    from torchvision import datasets, transforms  # here: it takes as long to load as torch
+
     stage(spec.dataset, data_dir)
-    dataset = _DATASETS[spec.dataset]
+    digits = type("Digits", (datasets.MNIST,), {})  # torchvision looks for a class's files in a folder of its name
+    named = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST, "kmnist": datasets.KMNIST, "digits": digits}
+    dataset = named[spec.dataset]
     train_base = dataset(str(data_dir), train=True, transform=transforms.ToTensor())
     test_base = dataset(str(data_dir), train=False, transform=transforms.ToTensor())
     train_set = CorruptedDataset(_limit_dataset(train_base, spec.max_train_samples), spec.p)

@@ -3,19 +3,16 @@
 The cases are those of the tests; the answers are those that the commands give here and now.
 """
 
-import contextlib
-import io
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from analysis import report
-from hpc import submit
 from jobs.campaign import Campaign
 from jobs.manifest import write_manifest
 from noisy.data import stage
 from noisy.datafiles import FILES
+from tests import commands
 from tests.hpc.request.test_grid import BROKEN
 from tests.hpc.test_hostile import COMMAND_LINES
 from tests.jobs.test_damaged import DAMAGES, RUNS, WHOLE
@@ -54,14 +51,14 @@ def grids() -> Iterator[Row]:
         path = Path(folder) / "grid.yaml"
         for name, (text, _) in BROKEN.items():
             path.write_text(text + "\n")
-            status, said = answer(submit.main, "--grid", str(path), "--output-dir", f"{folder}/out")
+            status, said = answer("hpc.submit", "--grid", str(path), "--output-dir", f"{folder}/out")
             yield name, text, said[-1], status
 
 
 def command_lines() -> Iterator[Row]:
     """Broken and hostile command lines."""
     for options in COMMAND_LINES:
-        status, said = answer(submit.main, "--grid", "grid.yaml", *options)
+        status, said = answer("hpc.submit", "--grid", "grid.yaml", *options)
         yield "", " ".join(options), said[-1].removeprefix("python -m hpc.submit: error: "), status
 
 
@@ -76,7 +73,7 @@ def data_sets() -> Iterator[Row]:
         places = ("--data-dir", f"{folder}/data", "--output-dir", f"{folder}/out")
         for name, damage in OTHER_CONTENTS.items():
             path.write_bytes(damage(content))
-            status, said = answer(submit.main, "--grid", str(grid), *places, "--executor", "local", "--yes")
+            status, said = answer("hpc.submit", "--grid", str(grid), *places, "--executor", "local", "--yes")
             yield name, "", said[2].replace(f"{folder}/", ""), status
 
 
@@ -91,21 +88,16 @@ def shards() -> Iterator[Row]:
         for name, path in paths.items():
             path.write_bytes(WHOLE)
             DAMAGES[name][0](path)
-        status, said = answer(report.main, "--output-dir", folder)
+        status, said = answer("analysis.report", "--output-dir", folder)
         for name, path in paths.items():
             (problem,) = (line for line in said if line.startswith(f"problem: {path}: "))
             yield name, "", problem.removeprefix(f"problem: {path}: "), status
 
 
-def answer(command: Callable[[list[str]], None], *arguments: str) -> tuple[int, list[str]]:
+def answer(module: str, *arguments: str) -> tuple[int, list[str]]:
     """The exit status of a command, and the lines of its standard error."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            command([*arguments])
-        except SystemExit as stop:
-            return int(stop.code or 0), err.getvalue().splitlines()
-    raise AssertionError(f"{arguments}: no exit status")
+    done = commands.call(module, *arguments)
+    return done.returncode, done.stderr.splitlines()
 
 
 def _table(rows: Iterable[Row]) -> str:

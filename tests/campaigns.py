@@ -1,8 +1,12 @@
 """A small campaign of real trainings, and what became of it."""
 
+import fcntl
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from analysis.merge import merge
 from jobs.campaign import Campaign
@@ -19,6 +23,18 @@ epochs: 1
 hidden_sizes: [16]
 max_workers: 2
 """  # 8 runs
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that `make` fills, for all test processes together: the first that asks makes it, others wait."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / name
+    with folder.with_suffix(".lock").open("a+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            folder.mkdir()
+            make(folder)
+    return folder
 
 
 def done(folder: Path) -> set[str]:
@@ -38,6 +54,6 @@ def each_run_once(folder: Path, n_runs: int) -> None:
 
 def table(campaign: Path) -> str:
     """The per-run CSV without times and hosts."""
-    reported = commands.run("analysis.report", "--output-dir", campaign)
+    reported = commands.call("analysis.report", "--output-dir", campaign)
     assert reported.returncode == 0, reported.stderr
     return pd.read_csv(campaign / "results_per_run.csv").drop(columns=VOLATILE).to_csv(index=False)

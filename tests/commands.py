@@ -1,6 +1,8 @@
-"""Running the project's commands as a user does: as processes."""
+"""Running the project's commands: in this process, or as a user does, as processes."""
 
 import contextlib
+import importlib
+import io
 import resource
 import signal
 import subprocess
@@ -10,6 +12,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TOO_LARGE = [350_000]  # 1.1 GB of weights, and as much of gradients and of each moment: the machine has that, a worker may not
+_HANGS_S = 300  # a command that takes longer
 
 
 def start(module: str, *arguments: object) -> subprocess.Popen:
@@ -32,13 +35,38 @@ def start(module: str, *arguments: object) -> subprocess.Popen:
 def run(module: str, *arguments: object) -> subprocess.CompletedProcess:
     """Run `python -m module arguments` to its end."""
     process = start(module, *arguments)
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=_HANGS_S)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
+def call(module: str, *arguments: object) -> subprocess.CompletedProcess:
+    """As `run`, but in this process: no other Python has to start. What the command itself starts are real processes."""
+    main, out, err = importlib.import_module(module).main, io.StringIO(), io.StringIO()
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGALRM, signal.SIGINT, signal.SIGHUP, signal.SIGTERM)}
+    stdin, sys.stdin = sys.stdin, None
+    signal.signal(signal.SIGALRM, _hangs)
+    signal.alarm(_HANGS_S)
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main([*map(str, arguments)])
+    except SystemExit as ended:
+        assert isinstance(ended.code, int)
+        return subprocess.CompletedProcess([module, *arguments], ended.code, out.getvalue(), err.getvalue())
+    finally:
+        signal.alarm(0)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        sys.stdin = stdin
+    raise AssertionError(f"{module}: no exit status")
+
+
+def _hangs(*_: object) -> None:
+    raise AssertionError("it hangs")
+
+
 def submit(grid: Path, output_dir: Path, data_dir: Path, *options: object) -> subprocess.CompletedProcess:
-    """Run hpc.submit locally on a campaign in `output_dir`."""
-    return run(*submit_command(grid, output_dir, data_dir), *options)
+    """Call hpc.submit locally on a campaign in `output_dir`; its workers are real processes."""
+    return call(*submit_command(grid, output_dir, data_dir), *options)
 
 
 def submit_command(grid: Path, output_dir: Path, data_dir: Path) -> tuple[object, ...]:

@@ -1,21 +1,40 @@
-"""What several rooms' tests share: a staged data set that needs no network."""
+"""What several rooms' tests share: a staged data set that needs no network, and a finished campaign."""
 
+import os
 from pathlib import Path
 
 import pytest
 
+from jobs.campaign import Campaign
 from noisy import data
+from tests import commands
+from tests.campaigns import GRID, made_once
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # the threads of several test processes would wait for each other
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each process that a test starts would compile the project anew
 
 
 @pytest.fixture(scope="session")
 def digits_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `digits` is staged."""
-    data_dir = tmp_path_factory.mktemp("data")
-    data.stage("digits", data_dir)
-    return data_dir
+    return made_once(tmp_path_factory, "data", lambda folder: data.stage("digits", folder))
 
 
 @pytest.fixture(scope="session")
 def digits(digits_dir: Path) -> data.Data:
     """The staged digits, mapped."""
     return data.load("digits", digits_dir)
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, digits_dir: Path) -> Campaign:
+    """A campaign of real trainings, for looking only: two submissions of 4 runs each are done, 4 more were never submitted."""
+
+    def make(folder: Path) -> None:
+        (folder / "grid.yaml").write_text(GRID.replace("repeats: 2", "repeats: 3"))
+        for _ in range(2):
+            command = commands.submit_command(folder / "grid.yaml", folder / "campaign", digits_dir)
+            done = commands.run(*command, "--limit", 4)  # by processes that have ended, as those of users have
+            assert done.returncode == 0, done.stderr
+
+    return Campaign(made_once(tmp_path_factory, "finished", make) / "campaign")

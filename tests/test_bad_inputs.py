@@ -1,8 +1,11 @@
 """docs/bad_inputs.md says what is so."""
 
+import pytest
+
 from tests import bad_inputs, commands
 
 
+@pytest.mark.slow
 def test_the_page_is_what_the_commands_answer() -> None:
     kept = (commands.ROOT / "docs" / "bad_inputs.md").read_text()
     assert bad_inputs.page() == kept, "python -m tests.bad_inputs > docs/bad_inputs.md"

@@ -1,5 +1,6 @@
 """What the README says to type exists, and does what the README says."""
 
+import functools
 import os
 import re
 import shlex
@@ -35,10 +36,15 @@ def test_there_are_commands() -> None:
     assert len(COMMANDS) >= 8
 
 
+@functools.cache
+def usage_of(module: str) -> subprocess.CompletedProcess:
+    return commands.run(module, "--help")
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_and_its_options_exist(command: str) -> None:
     module, *arguments = shlex.split(command)[2:]
-    usage = commands.run(module, "--help")
+    usage = usage_of(module)
     assert usage.returncode == 0, usage.stderr
     for option in (argument for argument in arguments if argument.startswith("--")):
         assert re.search(rf"{option}\b", usage.stdout), f"{module} has no {option}"

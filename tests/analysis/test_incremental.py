@@ -62,7 +62,7 @@ def any_record(chance: random.Random) -> Record:
     return record(run, chance.randrange(300) if chance.random() < 0.125 else 300, status)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
 def test_whatever_comes_in_whatever_order(campaign: Campaign, seed: int) -> None:
     """New shards with names before and after the known ones, shards that grow, damaged and foreign files."""
     chance = random.Random(seed)

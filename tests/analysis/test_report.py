@@ -7,12 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import h5py
-import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure
-from nbclient import NotebookClient
 
 from analysis import report
 from analysis.figures import accuracy_figure, plot_accuracy
@@ -20,6 +18,7 @@ from jobs.campaign import Campaign
 from jobs.manifest import ManifestError, newest_campaign, read_header, write_manifest
 from noisy.runs import Runs
 from tests import commands
+from tests.campaigns import made_once
 from tests.records import failure, record, write_shard
 from tests.specs import spec
 
@@ -30,26 +29,29 @@ model_types: [mlp, cnn]
 ps: [0.9, 0.0]
 repeats: 2
 epochs: 2
-max_train_samples: 600
+max_train_samples: 300
 """
 
 
 @pytest.fixture(scope="module")
 def campaign(tmp_path_factory: pytest.TempPathFactory, digits_dir: Path) -> Path:
     """A finished campaign of 16 real trainings, reported."""
-    folder = tmp_path_factory.mktemp("report")
-    (folder / "grid.yaml").write_text(GRID)
-    submitted = commands.submit(folder / "grid.yaml", folder / "campaign", digits_dir)
-    assert submitted.returncode == 0, submitted.stderr
-    reported = commands.run("analysis.report", "--output-dir", folder / "campaign")
-    assert reported.returncode == 0, reported.stderr
-    assert "16 of 16 runs done, 0 missing, 0 failed" in reported.stdout
-    for line in reported.stdout.splitlines()[1:]:
-        if not line.startswith("of the runs done"):
-            assert Path(line.split(maxsplit=2)[-1]).exists(), line
-    return folder / "campaign"
+
+    def make(folder: Path) -> None:
+        (folder / "grid.yaml").write_text(GRID)
+        submitted = commands.submit(folder / "grid.yaml", folder / "campaign", digits_dir)
+        assert submitted.returncode == 0, submitted.stderr
+        reported = commands.call("analysis.report", "--output-dir", folder / "campaign")
+        assert reported.returncode == 0, reported.stderr
+        assert "16 of 16 runs done, 0 missing, 0 failed" in reported.stdout
+        for line in reported.stdout.splitlines()[1:]:
+            if not line.startswith("of the runs done"):
+                assert Path(line.split(maxsplit=2)[-1]).exists(), line
+
+    return made_once(tmp_path_factory, "reported", make) / "campaign"
 
 
+@pytest.mark.slow
 def test_the_per_run_csv_has_a_row_a_run(campaign: Path) -> None:
     runs = pd.read_csv(campaign / "results_per_run.csv", converters={"test_accuracy": float})  # to the last bit
     assert len(runs) == runs["run_id"].nunique() == 16
@@ -71,6 +73,7 @@ def test_the_per_run_csv_has_a_row_a_run(campaign: Path) -> None:
     assert set(runs.loc[runs["model_type"] == "mlp", "n_parameters"]) == {235_146}
 
 
+@pytest.mark.slow
 def test_the_summary_agrees_with_the_runs(campaign: Path) -> None:
     runs, summary = (pd.read_csv(campaign / f"results_{name}.csv") for name in ("per_run", "summary"))
     means = runs.groupby(["model_type", "activation", "p"])["test_accuracy"].mean()
@@ -79,6 +82,7 @@ def test_the_summary_agrees_with_the_runs(campaign: Path) -> None:
     assert set(summary["repeats"]) == {2}
 
 
+@pytest.mark.slow
 def test_the_merged_file_has_units_and_dimensions(campaign: Path) -> None:
     runs = pd.read_csv(campaign / "results_per_run.csv", converters={"test_accuracy": float})  # to the last bit
     with h5py.File(campaign / "results.h5") as file:
@@ -93,12 +97,14 @@ def test_the_merged_file_has_units_and_dimensions(campaign: Path) -> None:
         assert file.attrs["campaign"] == read_header(campaign / "manifest.jsonl").campaign
 
 
+@pytest.mark.slow
 def test_a_second_report_is_the_same_in_every_byte(campaign: Path, tmp_path: Path) -> None:
-    assert commands.run("analysis.report", "--output-dir", campaign, "--to", tmp_path).returncode == 0
+    assert commands.call("analysis.report", "--output-dir", campaign, "--to", tmp_path).returncode == 0
     for name in ("results_per_run.csv", "results_summary.csv", "figures/accuracy_mlp.pdf", "figures/accuracy_cnn.png"):
         assert (tmp_path / name).read_bytes() == (campaign / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_the_figure_shows_what_the_summary_says(campaign: Path) -> None:
     runs, summary = (pd.read_csv(campaign / f"results_{name}.csv") for name in ("per_run", "summary"))
     figure = accuracy_figure(summary, runs, "mlp", n_classes=10)
@@ -139,7 +145,7 @@ def partial(tmp_path: Path) -> Campaign:
 
 
 def test_what_is_missing_and_failed_is_said(partial: Campaign) -> None:
-    reported = commands.run("analysis.report", "--output-dir", partial.folder)
+    reported = commands.call("analysis.report", "--output-dir", partial.folder)
     assert reported.returncode == 1  # a run failed
     assert "2 of 4 runs done, 1 missing, 1 failed" in reported.stdout
     assert "1 never left chance" in reported.stdout
@@ -150,14 +156,14 @@ def test_what_is_missing_and_failed_is_said(partial: Campaign) -> None:
 
 def test_a_damaged_shard_is_named_in_the_exit_status(partial: Campaign) -> None:
     (partial.shards / "0001-00009-0-aaaaaa-p00.h5").write_bytes(b"damaged")
-    reported = commands.run("analysis.report", "--output-dir", partial.folder)
+    reported = commands.call("analysis.report", "--output-dir", partial.folder)
     assert reported.returncode == 1
     assert "problem: " in reported.stderr and "0001-00009-0-aaaaaa-p00.h5" in reported.stderr
 
 
 def test_a_campaign_with_no_results_yet_is_reported(tmp_path: Path) -> None:
     write_manifest(tmp_path / "manifest.jsonl", Runs.of([spec()]), "abc")
-    reported = commands.run("analysis.report", "--output-dir", tmp_path)
+    reported = commands.call("analysis.report", "--output-dir", tmp_path)
     assert reported.returncode == 0, reported.stderr
     assert "0 of 1 runs done, 1 missing" in reported.stdout
 
@@ -277,12 +283,16 @@ def test_the_newest_campaign_is_that_made_last_not_that_touched_last(tmp_path: P
 
 
 def test_no_campaign_is_a_clear_answer(tmp_path: Path) -> None:
-    reported = commands.run("analysis.report", "--output-dir", tmp_path / "nowhere")
+    reported = commands.call("analysis.report", "--output-dir", tmp_path / "nowhere")
     assert reported.returncode == 2
     assert reported.stderr.startswith(f"error: {tmp_path}/nowhere/manifest.jsonl: cannot be read")
 
 
+@pytest.mark.slow
 def test_the_notebook_runs(campaign: Path) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
     path = commands.ROOT / "analysis" / "analysis.ipynb"
     subprocess.run([sys.executable, "-m", "json.tool", path], check=True, stdout=subprocess.DEVNULL)
     notebook = nbformat.read(path, as_version=4)

@@ -6,7 +6,6 @@ import statistics
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 from analysis.columns import SUMMARY
 from analysis.planned import MISSING, cells_of
@@ -31,6 +30,8 @@ def one_row(runs: dict[RunSpec, tuple[str, float] | None]) -> pd.Series:
 
 
 def test_mean_spread_and_interval_are_those_of_plain_python() -> None:
+    from scipy import stats
+
     accuracies = [0.91, 0.95, 0.93, 0.97]
     row = one_row({spec(repeat=i): ("ok", accuracy) for i, accuracy in enumerate(accuracies)})
     assert row["repeats"] == 4

@@ -89,7 +89,7 @@ def submit_to_small_programs(here: Path, *arguments: object) -> subprocess.Compl
     sbatch = f'cp "${{@: -1}}" {shlex.quote(str(here / "script"))}; echo Submitted batch job 17'
     scripts = {"sbatch": sbatch, "srun": "true", "squeue": squeue(), "sacct": sacct(), "scancel": "true"}
     with programs(here / "bin", **scripts, scontrol=SCONTROL, sinfo=SINFO, sacctmgr=SACCTMGR):
-        return commands.run("hpc.submit", "--executor", "slurm", *arguments)
+        return commands.call("hpc.submit", "--executor", "slurm", *arguments)
 
 
 @pytest.mark.parametrize("name", ["100%A", "a\\b"])
@@ -125,6 +125,7 @@ def test_what_others_wrote_into_the_campaign_does_not_become_a_command(changed: 
         assert "owned" not in (tmp_path / "script").read_text()
 
 
+@pytest.mark.slow
 def test_a_local_campaign_in_a_folder_of_any_name(tmp_path: Path, digits_dir: Path, umask: Callable[[int], None]) -> None:
     (tmp_path / "grid.yaml").write_text(GRID)
     out = tmp_path / "".join(NAMES)
@@ -140,7 +141,7 @@ def test_a_local_campaign_in_a_folder_of_any_name(tmp_path: Path, digits_dir: Pa
     )
     again = commands.submit_command(tmp_path / "grid.yaml", out, data_dir)
     assert told.stdout.decode().splitlines() == ["-m", *map(str, again), "--limit", "1"]
-    assert commands.run("analysis.report", "--output-dir", out).returncode == 0
+    assert commands.call("analysis.report", "--output-dir", out).returncode == 0
     assert sorted(os.listdir(tmp_path)) == sorted(["grid.yaml", out.name, data_dir.name])
     assert {rights(path) for path in [out, *out.rglob("*")]} == {"folder 750", "file 640"}
 
@@ -192,6 +193,6 @@ def test_a_run_id_is_no_path(run_id: str, tmp_path: Path, digits_dir: Path) -> N
     (tmp_path / "grid.yaml").write_text(GRID)
     options = ("--grid", tmp_path / "grid.yaml", "--output-dir", tmp_path / "campaign", "--data-dir", digits_dir)
     assert submit_to_small_programs(tmp_path, *options).returncode == 0
-    refused = commands.run("hpc.logs", run_id, "--output-dir", tmp_path / "campaign")
+    refused = commands.call("hpc.logs", run_id, "--output-dir", tmp_path / "campaign")
     assert refused.returncode == 2
     assert f"run_id: {run_id!r} matches" in refused.stderr

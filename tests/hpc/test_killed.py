@@ -15,15 +15,15 @@ from hpc.request.grid import load_grid
 from tests import commands
 from tests.campaigns import done, table
 
-ROUNDS = int(os.environ.get("KILL_ROUNDS", "5"))
+ROUNDS = int(os.environ.get("KILL_ROUNDS", "3"))
 ROUNDS_OF_A_CAMPAIGN = 5
 GRID = """
 dataset: digits
 activations: [relu, sigmoid]
 ps: [0.0, 0.5, 0.9]
-repeats: 8
-epochs: 3
-hidden_sizes: [[32], [256, 128]]
+repeats: 5
+epochs: 2
+hidden_sizes: [[32], [128]]
 max_workers: 2
 """
 
@@ -55,6 +55,7 @@ def undisturbed(grid: Path, digits_dir: Path) -> str:
     return table(campaign)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first_round", range(0, ROUNDS, ROUNDS_OF_A_CAMPAIGN))
 def test_a_campaign_survives_kill_9(first_round: int, tmp_path: Path, digits_dir: Path, grid: Path, undisturbed: str) -> None:
     n_rounds, n_runs = min(ROUNDS_OF_A_CAMPAIGN, ROUNDS - first_round), load_grid(grid, SECTIONS).n_runs

@@ -13,16 +13,23 @@ from pathlib import Path
 
 import pytest
 
+from hpc.execution.choice import SECTIONS
 from hpc.execution.local import local_capacity
+from hpc.planning.tasks import plan
+from hpc.request.grid import load_grid
 from hpc.state import submissions
+from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
-from jobs.shard import read_shard
+from jobs.manifest import write_manifest
+from jobs.shard import ShardWriter, read_shard
+from jobs.taskfile import Task
 from noisy.processor import this_processor
 from noisy.spec import Execution
 from tests import commands
 from tests.campaigns import GRID
 from tests.commands import TOO_LARGE, little_memory, submit
 from tests.processes import pools, processes, wait_for, workers
+from tests.records import ATTRIBUTES, failure
 
 CORES = len(os.sched_getaffinity(0))
 ENDLESS = GRID.replace("repeats: 2", "repeats: 1000")  # its first runs are soon done, and it does not end within a test
@@ -40,6 +47,7 @@ def run_ids(output_dir: Path, status: str = "ok") -> list[str]:
     return [row["run_id"].decode() for shard in shards for row in shard.runs if row["status"].decode() == status]
 
 
+@pytest.mark.slow
 def test_a_campaign_from_nothing_to_nothing_missing(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     out = tmp_path / "campaign"
 
@@ -72,11 +80,12 @@ def test_a_campaign_from_nothing_to_nothing_missing(grid: Path, tmp_path: Path, 
     assert (out / "grid.yaml").read_text() == grid.read_text()
 
 
+@pytest.mark.slow
 def test_a_run_that_raises_stops_no_other(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     text = GRID.replace("hidden_sizes: [16]", f"hidden_sizes: [[16], {TOO_LARGE}]")
     grid.write_text(text.replace("[0.0, 0.5]", "[0.5]").replace("[relu, tanh]", "[relu]"))
     with little_memory():
-        done = submit(grid, tmp_path / "campaign", digits_dir)
+        done = commands.run(*commands.submit_command(grid, tmp_path / "campaign", digits_dir))
     assert done.returncode == 1
     assert "2 of 4 runs done, 2 failed." in done.stdout
     assert "The same command tries again" in done.stdout
@@ -86,6 +95,7 @@ def test_a_run_that_raises_stops_no_other(grid: Path, tmp_path: Path, digits_dir
     assert len(run_ids(tmp_path / "campaign", "failed")) == 2
 
 
+@pytest.mark.slow
 def test_bfloat16_is_done_or_refused_before_anything_is_written(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     grid.write_text(GRID + "precision: bfloat16\n")
     answer = submit(grid, tmp_path / "campaign", digits_dir)
@@ -100,62 +110,78 @@ def test_bfloat16_is_done_or_refused_before_anything_is_written(grid: Path, tmp_
 
 
 def test_a_failed_run_is_tried_again_and_given_up_after_three_tries(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
-    text = GRID.replace("hidden_sizes: [16]", f"hidden_sizes: {TOO_LARGE}").replace("[0.0, 0.5]", "[0.5]")
-    grid.write_text(text.replace("[relu, tanh]", "[relu]").replace("repeats: 2", "repeats: 1"))
-    for _ in range(3):
-        with little_memory():
-            assert "0 of 1 run done, 1 failed." in submit(grid, tmp_path / "campaign", digits_dir).stdout
-    given_up = submit(grid, tmp_path / "campaign", digits_dir)
+    grid.write_text(GRID.replace("[0.0, 0.5]", "[0.5]").replace("[relu, tanh]", "[relu]").replace("repeats: 2", "repeats: 1"))
+    (run,) = runs = load_grid(grid, SECTIONS).runs()
+    campaign = Campaign(tmp_path / "campaign")
+    campaign.shards.mkdir(parents=True)
+    campaign.submissions.mkdir()
+    header = write_manifest(campaign.manifest, runs, "abc")
+    for n_tries in (1, 2, 3):
+        submission = Submission.by_this_process(n_tries, header.campaign, "local", plan(runs, 1, Execution()))
+        submissions.claim(campaign, submission, [Task(0, header.campaign, "abc", str(digits_dir), Execution(), runs)])
+        submissions.end(campaign, submission)
+        ShardWriter(campaign.shards, n_tries, 0, 0, ATTRIBUTES | {"campaign": header.campaign}).append(failure(run))
+        dry = submit(grid, campaign.folder, digits_dir, "--dry-run")
+        assert ("1 to run; of the grid's 1, 0 are done" in dry.stdout) == (n_tries < 3)
+    given_up = submit(grid, campaign.folder, digits_dir)
     assert given_up.returncode == 1
     assert "1 run failed 3 times and left out; --retry-failed tries again" in given_up.stdout
     assert "0 of 1 run done. Next: python -m hpc.logs --failed" in given_up.stdout
-    dry = submit(grid, tmp_path / "campaign", digits_dir, "--dry-run", "--retry-failed")
+    dry = submit(grid, campaign.folder, digits_dir, "--dry-run", "--retry-failed")
     assert "1 to run" in dry.stdout
 
 
+@pytest.mark.slow
 def test_never_more_workers_than_allowed(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
-    grid.write_text(GRID.replace("max_workers: 2", "max_workers: 1\nmodel_types: [mlp, cnn]"))  # two tasks at least
+    text = GRID.replace(
+        "max_workers: 2", "max_workers: 1\nmodel_types: [mlp, cnn]\nmax_train_samples: 300"
+    )  # two tasks at least
+    grid.write_text(text.replace("repeats: 2", "repeats: 1").replace("[0.0, 0.5]", "[0.5]"))
     process = commands.start(*commands.submit_command(grid, tmp_path / "campaign", digits_dir))
     seen = []
     while process.poll() is None:
         seen.append(len(workers(tmp_path / "campaign")))
         time.sleep(0.05)
-    assert "16 of 16 runs done" in process.communicate()[0]
+    assert "4 of 4 runs done" in process.communicate()[0]
     assert max(seen) == 1
 
 
-def test_results_outlive_the_manifest_and_the_submissions(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
-    out = tmp_path / "campaign"
-    submit(grid, out, digits_dir)
+@pytest.fixture
+def done_before(finished: Campaign, tmp_path: Path) -> Path:
+    """The folder of a campaign whose 8 runs of GRID are done."""
+    return Path(shutil.copytree(finished.folder, tmp_path / "campaign"))
+
+
+@pytest.mark.slow
+def test_results_outlive_the_manifest_and_the_submissions(grid: Path, done_before: Path, digits_dir: Path) -> None:
+    out = done_before
     (out / "manifest.jsonl").unlink()
     shutil.rmtree(out / "submissions")
     again = submit(grid, out, digits_dir)
     assert again.stdout.startswith("Nothing to submit: 8 of 8 runs done.")
-    assert commands.run("analysis.report", "--output-dir", out).stdout.startswith(f"{out}: 8 of 8 runs done")
+    assert commands.call("analysis.report", "--output-dir", out).stdout.startswith(f"{out}: 8 of 8 runs done")
     (out / "manifest.jsonl").write_text("damaged\n")
     assert submit(grid, out, digits_dir).stdout.startswith("Nothing to submit: 8 of 8 runs done.")
 
 
+@pytest.mark.slow
 def test_the_environment_names_the_data_and_an_unseen_submission_can_be_abandoned(
-    grid: Path, tmp_path: Path, digits_dir: Path, monkeypatch: pytest.MonkeyPatch
+    grid: Path, done_before: Path, digits_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = tmp_path / "campaign"
     monkeypatch.setenv("NOISY_DATA_DIR", str(digits_dir))
-    command = ("hpc.submit", "--grid", grid, "--output-dir", out, "--executor", "local")
-    dry = commands.run(*command, "--dry-run")
-    assert f"digits is in {digits_dir}" in dry.stdout
-    assert commands.run(*command, "--limit", "2").returncode == 0
-    record = out / "submissions" / "0001" / "submission.json"
+    command = ("hpc.submit", "--grid", grid, "--output-dir", done_before, "--executor", "local", "--dry-run")
+    record = done_before / "submissions" / "0001" / "submission.json"
     elsewhere = json.loads(record.read_text()) | {"ended": None}
     elsewhere["process"] |= {"host": "elsewhere", "boot_id": "another"}
-    assert len(run_ids(out)) == 2
     record.write_text(json.dumps(elsewhere))
-    for path in Campaign(out).shard_paths():
+    for path in Campaign(done_before).shard_paths("0001-"):
         path.unlink()
-    unseen = commands.run(*command, "--dry-run")
+    unseen = commands.call(*command)
     assert "cannot be checked from this host: if it no longer runs, add --abandon 1" in unseen.stdout
-    assert "6 to run" in unseen.stdout
-    assert "8 to run" in commands.run(*command, "--dry-run", "--abandon", "1").stdout
+    assert "Nothing to submit: 4 of 8 runs done" in unseen.stdout
+    abandoned = commands.call(*command, "--abandon", "1").stdout
+    assert "4 to run; of the grid's 8, 4 are done" in abandoned
+    assert f"digits is in {digits_dir}" in abandoned
 
 
 def test_a_worker_larger_than_the_machine_is_refused(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
@@ -196,6 +222,7 @@ def test_capacity_is_what_cores_and_memory_allow(wanted: int | None, execution: 
     assert bool(capacity.reason) == (wanted == 10**6)
 
 
+@pytest.mark.slow
 def test_a_killed_worker_is_followed_by_another_attempt(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     out = tmp_path / "campaign"
     process = commands.start(*commands.submit_command(grid, out, digits_dir))
@@ -207,6 +234,7 @@ def test_a_killed_worker_is_followed_by_another_attempt(grid: Path, tmp_path: Pa
     assert any(path.name.split("-")[2] == "1" for path in Campaign(out).shard_paths())  # attempt 1
 
 
+@pytest.mark.slow
 def test_an_interrupt_while_torch_is_loaded_leaves_nobody_behind(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     out = tmp_path / "campaign"
     process = commands.start(*commands.submit_command(grid, out, digits_dir))
@@ -217,6 +245,7 @@ def test_an_interrupt_while_torch_is_loaded_leaves_nobody_behind(grid: Path, tmp
     assert processes(out) == {}
 
 
+@pytest.mark.slow
 def test_nobody_outlives_a_submit_that_is_killed(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     out = tmp_path / "campaign"
     grid.write_text(ENDLESS)
@@ -227,6 +256,7 @@ def test_nobody_outlives_a_submit_that_is_killed(grid: Path, tmp_path: Path, dig
     wait_for(lambda: not processes(out), 5)
 
 
+@pytest.mark.slow
 def test_a_killed_parent_of_the_workers_is_said(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     out = tmp_path / "campaign"
     grid.write_text(ENDLESS)
@@ -259,7 +289,8 @@ def test_a_torch_that_does_not_load_is_said(
     assert "0 of 8 runs done, 0 failed." in done.stdout
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.slow
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_keeps_what_is_done_and_leaves_nobody_behind(
     grid: Path, tmp_path: Path, digits_dir: Path, how: signal.Signals
 ) -> None:
@@ -279,9 +310,9 @@ def test_an_interrupt_keeps_what_is_done_and_leaves_nobody_behind(
     module, *arguments = shlex.split(command)[2:]
     assert (module, arguments) == ("hpc.submit", [str(each) for each in commands.submit_command(grid, out, digits_dir)[1:]])
     n_done = len(run_ids(out))
-    state = json.loads(commands.run("hpc.status", "--output-dir", out, "--json").stdout)
+    state = json.loads(commands.call("hpc.status", "--output-dir", out, "--json").stdout)
     assert (state["done"], state["missing"], state["lost"]) == (n_done, 4000 - n_done, 0)
-    assert f"of the grid's 4000, {n_done} are done" in commands.run(module, *arguments, "--dry-run").stdout
+    assert f"of the grid's 4000, {n_done} are done" in commands.call(module, *arguments, "--dry-run").stdout
 
 
 @pytest.mark.slow
@@ -301,6 +332,7 @@ def test_a_terminal_that_is_closed_ends_a_campaign_in_order(grid: Path, tmp_path
     assert json.loads((out / "submissions/0001/submission.json").read_text())["is_interrupted"]
 
 
+@pytest.mark.slow
 def test_what_another_submit_is_at_work_on_is_left_to_it(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     out = tmp_path / "campaign"
     grid.write_text(ENDLESS)
@@ -315,6 +347,7 @@ def test_what_another_submit_is_at_work_on_is_left_to_it(grid: Path, tmp_path: P
     assert submissions.numbers(Campaign(out)) == [1]
 
 
+@pytest.mark.slow
 def test_two_submits_at_once_do_every_run_once(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     out = tmp_path / "campaign"
     both = [commands.start(*commands.submit_command(grid, out, digits_dir)) for _ in range(2)]
@@ -357,13 +390,13 @@ def test_wrong_options_are_refused(grid: Path, tmp_path: Path, digits_dir: Path,
     assert refused.stderr.splitlines()[-1].startswith("python -m hpc.submit: error:")
 
 
-def test_an_edited_manifest_is_noticed_and_written_anew(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
-    out = tmp_path / "campaign"
-    submit(grid, out, digits_dir, "--limit", 1)
-    manifest = out / "manifest.jsonl"
+@pytest.mark.slow
+def test_an_edited_manifest_is_noticed_and_written_anew(grid: Path, done_before: Path, digits_dir: Path) -> None:
+    manifest, more = done_before / "manifest.jsonl", grid.with_name("more.yaml")
+    more.write_text(GRID.replace("repeats: 2", "repeats: 3"))
     whole = manifest.read_text()
     manifest.write_text(whole.replace('"p":0.5', '"p":0.9'))
-    again = submit(grid, out, digits_dir, "--limit", 1)
+    again = submit(more, done_before, digits_dir, "--limit", 1)
     assert again.returncode == 0
     assert re.search(r"warning: .*manifest.jsonl: line \d+: the record was changed", again.stderr)
     assert manifest.read_text().splitlines()[1:] == whole.splitlines()[1:]

@@ -12,12 +12,15 @@ from pathlib import Path
 import pytest
 
 from jobs.campaign import Campaign
+from jobs.files import publish
 from jobs.shard import read_shard
+from jobs.taskfile import Task
 from jobs.tasklog import without_time
+from noisy.spec import Execution
 from tests.commands import ROOT
 from tests.processes import pools, processes, wait_for, workers
 from tests.records import submitted
-from tests.specs import spec
+from tests.specs import runs, spec
 
 ENDLESS = spec(epochs=100_000)
 TRAIN = """
@@ -52,9 +55,13 @@ def resident_kb(pid: int) -> dict[str, int]:
     return {name.rstrip(":"): int(kb) for name, kb, *_ in lines}
 
 
+@pytest.mark.slow
 def test_forked_workers_give_the_bits_of_fresh_processes(tmp_path: Path, digits_dir: Path) -> None:
     """Tasks of one worker after the other and side by side, so that some are forked after others have ended."""
-    tasks = [(spec(model_type="cnn", epochs=1, repeat=repeat), spec(activation="tanh", repeat=repeat)) for repeat in range(3)]
+    tasks = [
+        (spec(model_type="cnn", epochs=1, repeat=repeat, max_train_samples=300), spec(activation="tanh", repeat=repeat))
+        for repeat in range(3)
+    ]
     campaign = submitted(tmp_path / "c", digits_dir, *tasks)
     with pool(campaign) as process:
         assert process.stdout.read() == ""  # communicate() would close its input
@@ -67,12 +74,13 @@ def test_forked_workers_give_the_bits_of_fresh_processes(tmp_path: Path, digits_
             recorded[row["run_id"].decode()] = bits
             assert 0 < row["cpu_s"] < 60
             assert 50 < row["peak_mem_mb"] < 2_000
-    runs = [run for task in tasks for run in task]
-    command = [sys.executable, "-c", TRAIN, str(digits_dir), *(run.canonical_json() for run in runs)]
+    trained = [run for task in tasks for run in task]
+    command = [sys.executable, "-c", TRAIN, str(digits_dir), *(run.canonical_json() for run in trained)]
     printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    assert [" ".join(recorded[run.run_id]) for run in runs] == printed.splitlines()
+    assert [" ".join(recorded[run.run_id]) for run in trained] == printed.splitlines()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are not forked")
 def test_workers_share_what_their_parent_has_loaded(tmp_path: Path, digits_dir: Path) -> None:
     """It has one thread, no CUDA and no shard: nothing that a fork would leave in pieces."""
@@ -91,6 +99,7 @@ def test_workers_share_what_their_parent_has_loaded(tmp_path: Path, digits_dir: 
     assert process.returncode == 1
 
 
+@pytest.mark.slow
 def test_workers_die_with_their_parent(tmp_path: Path, digits_dir: Path) -> None:
     campaign = submitted(tmp_path / "c", digits_dir, (ENDLESS,), (ENDLESS,), (ENDLESS,))
     with pool(campaign, 3) as process:
@@ -99,6 +108,7 @@ def test_workers_die_with_their_parent(tmp_path: Path, digits_dir: Path) -> None
         wait_for(lambda: not processes(campaign.folder), 5)
 
 
+@pytest.mark.slow
 def test_a_task_whose_worker_is_killed_again_and_again_is_given_up(tmp_path: Path, digits_dir: Path) -> None:
     campaign = submitted(tmp_path / "c", digits_dir, (ENDLESS,), (spec(),))
     with pool(campaign, 1) as process:
@@ -117,36 +127,48 @@ def test_a_task_whose_worker_is_killed_again_and_again_is_given_up(tmp_path: Pat
     assert len(campaign.shard_paths("0001-00001-0-")) == 1, "the other task is done"
 
 
-@pytest.mark.parametrize(
-    ("damage", "said"),
-    [
-        ("gpu", "error: RuntimeError: use_cuda: true, but torch"),
-        ("no data", "error: DataError: dataset digits: files are missing"),
-        ("other data", "error: DataError: dataset digits: not the published files; train-images-idx3-ubyte: found"),
-        ("task", "error: ManifestError: "),
-    ],
-)
-def test_a_task_that_cannot_begin_is_one_error_not_one_a_run(tmp_path: Path, digits_dir: Path, damage: str, said: str) -> None:
-    data_dir = tmp_path / "data" if "data" in damage else digits_dir
-    if damage == "other data":
-        shutil.copytree(digits_dir, data_dir)
-        labels = data_dir / "Digits" / "raw" / "t10k-labels-idx1-ubyte"
-        labels.write_bytes(labels.read_bytes()[:-1] + b"\0")
-    runs = tuple(spec(repeat=repeat) for repeat in range(3))
-    campaign = submitted(tmp_path / "c", data_dir, runs, use_cuda=damage == "gpu")
-    if damage == "task":
-        tasks = campaign.tasks(1)
-        tasks.write_text(tasks.read_text().replace('"p":', '"p":0'))
+CANNOT_BEGIN = {
+    "gpu": "error: RuntimeError: use_cuda: true, but torch",
+    "no data": "error: DataError: dataset digits: files are missing",
+    "other data": "error: DataError: dataset digits: not the published files; train-images-idx3-ubyte: found",
+    "task": "error: ManifestError: ",
+}
+
+
+@pytest.mark.slow
+def test_a_task_that_cannot_begin_is_one_error_not_one_a_run(tmp_path: Path, digits_dir: Path) -> None:
+    shutil.copytree(digits_dir, tmp_path / "other data")
+    labels = tmp_path / "other data" / "Digits" / "raw" / "t10k-labels-idx1-ubyte"
+    labels.write_bytes(labels.read_bytes()[:-1] + b"\0")
+    campaign = submitted(tmp_path / "c", digits_dir)
+    wanted = runs(*(spec(repeat=repeat) for repeat in range(3)))
+    tasks = [
+        Task(
+            i,
+            "c0ffee",
+            "abc",
+            str(tmp_path / what if "data" in what else digits_dir),
+            Execution(use_cuda=what == "gpu"),
+            wanted,
+        )
+        for i, what in enumerate(CANNOT_BEGIN)
+    ]
+    lines = [task.line() for task in tasks]
+    publish(campaign.tasks(1), [*lines[:-1], lines[-1].replace(b'"p":', b'"p":0')])
     with pool(campaign, CUDA_VISIBLE_DEVICES="") as process:
         printed = process.stdout.read()
-    log = campaign.log(1, 0)
-    last_line = without_time(log.read_text().splitlines()[-1])
-    assert last_line.startswith(said)
-    assert "Traceback" not in log.read_text()
-    assert printed == f"task 0 ended with status 1: {last_line} (log: {log})\n"
+    expected = set()
+    for i, said in enumerate(CANNOT_BEGIN.values()):
+        log = campaign.log(1, i)
+        last_line = without_time(log.read_text().splitlines()[-1])
+        assert last_line.startswith(said)
+        assert "Traceback" not in log.read_text()
+        expected.add(f"task {i} ended with status 1: {last_line} (log: {log})")
+    assert set(printed.splitlines()) == expected
     assert campaign.shard_paths() == []
 
 
+@pytest.mark.slow
 def test_a_log_that_cannot_be_written_is_said_and_stops_no_other(tmp_path: Path, digits_dir: Path) -> None:
     campaign = submitted(tmp_path / "c", digits_dir, (spec(),), (spec(repeat=1),))
     campaign.log(1, 0).mkdir()

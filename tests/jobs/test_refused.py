@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from jobs.campaign import Campaign
 from jobs.worker import NOT_KEPT_STATUS
 from tests import commands
@@ -25,6 +27,7 @@ def limited(most_bytes: int, *command: object) -> subprocess.CompletedProcess:
     return subprocess.run(whole, cwd=commands.ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
 
 
+@pytest.mark.slow
 def test_a_refused_campaign_keeps_what_it_has_blames_no_run_and_carries_on(tmp_path: Path, digits_dir: Path) -> None:
     """A real refusal: the kernel's limit of a file's size (Python ignores SIGXFSZ)."""
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
@@ -48,10 +51,10 @@ def test_a_refused_campaign_keeps_what_it_has_blames_no_run_and_carries_on(tmp_p
     assert task.returncode == NOT_KEPT_STATUS
     assert done(out) == kept
 
-    state = json.loads(commands.run("hpc.status", "--output-dir", out, "--json").stdout)
+    state = json.loads(commands.call("hpc.status", "--output-dir", out, "--json").stdout)
     assert (state["done"], state["lost"], state["failed"], state["given_up"]) == (len(done(out)), 8 - len(done(out)), 0, 0)
     assert not [path for path in Campaign(out).shards.iterdir() if path.name.startswith(".")], "left beside"
 
-    assert commands.run(*submit).returncode == 0
+    assert commands.call(*submit).returncode == 0
     assert kept <= done(out)
     each_run_once(out, 8)

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from jobs.campaign import Campaign
 from jobs.shard import read_shard
@@ -47,6 +48,7 @@ def bits(campaign: Campaign) -> dict[str, Bits]:
     return dict(found)
 
 
+@pytest.mark.slow
 def test_alone_packed_and_resumed_agree_in_every_bit(tmp_path: Path, digits_dir: Path, digits: Data) -> None:
     alone = {run.run_id: bits_of(train(run, digits)) for run in reversed(RUNS)}
     packed, resumed = (submitted(tmp_path / name, digits_dir, RUNS) for name in ("packed", "resumed"))

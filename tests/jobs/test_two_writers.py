@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from analysis.merge import merge
 from jobs.campaign import Campaign
@@ -18,7 +19,7 @@ from noisy.runs import Runs
 from tests import commands
 from tests.specs import spec
 
-HAMMER_S = float(os.environ.get("HAMMER_S", "3"))
+HAMMER_S = float(os.environ.get("HAMMER_S", "1"))
 N_SAME = 150  # runs that both do; after them, each has its own
 WRITER = f"""
 import os, sys, time
@@ -41,6 +42,7 @@ while time.monotonic() < end_s or n <= {N_SAME}:
 """
 
 
+@pytest.mark.slow
 def test_a_zombie_and_its_successor_hammer(tmp_path: Path) -> None:
     campaign = Campaign(tmp_path)
     campaign.shards.mkdir()

@@ -5,7 +5,6 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 
 from benchmarks.reference import corrupt_pixels
 from noisy.corruption import corrupt, uniform
@@ -57,6 +56,8 @@ def test_the_rate_is_p(p: float) -> None:
 
 @pytest.mark.parametrize("p", (*PS, 1.0))
 def test_replaced_values_are_uniform_on_0_to_1(p: float) -> None:
+    from scipy import stats
+
     images = _corrupted(p)
     values = images[images != OUTSIDE]
     assert values.min() >= 0 and values.max() <= 1
@@ -101,6 +102,8 @@ def test_each_generator_state_gives_its_own_noise() -> None:
 
 @pytest.mark.parametrize("p", PS)
 def test_same_law_as_the_reference(p: float) -> None:
+    from scipy import stats
+
     torch.manual_seed(0)
     theirs, ours = corrupt_pixels(torch.full(SHAPE, OUTSIDE), p).numpy(), _corrupted(p)
     n_ours, n_theirs = (ours != OUTSIDE).sum(), (theirs != OUTSIDE).sum()

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import load_digits
 
 from noisy import data
 from noisy.datafiles import FILES
@@ -24,12 +23,16 @@ def test_digits_have_their_shapes_and_use_the_whole_range(digits: data.Data) -> 
 
 
 def test_digits_are_split_stratified_every_fifth_to_the_test_set(digits: data.Data) -> None:
+    from sklearn.datasets import load_digits
+
     in_all = np.bincount(load_digits().target)
     assert np.bincount(digits.test_labels).tolist() == (in_all // 5).tolist()
     assert np.bincount(digits.train_labels).tolist() == (in_all - in_all // 5).tolist()
 
 
 def test_digits_are_the_bilinear_enlargement_that_torch_computes(digits: data.Data) -> None:
+    from sklearn.datasets import load_digits
+
     small = torch.from_numpy(load_digits().images)[:, None]
     large = torch.nn.functional.interpolate(small, size=(28, 28), mode="bilinear", align_corners=False).numpy()[:, 0] * 255 / 16
     images = np.concatenate([digits.train_images, digits.test_images])

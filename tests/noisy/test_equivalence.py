@@ -18,6 +18,7 @@ from tests.specs import spec
 N_REPEATS = 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("p", [0.0, 0.5, 0.8])
 def test_production_and_reference_agree(p: float, digits: Data, digits_dir: Path) -> None:
     small = {"epochs": 4, "batch_size": 32, "max_train_samples": 500, "hidden_sizes": (64,), "learning_rate": 0.003}

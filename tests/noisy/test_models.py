@@ -7,7 +7,6 @@ import random
 import numpy as np
 import pytest
 import torch
-from scipy import stats
 from torch import nn
 
 from benchmarks import reference
@@ -71,6 +70,8 @@ def test_the_activation_stands_after_every_hidden_layer(run: RunSpec) -> None:
 
 @pytest.mark.parametrize("run", [spec(hidden_sizes=(256, 128)), spec(model_type="cnn")], ids=_name)
 def test_initial_weights_have_the_law_of_torchs_default(run: RunSpec) -> None:
+    from scipy import stats
+
     torch.manual_seed(0)
     for ours in build_model(run, 10):
         if isinstance(ours, nn.Linear | nn.Conv2d):

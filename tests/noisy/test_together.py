@@ -40,7 +40,7 @@ def assert_same_but_for_rounding(ours: RunResult, theirs: RunResult, rel: float,
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-@pytest.mark.parametrize("model_type", MODEL_TYPES)
+@pytest.mark.parametrize("model_type", ["mlp", pytest.param("cnn", marks=pytest.mark.slow)])
 def test_a_run_in_company_is_the_run_alone(model_type: str, precision: str, digits: Data) -> None:
     if precision == "bfloat16" and this_processor().bfloat16_refusal:
         pytest.skip(this_processor().bfloat16_refusal)

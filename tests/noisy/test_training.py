@@ -34,10 +34,10 @@ def _same_bits(a: RunResult, b: RunResult) -> bool:
 BFLOAT16 = pytest.mark.skipif(this_processor().bfloat16_refusal != "", reason=this_processor().bfloat16_refusal)
 SMALL = {"mlp": spec(), "cnn": spec(model_type="cnn", epochs=1, max_train_samples=300)}
 EVERY_RUN = [
-    pytest.param(replace(SMALL[model_type], activation=activation, precision=precision), marks=marks)
-    for model_type in MODEL_TYPES
+    pytest.param(replace(SMALL[model_type], activation=activation, precision=precision), marks=time + others)
+    for model_type, time in (("mlp", []), ("cnn", [pytest.mark.slow]))
     for activation in ACTIVATION_NAMES
-    for precision, marks in (("float32", ()), ("bfloat16", BFLOAT16))
+    for precision, others in (("float32", []), ("bfloat16", [BFLOAT16]))
 ]
 
 
@@ -71,7 +71,7 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("model_type", MODEL_TYPES)
+@pytest.mark.parametrize("model_type", ["mlp", pytest.param("cnn", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("pair", "are_one"), [*((pair, True) for pair in TWINS.values()), *((pair, False) for pair in OTHERS.values())]
 )
@@ -87,6 +87,7 @@ def test_values_that_a_grid_may_not_list_both_are_one_training(
     )
 
 
+@pytest.mark.slow
 def test_a_fresh_process_finds_the_same_bits(digits_dir: Path, digits: Data) -> None:
     """Its memory lies elsewhere, and nothing was computed in it before."""
     runs = [*SMALL.values(), *([] if this_processor().bfloat16_refusal else [spec(precision="bfloat16")])]
@@ -102,6 +103,7 @@ def test_a_fresh_process_finds_the_same_bits(digits_dir: Path, digits: Data) -> 
     assert printed.split() == [loss.tobytes().hex() for result in results for loss in (result.train_loss, result.test_loss)]
 
 
+@pytest.mark.slow
 def test_a_worker_loads_nothing_that_it_does_not_use(digits_dir: Path) -> None:
     """Each of these costs every worker tens of megabytes and tenths of a second."""
     program = (

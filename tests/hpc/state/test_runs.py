@@ -117,7 +117,7 @@ def test_a_full_disk_is_no_try_of_a_run_and_status_says_so(campaign: Campaign, t
     assert not seen.is_given_up.any()
     assert ids_to_submit(seen) == IDS
     with programs(tmp_path / "bin", squeue=squeue(), sacct=accounts):
-        shown = commands.run("hpc.status", "--output-dir", campaign.folder)
+        shown = commands.call("hpc.status", "--output-dir", campaign.folder)
     assert (
         "4 tasks could not keep results (disk full, no rights, share down): python -m hpc.logs --failed says why"
         in shown.stdout
@@ -263,11 +263,11 @@ def test_status_says_it_all(campaign: Campaign, tmp_path: Path) -> None:
     rows = ("17|1|RUNNING|None|c0ffee-0001-00", "17|2|PENDING|None|c0ffee-0001-00")
     scripts = {"squeue": squeue(*rows), "sacct": sacct("17_3|OUT_OF_MEMORY|0:125|n1")}
     with programs(tmp_path / "bin", **scripts):
-        shown = commands.run("hpc.status", "--output-dir", campaign.folder, "--cells")
-        as_json = json.loads(commands.run("hpc.status", "--output-dir", campaign.folder, "--json").stdout)
-        logs = commands.run("hpc.logs", "--failed", "--output-dir", campaign.folder)
-        one_log = commands.run("hpc.logs", IDS[0][:10], "--output-dir", campaign.folder)
-        no_log = commands.run("hpc.logs", "xyz", "--output-dir", campaign.folder)
+        shown = commands.call("hpc.status", "--output-dir", campaign.folder, "--cells")
+        as_json = json.loads(commands.call("hpc.status", "--output-dir", campaign.folder, "--json").stdout)
+        logs = commands.call("hpc.logs", "--failed", "--output-dir", campaign.folder)
+        one_log = commands.call("hpc.logs", IDS[0][:10], "--output-dir", campaign.folder)
+        no_log = commands.call("hpc.logs", "xyz", "--output-dir", campaign.folder)
     counts = {"done": 1, "running": 1, "queued": 3, "failed": 1, "lost": 2, "cancelled": 0, "missing": 0, "unknown": 0}
     assert {name: as_json[name] for name in counts} == counts
     assert shown.returncode == 1
@@ -285,10 +285,10 @@ def test_cancelling_passes_over_runs_and_cancels_tasks_with_nothing_left(campaig
     begin(campaign, 0, [record(RUNS[0])], at_hand=IDS[1])
     rows = [f"17|{i}|PENDING|None|c0ffee-0001-00" for i in range(4)]
     with programs(tmp_path / "bin", squeue=squeue(*rows), sacct=sacct(), scancel=f'echo "$@" >> {tmp_path}/cancelled'):
-        unasked = commands.run("hpc.cancel", "--filter", "repeat=3", "--output-dir", campaign.folder)
-        cancelled = commands.run("hpc.cancel", "--filter", "repeat=3", "--output-dir", campaign.folder, "--yes")
-        wrong = commands.run("hpc.cancel", "--filter", "colour=3", "--output-dir", campaign.folder, "--yes")
-        rest = commands.run("hpc.cancel", "--output-dir", campaign.folder, "--yes")
+        unasked = commands.call("hpc.cancel", "--filter", "repeat=3", "--output-dir", campaign.folder)
+        cancelled = commands.call("hpc.cancel", "--filter", "repeat=3", "--output-dir", campaign.folder, "--yes")
+        wrong = commands.call("hpc.cancel", "--filter", "colour=3", "--output-dir", campaign.folder, "--yes")
+        rest = commands.call("hpc.cancel", "--output-dir", campaign.folder, "--yes")
     assert unasked.returncode == 1
     assert "Cancelled 1 run, and 0 queued tasks" in cancelled.stdout
     assert wrong.returncode == 2
@@ -434,14 +434,14 @@ def test_status_tells_of_other_code(campaign: Campaign, tmp_path: Path) -> None:
     writer.append(record(RUNS[0]))
     begin(campaign, 1, [record(RUNS[2])])  # by abc, as it was submitted
     with programs(tmp_path / "bin", squeue=squeue(), sacct=sacct()):
-        shown = commands.run("hpc.status", "--output-dir", campaign.folder)
+        shown = commands.call("hpc.status", "--output-dir", campaign.folder)
     assert "note: submission 0001 was submitted with code abc, and executed by def\n" in shown.stdout
 
 
 def test_status_tells_of_tasks_that_failed_before_a_run(campaign: Campaign, tmp_path: Path) -> None:
     rows = [f"17_{task}|FAILED|1:0|n1" for task in range(4)]
     with programs(tmp_path / "bin", squeue=squeue(), sacct=sacct(*rows)):
-        shown = commands.run("hpc.status", "--output-dir", campaign.folder)
+        shown = commands.call("hpc.status", "--output-dir", campaign.folder)
     assert "4 tasks failed before the first run began: see python -m hpc.logs --failed" in shown.stdout
 
 
@@ -497,7 +497,7 @@ def test_results_count_whatever_became_of_the_submissions(campaign: Campaign, tm
 def test_runs_that_may_be_at_work_are_not_cancelled_without_a_word(campaign: Campaign, tmp_path: Path) -> None:
     (campaign.submission(1) / "submission.json").write_text("{}")
     with programs(tmp_path / "bin", squeue=squeue(), sacct=sacct()):
-        cancelled = commands.run("hpc.cancel", "--output-dir", campaign.folder, "--yes", "--filter", "repeat=3")
+        cancelled = commands.call("hpc.cancel", "--output-dir", campaign.folder, "--yes", "--filter", "repeat=3")
     assert cancelled.returncode == 1
     assert "warning: 1 run may be queued or running, and cannot be cancelled\n" in cancelled.stderr
 
@@ -511,10 +511,10 @@ def test_cancel_leaves_tasks_without_a_wanted_run_alone(campaign: Campaign, tmp_
     scancel = f'echo "$@" >> {tmp_path}/cancelled'
     with programs(tmp_path / "bin", squeue=squeue(*rows), sacct=sacct(), scancel=scancel):
         command = ("hpc.cancel", "--output-dir", campaign.folder, "--yes", "--filter")
-        one = commands.run(*command, "repeat=3")
+        one = commands.call(*command, "repeat=3")
         assert "Cancelled 1 run, and 0 queued tasks" in one.stdout
         assert not (tmp_path / "cancelled").exists()
-        assert "Cancelled 1 run, and 1 queued task " in commands.run(*command, "repeat=2").stdout
-        commands.run(*command, "repeat=0")
-        assert "Cancelled 1 run, and 1 queued task " in commands.run(*command, "repeat=1").stdout
+        assert "Cancelled 1 run, and 1 queued task " in commands.call(*command, "repeat=2").stdout
+        commands.call(*command, "repeat=0")
+        assert "Cancelled 1 run, and 1 queued task " in commands.call(*command, "repeat=1").stdout
     assert (tmp_path / "cancelled").read_text().split() == ["17_1", "18"]
