@@ -45,13 +45,13 @@ def test_no_variable_of_the_user_changes_an_answer(tmp_path: Path, monkeypatch: 
     families = ("SLURM", "SBATCH", "SQUEUE", "SACCT", "SACCTMGR", "SINFO", "SCONTROL", "SCANCEL", "SRUN", "SALLOC")
     for family in families:
         monkeypatch.setenv(f"{family}_STATES", "RUNNING")
-    kept = ("SLURM_CONF", "SLURM_JWT", "SLURMISH", "HOME")
+    kept = ("SLURM_CONF", "SLURM_JWT", "SLURM_SACK_SOCKET", "SLURMISH", "HOME")
     for name in kept:
         monkeypatch.setenv(name, "here")
     with programs(tmp_path, show="/usr/bin/env"):
         seen = dict(line.split("=", 1) for line in slurm.call("show").stdout.splitlines() if "=" in line)
     assert not [name for name in seen if name.endswith("_STATES")]
-    assert [seen[name] for name in kept] == ["here"] * 4
+    assert [seen[name] for name in kept] == ["here"] * 5
 
 
 def test_nothing_to_ask_is_not_asked(tmp_path: Path) -> None:
