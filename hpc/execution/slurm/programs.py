@@ -225,7 +225,9 @@ def call(*command: str, text: str | None = None) -> subprocess.CompletedProcess:
     except FileNotFoundError as error:
         raise SchedulerError(f"{command[0]}: no such program; is this a login node?") from error
     except subprocess.TimeoutExpired as error:
-        raise SchedulerError(f"{command[0]}: no answer in {timeout_s:g} s; try again later") from error
+        said = _last_line((error.stderr or b"").decode(errors="replace"))
+        why = f" ({said})" if said else ""  # sbatch waits where the site's queue is full
+        raise SchedulerError(f"{command[0]}: no answer in {timeout_s:g} s{why}; try again later") from error
 
 
 def environment() -> dict[str, str]:

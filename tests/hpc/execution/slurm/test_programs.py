@@ -107,7 +107,8 @@ def test_sizes_are_read_as_sbatch_reads_them() -> None:
     ("script", "answer"),
     [
         ("echo 'slurm_load_jobs error: Unable to contact' >&2; exit 1", "squeue exited with 1: slurm_load_jobs error: Unable"),
-        ("sleep 30", "squeue: no answer in 1 s"),
+        ("sleep 30", "squeue: no answer in 1 s; try again later"),
+        ("echo queue full, retrying >&2; exec sleep 30", r"squeue: no answer in 1 s \(queue full, retrying\); try again later"),
     ],
 )
 def test_no_answer_is_an_error(tmp_path: Path, script: str, answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
