@@ -1,4 +1,4 @@
-"""Why a task waits, in words: the reasons that squeue gives, as in Slurm's src/common/job_state_reason.c (22.05 to 26.05)."""
+"""Why a task waits, in words: the reasons that squeue gives, as in the sources of Slurm 22.05 and 26.05."""
 
 import re
 
