@@ -155,7 +155,7 @@ def test_status_needs_no_right_to_write(grid: Path, campaign: Path, digits_dir: 
             assert "Traceback" not in done.stderr
         refused = commands.run("analysis.report", "--output-dir", mounted)
         assert refused.returncode == 2
-        assert "Read-only file system; write elsewhere with --to DIR" in refused.stderr
+        assert "Read-only file system" in refused.stderr and "write elsewhere with --to DIR" in refused.stderr
     finally:
         sh(f"umount {mounted}")
 
@@ -163,7 +163,7 @@ def test_status_needs_no_right_to_write(grid: Path, campaign: Path, digits_dir: 
 @pytest.mark.parametrize(
     ("option", "reason"),
     [
-        ("partition=nowhere", "invalid partition specified: nowhere"),
+        ("qos=theirs", "Invalid qos"),
         ("account=theirs", "Invalid account"),
         ("mem=900G", "node configuration is not available"),
     ],
@@ -177,7 +177,7 @@ def test_a_rehearsal_tells_what_slurm_would_refuse(
     assert f"change {option.split('=')[0]}" in rehearsed.stdout
     assert not campaign.exists()
     refused = commands.run(*submit_command(grid, campaign, digits_dir), "--sbatch", option)
-    assert refused.returncode == 3
+    assert refused.returncode == 2
     assert "sbatch refused array" in refused.stderr
     accepted = submit(grid, campaign, digits_dir, "--test-only")
     assert "accepted" in accepted.stdout

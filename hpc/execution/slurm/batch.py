@@ -31,7 +31,10 @@ from jobs.worker import SlurmWorker
 WARNING_S = 60  # before the time limit: the run that is training is dropped and the task requeued
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _NO_LIMIT = 10**6  # requeues at the time limit: a task that makes no progress stops itself (jobs/worker.py)
-_TEMPORARY = re.compile(r"timed out|temporarily|[Uu]nable to contact|[Cc]onnection|try again")
+_TEMPORARY = re.compile(
+    r"timed out|temporarily|[Uu]nable to contact|[Cc]onnection|try again|"
+    r"Rate limit|MaxJobCount|standby mode|Zero Bytes|Message (send|receive) failure"
+)
 _SUBMIT_LIMIT, _OTHER_LIMIT = re.compile(r"(Assoc|QOS)\w*SubmitJob"), re.compile(r"(Assoc|QOS)\w+")  # as Slurm names them
 _UNSEEN_S = 20
 _LOOK_AGAIN_S = (0, 1, 2, 4)  # for an array that sbatch accepted without a clear id

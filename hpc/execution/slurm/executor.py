@@ -35,7 +35,7 @@ SECTION = "slurm"  # of a grid file
 _DEFAULT_WORKERS = 80  # where the grid names no max_workers
 _FEED_EVERY_S = 30
 _LAG_S = (1, 2)  # accounting hears of an end a moment after the queue
-_NOT_YET = ("PENDING", "RUNNING", "COMPLETING", "REQUEUED", "RESIZING", "SUSPENDED")
+_NOT_YET = (*programs.WAITING, "RUNNING", "COMPLETING", "CONFIGURING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED")
 _REASONS = {  # states that are not listed, such as NODE_FAIL or PREEMPTED, are the cluster's doing
     **dict.fromkeys(_NOT_YET, Reason.NOT_ENDED),
     "UNKNOWN": Reason.UNKNOWN,

@@ -14,8 +14,8 @@ Options = Mapping[str, Any]  # text, a number, true or false; null for mem; line
 
 # If users changed these, tasks would not be found, not be executed, or not be warned and requeued at their time limit.
 _OURS = (
-    *("array", "chdir", "clusters", "error", "help", "input", "job-name", "no-requeue", "open-mode", "output", "parsable"),
-    *("quiet", "requeue", "signal", "test-only", "usage", "version", "wait", "wrap"),
+    *("array", "autocomplete", "chdir", "clusters", "error", "external", "help", "input", "job-name", "no-requeue"),
+    *("open-mode", "output", "parsable", "quiet", "requeue", "signal", "test-only", "usage", "version", "wait", "wrap"),
 )
 _SHORT = {
     **{"A": "account", "C": "constraint", "G": "gpus", "L": "licenses", "N": "nodes", "S": "core-spec", "c": "cpus-per-task"},

@@ -18,9 +18,9 @@ from hpc.state.scheduler import SchedulerError
 
 TIMEOUT_VARIABLE = "NOISY_SCHEDULER_TIMEOUT_S"  # how long a program of Slurm may take; a busy one takes half a minute
 _MOST_AT_ONCE = 500  # elements that one call of scancel names: a command line has a limit
-_WAITING = ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED")
+WAITING = (*("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT", "EXPEDITING"), "SUSPENDED")
 _OF_SLURM = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SACCTMGR_", "SINFO_", "SCONTROL_", "SCANCEL_", "SRUN_", "SALLOC_")
-_NEEDED = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")  # where the cluster is, and who asks
+_NEEDED = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_SACK_SOCKET")  # where the cluster is, and who asks
 _NO_ACCOUNTING = re.compile("accounting storage is disabled|[Aa]ccess/permission denied|not allowed|no such program")
 _MARK = "noisy-row"  # begins the rows of squeue: sites let it print news before them
 
@@ -38,7 +38,7 @@ class Queued:
     @property
     def is_running(self) -> bool:
         """Whether it is being executed."""
-        return self.state not in _WAITING
+        return self.state not in WAITING
 
     @property
     def job(self) -> str:
@@ -225,7 +225,9 @@ def call(*command: str, text: str | None = None) -> subprocess.CompletedProcess:
     except FileNotFoundError as error:
         raise SchedulerError(f"{command[0]}: no such program; is this a login node?") from error
     except subprocess.TimeoutExpired as error:
-        raise SchedulerError(f"{command[0]}: no answer in {timeout_s:g} s; try again later") from error
+        said = _last_line((error.stderr or b"").decode(errors="replace"))
+        why = f" ({said})" if said else ""  # sbatch waits where the site's queue is full
+        raise SchedulerError(f"{command[0]}: no answer in {timeout_s:g} s{why}; try again later") from error
 
 
 def _timeout_s() -> float:

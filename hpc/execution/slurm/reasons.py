@@ -1,4 +1,4 @@
-"""Why a task waits, in words: the reasons that squeue gives, as in Slurm's src/common/slurm_protocol_defs.c (22.05)."""
+"""Why a task waits, in words: the reasons that squeue gives, as in the sources of Slurm 22.05 and 26.05."""
 
 import re
 
@@ -7,7 +7,8 @@ _RELEASE = "scontrol release JOB starts it again"
 
 # Part of a reason -> (what it means, what helps; empty if the task starts by itself). The first that fits is taken.
 _REASONS = (
-    (r"^None$|^Priority$|^Resources$|^Prolog$|^Cleaning$", "its turn has not come", ""),
+    (r"^(None|Priority|Resources|Prolog|Cleaning|SchedDefer|FedJobLock)$", "its turn has not come", ""),
+    (r"MpiPorts|PoweredUpNodes|ImexChannels|BurstBuffer(Resources|StageIn)", "what it needs is in use by other jobs", ""),
     (r"^JobArrayTaskLimit$", "max_workers tasks are at work", ""),
     (r"^Dependency$", "another array of the campaign comes first", ""),
     (r"DependencyNeverSatisfied", "the job that it waits for did not end as asked", f"{_CANCEL} dependency"),
@@ -15,24 +16,24 @@ _REASONS = (
     (r"JobHeldAdmin", "held by an administrator", "ask the site"),
     (r"held|JobHoldMaxRequeue", "held after it failed to start", f"see whether the node is well; {_RELEASE}"),
     (r"BeginTime", "it starts at a set time, or is queued again", ""),
-    (r"MaxMemPerLimit|PerJob\w*Mem|Mem\w*PerJob", "it asks for more memory than the site allows a job", f"{_CANCEL} mem"),
-    (r"Wall|TimeLimit", "it asks for more time than is allowed", f"{_CANCEL} time, partition or qos"),
-    (r"PartitionNodeLimit|NodesPerJob|NodePerJob", "it asks for more nodes than the partition allows", f"{_CANCEL} nodes"),
-    (r"^Partition(Down|Inactive)", "the partition takes no jobs", f"{_CANCEL} partition, or wait for the site"),
-    (r"PerJob", "it asks for more than the site allows a job", f"{_CANCEL} request"),
+    (r"BurstBufferOperation", "its burst buffer failed", "ask the site"),
+    (r"^Reserv.*([Dd]eleted|[Ii]nvalid)", "its reservation is gone or not valid", f"{_CANCEL} reservation"),
+    (r"MaxMemPerLimit|Mem\w*Per(Job|Node)", "it asks for more memory than the site allows a job", f"{_CANCEL} mem"),
     (
-        r"Invalid(Account|QOS)|(Account|QOS)NotAllowed|QOSJobLimit",
-        "the account or QOS is not valid here",
-        f"{_CANCEL} account or qos",
-    ),
-    (r"BadConstraints", "no node has what it asks for", f"{_CANCEL} constraint"),
-    (
-        r"(Assoc|QOS)\w*(Minutes|RunMins)",
+        r"Grp(?!\w*Run)\w*(Minutes|Wall)",
         "the account's hours are used up, or nearly so",
         "ask the site, or take another account",
     ),
-    (r"Assoc|QOS|MaxJobs|MaxCpu", "a limit of the user's account or QOS is reached by other jobs", ""),
-    (r"ReqNodeNotAvail|NodeDown|Reserv|Maint", "the nodes that it may use are down or reserved", ""),
+    (r"Wall|TimeLimit", "it asks for more time than is allowed", f"{_CANCEL} time, partition or qos"),
+    (r"PartitionNodeLimit|NodesPerJob|NodePerJob", "it asks for more nodes than it may", f"{_CANCEL} nodes"),
+    (r"^Partition(Down|Inactive)", "the partition takes no jobs", f"{_CANCEL} partition, or wait for the site"),
+    (r"^PartitionConfig|not in group permitted", "the partition does not allow such a job", f"{_CANCEL} partition"),
+    (r"Per(Job|Node)", "it asks for more than the site allows a job", f"{_CANCEL} request"),
+    (r"QOSMin", "it asks for less than its QOS wants", f"{_CANCEL} request or qos"),
+    (r"Invalid(Account|QOS)|(Account|QOS)NotAllowed", "the account or QOS is not valid here", f"{_CANCEL} account or qos"),
+    (r"BadConstraints", "no node has what it asks for", f"{_CANCEL} constraint"),
+    (r"Assoc|QOS|Max\w+Per(Account|User)|AccountingPolicy", "a limit of the account or QOS is reached by other jobs", ""),
+    (r"ReqNodeNotAvail|NodeDown|Reserv|Maint|^Constraints", "the nodes that it may use are down or reserved", ""),
     (r"Licenses", "all licences are in use", ""),
 )
 

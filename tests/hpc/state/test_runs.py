@@ -363,7 +363,7 @@ def test_two_cancels_at_once_lose_nothing(campaign: Campaign, tmp_path: Path) ->
 
 def test_an_element_that_was_requeued_does_not_run(campaign: Campaign, tmp_path: Path) -> None:
     begin(campaign, 0, [], at_hand=IDS[0])
-    for waiting in ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED"):
+    for waiting in ("PENDING", "REQUEUED", "REQUEUE_HOLD", "SUSPENDED", "SPECIAL_EXIT", "RESV_DEL_HOLD", "EXPEDITING"):
         assert states(found(campaign, tmp_path, f"0 {waiting}, 1 PENDING, 2 PENDING, 3 PENDING"))[:2] == ["queued", "queued"]
 
 

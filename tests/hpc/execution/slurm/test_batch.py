@@ -111,9 +111,19 @@ def test_what_sbatch_says_is_shown_whole(campaign: Campaign, tmp_path: Path) -> 
     assert "change account in slurm: of the grid, or with --sbatch KEY=VALUE" in str(refused.value)
 
 
-def test_a_controller_that_is_busy_is_no_refusal(campaign: Campaign, tmp_path: Path) -> None:
-    busy = "echo 'sbatch: error: Batch job submission failed: Socket timed out on send/recv operation' >&2; exit 1"
-    with programs(tmp_path / "bin", sbatch=busy, srun="true"), pytest.raises(SchedulerError, match="Socket timed out"):
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Socket timed out on send/recv operation",
+        "Rate limit exceeded, please retry later",
+        "MaxJobCount limit reached",
+        "Controller is in standby mode, try a different controller",
+        "Message receive failure",
+    ],
+)
+def test_a_controller_that_is_busy_is_no_refusal(campaign: Campaign, tmp_path: Path, said: str) -> None:
+    busy = f"echo 'sbatch: error: Batch job submission failed: {said}' >&2; exit 1"
+    with programs(tmp_path / "bin", sbatch=busy, srun="true"), pytest.raises(SchedulerError, match=said):
         submit_arrays(campaign, claimed(campaign), [None, 0], {})
 
 

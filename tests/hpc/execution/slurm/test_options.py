@@ -101,6 +101,7 @@ def test_setup_is_a_list_of_lines() -> None:
         "signal",
         "requeue",
         "no-requeue",
+        "external",
         "array",
         "sig",
         "job_name",

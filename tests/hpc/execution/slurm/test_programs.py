@@ -45,13 +45,13 @@ def test_no_variable_of_the_user_changes_an_answer(tmp_path: Path, monkeypatch: 
     families = ("SLURM", "SBATCH", "SQUEUE", "SACCT", "SACCTMGR", "SINFO", "SCONTROL", "SCANCEL", "SRUN", "SALLOC")
     for family in families:
         monkeypatch.setenv(f"{family}_STATES", "RUNNING")
-    kept = ("SLURM_CONF", "SLURM_JWT", "SLURMISH", "HOME")
+    kept = ("SLURM_CONF", "SLURM_JWT", "SLURM_SACK_SOCKET", "SLURMISH", "HOME")
     for name in kept:
         monkeypatch.setenv(name, "here")
     with programs(tmp_path, show="/usr/bin/env"):
         seen = dict(line.split("=", 1) for line in slurm.call("show").stdout.splitlines() if "=" in line)
     assert not [name for name in seen if name.endswith("_STATES")]
-    assert [seen[name] for name in kept] == ["here"] * 4
+    assert [seen[name] for name in kept] == ["here"] * 5
 
 
 def test_nothing_to_ask_is_not_asked(tmp_path: Path) -> None:
@@ -107,7 +107,8 @@ def test_sizes_are_read_as_sbatch_reads_them() -> None:
     ("script", "answer"),
     [
         ("echo 'slurm_load_jobs error: Unable to contact' >&2; exit 1", "squeue exited with 1: slurm_load_jobs error: Unable"),
-        ("sleep 30", "squeue: no answer in 1 s"),
+        ("sleep 30", "squeue: no answer in 1 s; try again later"),
+        ("echo queue full, retrying >&2; exec sleep 30", r"squeue: no answer in 1 s \(queue full, retrying\); try again later"),
     ],
 )
 def test_no_answer_is_an_error(tmp_path: Path, script: str, answer: str, monkeypatch: pytest.MonkeyPatch) -> None:

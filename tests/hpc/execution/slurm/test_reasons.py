@@ -6,7 +6,13 @@ from hpc.execution.slurm.reasons import in_words
 
 
 @pytest.mark.parametrize(
-    "reason", ["None", "Priority", "Resources", "JobArrayTaskLimit", "Dependency", "AssocMaxJobsLimit", "Licenses"]
+    "reason",
+    [
+        *("None", "Priority", "Resources", "JobArrayTaskLimit", "Dependency", "AssocMaxJobsLimit", "Licenses", "QOSJobLimit"),
+        *("AssocGrpCPURunMinutesLimit", "QOSGrpMemoryRunMinutes", "MaxGRESRunMinsPerUser", "MaxNodePerAccount", "Constraints"),
+        *("SchedDefer", "FedJobLock", "MpiPortsBusy", "MaxPoweredUpNodes", "NvidiaImexChannels", "BurstBufferStageIn"),
+        *("ReqNodeNotAvail, UnavailableNodes:n[1-2]", "Reservation"),
+    ],
 )
 def test_a_task_that_starts_by_itself_gets_no_advice(reason: str) -> None:
     assert in_words(reason).startswith(f"{reason}: ")
@@ -33,6 +39,14 @@ def test_a_task_that_starts_by_itself_gets_no_advice(reason: str) -> None:
         ("AssocMaxNodePerJobLimit", "another nodes"),
         ("InvalidQOS", "another account or qos"),
         ("BadConstraints", "another constraint"),
+        ("AssocGrpWallLimit", "another account"),
+        ("QOSMaxGRESPerNode", "another request"),
+        ("AssocMaxMemPerNode", "another mem"),
+        ("QOSMinCpuNotSatisfied", "another request or qos"),
+        ("PartitionConfig", "another partition"),
+        ("ReservationDeleted", "another reservation"),
+        ("Reservation ours is invalid", "another reservation"),
+        ("BurstBufferOperation", "ask the site"),
     ],
 )
 def test_a_task_that_never_starts_by_itself_gets_advice(reason: str, help_: str) -> None:
