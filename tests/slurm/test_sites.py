@@ -188,7 +188,7 @@ def test_status_says_why_tasks_wait(campaign: Path, grid: Path, digits_dir: Path
         sh("scontrol update partition=main state=up")
     submit(grid, campaign, digits_dir)
     job = wait_for(lambda: sh("squeue --noheader --array --states=PENDING --format=%i").split())[0]
-    sh(f"scontrol hold {job}")
+    sh(f"scontrol uhold {job}")
     shown = commands.run("hpc.status", "--output-dir", campaign).stdout
     assert "1 task waiting: JobHeldUser: held by a user. It does not start by itself: scontrol release JOB" in shown, shown
 

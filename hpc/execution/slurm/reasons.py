@@ -14,7 +14,7 @@ _REASONS = (
     (r"DependencyNeverSatisfied", "the job that it waits for did not end as asked", f"{_CANCEL} dependency"),
     (r"JobHeldUser", "held by a user", _RELEASE),
     (r"JobHeldAdmin", "held by an administrator", "ask the site"),
-    (r"held|JobHoldMaxRequeue", "held after it failed to start", f"see whether the node is well; {_RELEASE}"),
+    (r"held|special exit|JobHoldMaxRequeue", "held when it was queued again", f"see whether the node is well; {_RELEASE}"),
     (r"BeginTime", "it starts at a set time, or is queued again", ""),
     (r"BurstBufferOperation", "its burst buffer failed", "ask the site"),
     (r"^Reserv.*([Dd]eleted|[Ii]nvalid)", "its reservation is gone or not valid", f"{_CANCEL} reservation"),

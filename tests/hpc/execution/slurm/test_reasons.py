@@ -32,6 +32,7 @@ def test_a_task_that_starts_by_itself_gets_no_advice(reason: str) -> None:
         ("DependencyNeverSatisfied", "another dependency"),
         ("launch failed requeued held", "scontrol release JOB"),
         ("JobHoldMaxRequeue", "scontrol release JOB"),
+        ("job requeued in special exit state", "scontrol release JOB"),
         ("JobHeldUser", "scontrol release JOB"),
         ("JobHeldAdmin", "ask the site"),
         ("AssocGrpCPUMinutesLimit", "another account"),
