@@ -177,6 +177,11 @@ class _Parser:
         self._offsets[int(_DESCRIPTOR.match(arguments)[1])] = offset
         return []
 
+    def _ioctl(self, arguments: str, result: int) -> list[Event]:
+        if arguments.rsplit(", ", 1)[1] != "FIOCLEX":  # a descriptor that ends with the program
+            raise ValueError
+        return []
+
     def _ftruncate(self, arguments: str, result: int) -> list[Event]:
         return [Truncate(self._name(_DESCRIPTOR.match(arguments)[2]), int(arguments.rsplit(", ", 1)[1]))]
 
