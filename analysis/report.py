@@ -5,6 +5,7 @@ replaced by fewer; 2 the input is wrong, or a file cannot be written.
 """
 
 import argparse
+import contextlib
 import errno
 import io
 import os
@@ -79,6 +80,9 @@ def report(campaign: Campaign, to: Path | None = None, accept_fewer: bool = Fals
     places = (f"{what:10} {path}" for what, path in written)
     notes = (f"note: {text}" for text in merged.notes)
     print(*_state(campaign, runs, summary), *places, *notes, sep="\n")
+    if merged.problems:  # other commands must not go on believing what they remember of these files
+        with contextlib.suppress(OSError):
+            campaign.remembered.unlink()
     for text in merged.problems:
         print(f"problem: {text}", file=sys.stderr)
     return 1 if merged.problems or summary["failed"].any() else 0

@@ -64,7 +64,7 @@ def _cancel(options: argparse.Namespace) -> int:
     if not len(wanted):
         print("Nothing to cancel: none of these runs is known to be queued or running.")
         return status
-    if not options.yes and not asks(f"Cancel {count(len(wanted), 'run')}?"):
+    if not options.yes and not asks(f"Cancel {count(len(wanted), 'run')} of {campaign.folder}?"):
         print(f"Not cancelled: {count(len(wanted), 'run')}; --yes cancels without asking.", file=sys.stderr)
         return SOME_FAILED
     n_tasks = 0
@@ -73,7 +73,9 @@ def _cancel(options: argparse.Namespace) -> int:
         if jobs:
             EXECUTORS[submitted.submission.executor].cancel(jobs)
         n_tasks += len(jobs)
-    print(f"Cancelled {count(len(wanted), 'run')}, and {count(n_tasks, 'queued task')} with nothing left to do.")
+    print(
+        f"Cancelled {count(len(wanted), 'run')}, and {count(n_tasks, 'queued task')} with nothing left to do. Campaign: {campaign.folder}"
+    )
     return status
 
 

@@ -86,6 +86,7 @@ def summary(manifest: Manifest, found: State, now_s: float) -> dict[str, Any]:
         "runs_per_h": rate[1] * 3600 if rate else None,
         "left_s": dict(zip(("high", "expected", "low"), left_s, strict=True)) if left_s else None,
         "at_work": {f"{s.number:04d}": len(activity.tasks) for s, activity in found.activities.items()},
+        "unchecked": [f"{s.number:04d}" for s, activity in found.activities.items() if not activity.is_known],
         "waiting": dict(Counter(task.why for a in found.activities.values() for task in a.tasks.values() if task.why)),
         "suspects": suspects(found.known, datetime.fromtimestamp(now_s, timezone.utc)),
         "other_code": other_code(found),
@@ -139,7 +140,11 @@ def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
         low, expected, high = (duration(shown["left_s"][name]) for name in ("low", "expected", "high"))
         print(f"  {shown['runs_per_h']:,.0f} runs per hour; {expected} left ({low} to {high})")
     for number, n_tasks in shown["at_work"].items():
-        print(f"  submission {number}: {count(n_tasks, 'task')} at work or waiting")
+        abandon = f"python -m hpc.submit --abandon {int(number)}"
+        unchecked = f"; this cannot be checked from here: if you know that they are gone, {abandon}"
+        print(
+            f"  submission {number}: {count(n_tasks, 'task')} at work or waiting{unchecked if number in shown['unchecked'] else ''}"
+        )
     for why, n_tasks in shown["waiting"].items():
         print(f"    {count(n_tasks, 'task')} waiting: {why}")
     if shown["not_kept"] and shown["lost"]:

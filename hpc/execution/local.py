@@ -76,7 +76,7 @@ class Local(Executor):
             print(f"error: {problem}", file=sys.stderr)
         done, failed, n_runs = progress.n_done, progress.n_failed, submission.n_runs
         logs = campaign.submission(submission.number) / "logs"
-        hint = "" if done == n_runs else f"\nWhy: {logs}. The same command tries again what is not done."
+        hint = "" if done == n_runs else f"\nWhy: {logs}. The same command tries again, up to three times a run."
         print(f"{done} of {count(n_runs, 'run')} done, {failed} failed.{hint}")
         return ALL_WELL if done == n_runs else SOME_FAILED
 

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from hpc.console import duration
 from jobs.campaign import Campaign
+from jobs.manifest import ManifestError
 from jobs.recorded import Recorded
 from noisy.runs import Runs
 
@@ -125,7 +126,8 @@ class Progress:
 
     def _read(self) -> None:
         before = self._recorded
-        self._recorded = before.updated(self._campaign.shard_paths(self._prefix))
+        with contextlib.suppress(ManifestError):  # a folder that cannot be listed now must not end what is being trained
+            self._recorded = before.updated(self._campaign.shard_paths(self._prefix))
         if [source.version for source in self._recorded.sources] == [source.version for source in before.sources]:
             return
         records = self._recorded.records[self._recorded.counting]

@@ -123,7 +123,7 @@ def asked(
 def _doubts(submitted: Submitted, unexplained: Collection[int], n_not_ended: int) -> list[str]:
     """Why tasks that a scheduler does not list may still be executed."""
     place = f"submission {submitted.submission.number:04d}"
-    abandon = f"if they are gone, --abandon {submitted.submission.number} says so"
+    abandon = f"if you know that they are gone: python -m hpc.submit --abandon {submitted.submission.number}"
     if n_not_ended:
         return [
             f"{place}: {n_not_ended} of its tasks are not in the queue, but by the accounting they have not ended; {abandon}"
@@ -161,7 +161,8 @@ def keep(campaign: Campaign, before: Known, known: Known, abandoned: Collection[
             outcomes.write(campaign, new.submission.number, final)
         is_over = new.activity is not None and not new.activity.tasks
         if new.submission.executor and is_over and not new.submission.ended and new.submission.number not in abandoned:
-            submissions.end(campaign, new.submission, new.submission.is_cut_short)
+            current = submissions.read(campaign, new.submission.number)  # its own process may have written more meanwhile
+            submissions.end(campaign, current, current.is_cut_short)
 
 
 def finished_by(recorded: Recorded) -> np.ndarray:

@@ -157,7 +157,7 @@ def states_of(
         "failed here": is_at_work[task] & among(run_id, recorded_by(recorded, number)),
         "queued": is_at_work[task],
         "failed": among(run_id, failed) | (blamed[task] == run_id),
-        "missing": was_not_submitted[task],
+        "missing": was_not_submitted[task] & (not is_silent),
         "not explained": ~has_ended[task],
         "task cancelled": was_cancelled[task],
     }

@@ -113,8 +113,9 @@ def _hand_over(script: Path, name: str) -> str | None:
         raise SchedulerError(f"sbatch did not take array {name}: {said}")
     if done.returncode:
         change = f"change {what_to_change(said)} in slurm: of the grid, or with --sbatch KEY=VALUE (sinfo shows what there is)"
-        before = "the arrays before it were submitted and are recorded"
-        raise Refused(f"sbatch refused array {name}:\n{textwrap.indent(said, '  ')}\n{change}; {before}")
+        raise Refused(
+            f"sbatch refused array {name}:\n{textwrap.indent(said, '  ')}\n{change}; arrays before it, if any, were submitted"
+        )
     if job_id := job_id_in(done.stdout):
         return job_id
     for pause_s in _LOOK_AGAIN_S:
@@ -148,6 +149,7 @@ def adopt_orphans(campaign: Campaign) -> None:
         orphans = [array.name for array in submission.arrays if array.job_id is None]
         if submission.ended or not orphans or submission.process.is_alive() is not False:
             continue
+        submission = submissions.read(campaign, submission.number)  # it may have written more before it ended
         found = {element.name: element.job_id for element in programs.queue(orphans).elements}
         arrays = (replace(array, job_id=array.job_id or found.get(array.name)) for array in submission.arrays)
         submissions.write(campaign, replace(submission, arrays=tuple(arrays)))

@@ -175,9 +175,11 @@ class Slurm(Executor):
             print(f"{count(decision.n_held_back, 'task')} held back: Slurm takes no more of your tasks now.", end=" ")
 
     def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
+        # Whether a submit lives is asked first: what a dead one submitted is in the queue that is asked after that.
+        is_alive = [submission.process.is_alive() for submission in submissions]
         names = [array.name for submission in submissions for array in submission.arrays]
         queue = programs.queue(names) if names else programs.Queue()
-        return {submission: activity(submission, queue, submission.process.is_alive()) for submission in submissions}
+        return {each: activity(each, queue, lives) for each, lives in zip(submissions, is_alive, strict=True)}
 
     def explain(self, ended: Mapping[Submission, Mapping[int, str]]) -> dict[Submission, list[Outcome]]:
         asked = {s: [(a, t) for t in tasks if (a := s.array_of(t)) and a.job_id] for s, tasks in ended.items()}
@@ -213,7 +215,7 @@ def activity(submission: Submission, queue: programs.Queue, is_alive: bool | Non
             element.is_running, element.job, "" if element.is_running else in_words(element.reason)
         )
         for element in queue.elements
-        if element.name in by_name
+        if element.name in by_name and by_name[element.name].job_id in (None, element.job_id)  # else of a copy of the campaign
     }
     for array in submission.arrays:
         if array.job_id is None and is_alive is not False:  # it may be about to be submitted

@@ -205,6 +205,21 @@ def test_a_queue_with_a_complaint_needs_the_accounting(campaign: Campaign, tmp_p
         assert look(campaign).unreachable == ""
 
 
+def test_an_array_without_an_id_may_be_there_if_the_queue_is_in_doubt(campaign: Campaign, tmp_path: Path) -> None:
+    submission = submissions.read(campaign, 1)
+    submissions.write(campaign, replace(submission, arrays=(replace(submission.arrays[0], job_id=None),)))
+    with programs(tmp_path / "bin", squeue=squeue() + "echo 'one of two controllers did not answer' >&2", sacct=sacct()):
+        seen = look(campaign)
+    assert (set(states(seen)), ids_to_submit(seen)) == ({"unknown"}, [])
+
+
+def test_a_copy_of_a_campaign_does_not_own_the_jobs_of_the_original(campaign: Campaign, tmp_path: Path) -> None:
+    """A folder that was copied has the same names; the original was submitted again since, under another job."""
+    rows = [f"99|{task}|RUNNING|None|c0ffee-0001-00" for task in range(4)]
+    with programs(tmp_path / "bin", squeue=squeue(*rows), sacct=sacct()):
+        assert set(states(look(campaign))) == {"lost"}
+
+
 def test_a_task_that_ends_after_the_shards_were_read_is_not_lost(campaign: Campaign, tmp_path: Path) -> None:
     """The last record of each task appears while squeue is asked."""
     for task in range(4):
