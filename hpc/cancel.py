@@ -73,9 +73,8 @@ def _cancel(options: argparse.Namespace) -> int:
         if jobs:
             EXECUTORS[submitted.submission.executor].cancel(jobs)
         n_tasks += len(jobs)
-    print(
-        f"Cancelled {count(len(wanted), 'run')}, and {count(n_tasks, 'queued task')} with nothing left to do. Campaign: {campaign.folder}"
-    )
+    tasks = f"{count(n_tasks, 'queued task')} with nothing left to do"
+    print(f"Cancelled {count(len(wanted), 'run')}, and {tasks}. Campaign: {campaign.folder}")
     return status
 
 

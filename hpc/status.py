@@ -142,9 +142,8 @@ def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
     for number, n_tasks in shown["at_work"].items():
         abandon = f"python -m hpc.submit --abandon {int(number)}"
         unchecked = f"; this cannot be checked from here: if you know that they are gone, {abandon}"
-        print(
-            f"  submission {number}: {count(n_tasks, 'task')} at work or waiting{unchecked if number in shown['unchecked'] else ''}"
-        )
+        note = unchecked if number in shown["unchecked"] else ""
+        print(f"  submission {number}: {count(n_tasks, 'task')} at work or waiting{note}")
     for why, n_tasks in shown["waiting"].items():
         print(f"    {count(n_tasks, 'task')} waiting: {why}")
     if shown["not_kept"] and shown["lost"]:
