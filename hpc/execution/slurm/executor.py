@@ -55,8 +55,9 @@ class Slurm(Executor):
     where = "on Slurm"
     is_asked = True
 
-    def __init__(self) -> None:
+    def __init__(self, lag_s: Sequence[float] = _LAG_S) -> None:
         self._limits: Limits | None = None
+        self._lag_s = lag_s
 
     @staticmethod
     def is_here() -> bool:
@@ -184,7 +185,7 @@ class Slurm(Executor):
     def explain(self, ended: Mapping[Submission, Mapping[int, str]]) -> dict[Submission, list[Outcome]]:
         asked = {s: [(a, t) for t in tasks if (a := s.array_of(t)) and a.job_id] for s, tasks in ended.items()}
         jobs = sorted({array.job_id or "" for pairs in asked.values() for array, _ in pairs})
-        for pause_s in (*_LAG_S, 0):
+        for pause_s in (*self._lag_s, 0):
             answers = programs.accounting(jobs)
             found = {s: [outcome(array, task, ended[s][task], answers) for array, task in pairs] for s, pairs in asked.items()}
             if not any(each.reason is Reason.NOT_ENDED for outcomes in found.values() for each in outcomes):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hpc.execution.choice import EXECUTORS
-from hpc.execution.slurm.executor import busy_arrays
+from hpc.execution.slurm.executor import Slurm, busy_arrays
 from hpc.planning.retrying import Reason
 from hpc.planning.tasks import Plan, plan
 from hpc.planning.workers import BusyArray, PlannedArray, Resources
@@ -30,6 +30,7 @@ RUNS = [spec(repeat=repeat) for repeat in range(8)]
 IDS = [run.run_id for run in RUNS]
 TASKS = [Task(i, "c0ffee", "abc", "/data", Execution(), runs(*RUNS[2 * i : 2 * i + 2])) for i in range(4)]
 PLAN = Plan(plan(runs(*RUNS), 4, Execution(), runs_per_task=2).tasks, 4, Execution())
+HASTY = EXECUTORS | {"slurm": Slurm(lag_s=())}
 ASKED = Resources(1, 0, 1000, 10)
 
 
@@ -68,7 +69,7 @@ def found(campaign: Campaign, tmp_path: Path, queue: str = "", accounts: str = "
 
 
 def look(campaign: Campaign, write: bool = False) -> State:
-    return state(campaign, campaign_id(campaign), runs(*RUNS), EXECUTORS, write=write)
+    return state(campaign, campaign_id(campaign), runs(*RUNS), HASTY, write=write)
 
 
 def states(seen: State) -> list[str]:
@@ -141,7 +142,6 @@ def test_outcomes_are_asked_for_once(campaign: Campaign, tmp_path: Path) -> None
     assert (outcome.mem_mb, outcome.time_limit_min) == (1000, 10)
 
 
-@pytest.mark.slow
 def test_a_task_that_by_the_accounting_has_not_ended_is_unknown(campaign: Campaign, tmp_path: Path) -> None:
     begin(campaign, 0, [], at_hand=IDS[0])
     running = sacct(*(f"17_{task}|RUNNING|0:0|n1" for task in range(4)))
@@ -151,7 +151,7 @@ def test_a_task_that_by_the_accounting_has_not_ended_is_unknown(campaign: Campai
     assert submissions.read(campaign, 1).ended is None
     assert found(campaign, tmp_path, "1 PENDING, 2 PENDING, 3 PENDING", sacct("17_0|TIMEOUT|0:0|n1")).of(0) == "failed"
     with programs(tmp_path / "bin", squeue="exit 1", sacct=running):
-        abandoned = state(campaign, "c0ffee", runs(*RUNS), EXECUTORS, abandoned=[1])
+        abandoned = state(campaign, "c0ffee", runs(*RUNS), HASTY, abandoned=[1])
     assert (set(states(abandoned)), abandoned.unreachable) == ({"lost"}, "")
 
 
