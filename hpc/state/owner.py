@@ -10,7 +10,8 @@ from pathlib import Path
 class Process:
     """A process on a host.
 
-    boot_id, start_ticks: tell it from a later one of the same pid; namespace: in which its pid is counted.
+    boot_id, start_ticks: tell it from a later one of the same pid; namespace: in which its pid is counted; machine: tells the
+    host from another of the same name, empty if unknown.
     """
 
     host: str
@@ -18,16 +19,18 @@ class Process:
     pid: int
     start_ticks: int | None
     namespace: str
+    machine: str = ""
 
     @classmethod
     def current(cls) -> "Process":
         """This process."""
-        return cls(platform.node(), _boot_id(), os.getpid(), start_ticks(os.getpid()), _namespace())
+        return cls(platform.node(), _boot_id(), os.getpid(), start_ticks(os.getpid()), _namespace(), _machine())
 
     def is_alive(self) -> bool | None:
         """Whether it still runs; None if that cannot be known from this host."""
         if self.boot_id != _boot_id():
-            return None if self.host != platform.node() else False
+            is_elsewhere = self.host != platform.node() or bool(self.machine and self.machine != _machine())
+            return None if is_elsewhere else False  # this host was started again
         if self.namespace != _namespace():  # in another container of this host
             return None
         try:
@@ -57,6 +60,14 @@ def start_ticks(pid: int) -> int | None:
 def _namespace() -> str:
     try:
         return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _machine() -> str:
+    """machine-id(5)."""
+    try:
+        return Path("/etc/machine-id").read_text().strip()
     except OSError:
         return ""
 

@@ -83,6 +83,8 @@ def test_a_process_is_alive_dead_or_unknown() -> None:
     assert dataclasses.replace(process, start_ticks=1).is_alive() is False  # its pid was given to another
     assert dataclasses.replace(process, boot_id="another").is_alive() is False  # this host was started again
     assert dataclasses.replace(process, boot_id="another", host="elsewhere").is_alive() is None
+    assert dataclasses.replace(process, boot_id="another", machine="of the same name").is_alive() is None
+    assert dataclasses.replace(process, boot_id="another", machine="").is_alive() is False  # recorded by an earlier version
     child.kill()
     os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)  # until it is dead, without reaping it
     assert process.is_alive() is False  # a zombie
