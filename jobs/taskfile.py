@@ -168,5 +168,7 @@ def _task(fields: dict[str, Any]) -> tuple[Task, list[str]]:
     runs = Runs.of(RunSpec(**record["spec"]) for record in fields["runs"])
     changed = [r["run_id"] for r, run_id in zip(fields["runs"], runs.ids(), strict=True) if r["run_id"] != run_id]
     commit, execution = fields["code_commit"] if "schema" in fields else "", Execution(**fields["execution"])
-    task = Task(fields["task"], fields["campaign"], commit, fields["data_dir"], execution, runs)
-    return task, changed
+    for text in (fields["campaign"], commit, fields["data_dir"]):
+        if not isinstance(text, str):
+            raise TypeError(f"{text!r} is not a text")
+    return Task(fields["task"], fields["campaign"], commit, fields["data_dir"], execution, runs), changed
