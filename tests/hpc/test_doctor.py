@@ -138,7 +138,14 @@ def test_a_site_with_problems(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     sinfo = prints("PARTITION|AVAIL|MEMORY|TIMELIMIT", "main*|up|1|1-00:00:00", "old|down|9000|10")
     refuses = 'echo "sbatch: error: Invalid account or account/partition combination" >&2; exit 1'
     no_accounting = "echo 'Slurm accounting storage is disabled' >&2; exit 1"
-    fakes = {"sinfo": sinfo, "scontrol": CONFIGURATION, "squeue": squeue(), "sbatch": refuses, "sacct": no_accounting}
+    fakes = {
+        "sinfo": sinfo,
+        "scontrol": CONFIGURATION,
+        "squeue": squeue(),
+        "sbatch": refuses,
+        "sacct": no_accounting,
+        "srun": "",
+    }
     with programs(tmp_path / "bin", **fakes):
         status, found = seen(capsys, "--executor", "slurm", "--output-dir", tmp_path)
         well = seen(capsys, "--executor", "slurm", "--output-dir", tmp_path, "--sbatch", "mem=false")[1]["partition"][0]

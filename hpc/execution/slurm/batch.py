@@ -7,6 +7,7 @@ test fails and says so.
 
 import re
 import shlex
+import shutil
 import sys
 import textwrap
 import time
@@ -172,6 +173,8 @@ def script_of(campaign: Campaign, number: int, array: Array, options: Options) -
         if folder.stat().st_mode & 0o022:
             raise Refused(f"{folder}: others may write there, on a file system without rights; choose another output_dir")
     python = str(options.get("python", sys.executable))
+    if not shutil.which("srun"):  # submitit looks for it, though it is not used
+        raise SchedulerError("srun is not on PATH, and submitit needs it; is this a login node?")
     executor = submitit.SlurmExecutor(folder, max_num_timeout=_NO_LIMIT, python="exec " + shlex.quote(python))
     executor.update_parameters(**_parameters(folder, array, options))
     executor.parameters["map_count"] = array.n_tasks if array.n_tasks > 1 else None
