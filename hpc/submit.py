@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
             signal.signal(number, _interrupt)
     exit_with(
         lambda: _submit(options, own_options, command),
-        on_silence="; what was submitted is recorded, and the same command carries on; --executor local runs on this machine",
+        on_silence="; what was submitted is recorded, and the same command goes on; --executor local runs on this machine",
         on_interrupt=f"\nInterrupted. What is done is kept. To carry on with what is missing: {command}",
     )
 

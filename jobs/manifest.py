@@ -159,7 +159,7 @@ def read_manifest(path: Path) -> Manifest:
     return Manifest(header, runs)
 
 
-_REWRITE = "submit the grid again to have it written anew (results are kept)"
+_REWRITE = "submit the grid again to write it again (results are kept)"
 
 
 def run_records(runs: Runs) -> Iterator[bytes]:

@@ -20,7 +20,7 @@ def changes(campaign: Campaign, runs: Runs, found: State) -> list[str]:
     """Show what the grid changes in its campaign. Returns what the user must agree to: done runs that the grid leaves out."""
     try:
         before = read_manifest(campaign.manifest).runs
-    except ManifestError:  # there is none, or `prepare` writes it anew
+    except ManifestError:  # there is none, or `prepare` writes it again
         return []
     changed = compare(before, runs)
     if not (changed.n_new or len(changed.gone)):

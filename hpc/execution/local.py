@@ -24,7 +24,8 @@ from hpc.planning.tasks import plan
 from hpc.request.grid import Grid
 from hpc.state import submissions
 from hpc.state.runs import State
-from hpc.state.submissions import Activity, Submission, TaskActivity
+from hpc.state.scheduler import Activity, TaskActivity
+from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from jobs.pool import STOP_S, last_line
 from jobs.probe import cores_limit, memory_limit_mb

@@ -61,7 +61,7 @@ def looked(checks: Iterable[Check]) -> Generator[Line, None, None]:
 def checks(folder: Path, is_shared: bool) -> list[Check]:
     """Those of any place. folder: where results would be, or the nearest folder above it; is_shared: by several machines."""
     return [
-        Check("versions", _versions, "install this suite anew: make setup"),
+        Check("versions", _versions, "install again: make setup"),
         Check("file system", lambda: [_kind(folder, is_shared)], _OTHER),
         Check("files", lambda: _files(folder), _OTHER),
         Check("room", lambda: _room(folder), _OTHER),

@@ -21,8 +21,7 @@ from hpc.planning.retrying import Outcome, Reason
 from hpc.request.grid import parse_grid
 from hpc.request.prepare import campaign_id
 from hpc.state.runs import State, state
-from hpc.state.scheduler import SchedulerError
-from hpc.state.submissions import TaskActivity
+from hpc.state.scheduler import SchedulerError, TaskActivity
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError
 from jobs.pool import last_line

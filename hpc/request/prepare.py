@@ -120,7 +120,7 @@ def _extend(campaign: Campaign, runs: Runs, its_id: str) -> Header:
     except NewerError:
         raise
     except ManifestError as error:
-        print(f"warning: {error}; it is written anew", file=sys.stderr)
+        print(f"warning: {error}; it is written again", file=sys.stderr)
         return write_manifest(campaign.manifest, runs, code_commit(), _readable_header(campaign), its_id)
     if len(manifest.runs) == len(runs) and (manifest.runs.places_of(runs.run_id) >= 0).all():
         return manifest.header

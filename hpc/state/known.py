@@ -7,8 +7,8 @@ import numpy as np
 
 from hpc.planning.retrying import Outcome, Reason
 from hpc.state import outcomes, submissions
-from hpc.state.scheduler import Scheduler, SchedulerError
-from hpc.state.submissions import Activity, Submission
+from hpc.state.scheduler import Activity, Scheduler, SchedulerError
+from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from jobs.manifest import noting
 from jobs.recorded import Recorded, read_recorded

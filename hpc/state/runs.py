@@ -8,8 +8,8 @@ import numpy as np
 
 from hpc.planning.retrying import MAX_TRIES, Outcome, Reason, tries
 from hpc.state.known import Known, Submitted, among, asked, finished_by, keep, on_disk, recorded_by
-from hpc.state.scheduler import Scheduler
-from hpc.state.submissions import Activity, Submission
+from hpc.state.scheduler import Activity, Scheduler
+from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from jobs.recorded import Recorded
 from noisy.runs import ID, Runs

@@ -1,14 +1,40 @@
-"""What the state of runs asks of a scheduler."""
+"""What the state of runs asks of a scheduler, and what it answers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from hpc.planning.retrying import Outcome, Reason
-from hpc.state.submissions import Activity, Submission
+from hpc.state.submissions import Submission
 
 
 class SchedulerError(Exception):
     """A scheduler cannot be asked, or refuses; the message says which program, and what it said."""
+
+
+@dataclass(frozen=True)
+class TaskActivity:
+    """A task that may still be executed.
+
+    is_begun: whether it is being executed; job: its name for the scheduler, if any; why: why it waits, in words, if known.
+    """
+
+    is_begun: bool
+    job: str | None = None
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Activity:
+    """Tasks of a submission that may still be executed.
+
+    is_known: False if it cannot be found out from this host. doubt: why other tasks may still be executed too, unless it is
+    known how they ended; empty if there is no such doubt.
+    """
+
+    tasks: Mapping[int, TaskActivity]
+    is_known: bool = True
+    doubt: str = ""
 
 
 class Scheduler(ABC):

@@ -5,7 +5,7 @@ A submission's folder appears whole under its number: of two submits at the same
 
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -104,31 +104,6 @@ class Submission:
     def array_of(self, task: int) -> Array | None:
         """The array that executes a task; None if it is executed here."""
         return next((array for array in self.arrays if task in array.tasks), None)
-
-
-@dataclass(frozen=True)
-class TaskActivity:
-    """A task that may still be executed.
-
-    is_begun: whether it is being executed; job: its name for the scheduler, if any; why: why it waits, in words, if known.
-    """
-
-    is_begun: bool
-    job: str | None = None
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Activity:
-    """Tasks of a submission that may still be executed.
-
-    is_known: False if it cannot be found out from this host. doubt: why other tasks may still be executed too, unless it is
-    known how they ended; empty if there is no such doubt.
-    """
-
-    tasks: Mapping[int, TaskActivity]
-    is_known: bool = True
-    doubt: str = ""
 
 
 def now() -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from hpc import submit
 from hpc.execution.choice import EXECUTORS
-from hpc.execution.slurm.programs import TIMEOUT_VARIABLE
+from hpc.execution.slurm.calling import TIMEOUT_VARIABLE
 from tests.campaigns import GRID
 from tests.hpc.execution.slurm.test_programs import SACCTMGR, SCONTROL, SINFO
 from tests.hpc.request.test_grid import BROKEN

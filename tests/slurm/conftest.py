@@ -32,3 +32,9 @@ def idle(slurm: Path) -> None:
     sh("scancel --user=root")
     sh("scontrol update nodename=n[1-4] state=resume", check=False)
     wait_for(lambda: sh("squeue --noheader") == "" and sh("sinfo --noheader --format=%t --partition=main").split() == ["idle"])
+
+
+@pytest.fixture
+def campaign(tmp_path: Path) -> Path:
+    """The folder of a new campaign."""
+    return tmp_path / "campaign"

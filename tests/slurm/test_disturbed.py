@@ -31,11 +31,6 @@ def undisturbed(grid: Path, tmp_path_factory: pytest.TempPathFactory, digits_dir
     return table(folder)
 
 
-@pytest.fixture
-def campaign(tmp_path: Path) -> Path:
-    return tmp_path / "campaign"
-
-
 def finish(grid: Path, campaign: Path, digits_dir: Path) -> None:
     """Submit what is missing until nothing is."""
     for _ in range(4):

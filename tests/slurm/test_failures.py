@@ -42,11 +42,6 @@ max_workers: 2
 
 
 @pytest.fixture
-def campaign(tmp_path: Path) -> Path:
-    return tmp_path / "campaign"
-
-
-@pytest.fixture
 def grid(tmp_path: Path) -> Path:
     path = tmp_path / "grid.yaml"
     path.write_text(SMALL)

@@ -41,11 +41,6 @@ VALUES = ["", "1", "0", "x", "PENDING", "nobody", "no such thing", "%i", "5-9", 
 
 
 @pytest.fixture
-def campaign(tmp_path: Path) -> Path:
-    return tmp_path / "campaign"
-
-
-@pytest.fixture
 def grid(tmp_path: Path) -> Path:
     path = tmp_path / "grid.yaml"
     path.write_text(SHORT)

@@ -20,6 +20,7 @@ import submitit
 
 from hpc.console import Refused
 from hpc.execution.slurm import programs
+from hpc.execution.slurm.calling import call
 from hpc.execution.slurm.options import Options, for_script, memory_for_script, what_to_change
 from hpc.state import submissions
 from hpc.state.scheduler import SchedulerError
@@ -106,7 +107,7 @@ def _hand_over(script: Path, name: str) -> str | None:
         Refused: its options are not possible here.
         SchedulerError: Slurm does not take it now, or nothing shows its id.
     """
-    done = programs.call("sbatch", str(script))
+    done = call("sbatch", str(script))
     said = "\n".join(line for line in (done.stderr + "\n" + done.stdout).splitlines() if line.strip())
     if done.returncode and is_without_room(said):
         return None
@@ -160,7 +161,7 @@ def rehearse(campaign: Campaign, arrays: Sequence[Array], options: Options) -> l
     """Ask Slurm, array by array, whether it would accept it and when it would start: (array, its answer, accepted)."""
     answers = []
     for array in arrays:
-        done = programs.call("sbatch", "--test-only", text=script_of(campaign, 0, array, options))
+        done = call("sbatch", "--test-only", text=script_of(campaign, 0, array, options))
         answers.append((array, done.stderr.strip() or done.stdout.strip(), done.returncode == 0))
     return answers
 

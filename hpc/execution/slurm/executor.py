@@ -18,34 +18,22 @@ from hpc.execution.executor import Executor, Request
 from hpc.execution.site import Check
 from hpc.execution.slurm import batch, options, programs, site
 from hpc.execution.slurm.fitting import check_fit, chosen
-from hpc.execution.slurm.reasons import in_words
+from hpc.execution.slurm.states import REASONS, activity, outcome
 from hpc.planning.decision import Decision, Room, decide
 from hpc.planning.retrying import Outcome, Reason
 from hpc.planning.workers import BusyArray, Limits
 from hpc.state import submissions
 from hpc.state.nodes import suspects
 from hpc.state.runs import State
-from hpc.state.scheduler import SchedulerError
-from hpc.state.submissions import Activity, Array, Submission, TaskActivity
+from hpc.state.scheduler import Activity, SchedulerError
+from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
-from jobs.worker import NO_PROGRESS_STATUS, NOT_KEPT_STATUS
 from noisy.runs import Runs
 
 SECTION = "slurm"  # of a grid file
 _DEFAULT_WORKERS = 80  # where the grid names no max_workers
 _FEED_EVERY_S = 30
 _LAG_S = (1, 2)  # accounting hears of an end a moment after the queue
-_NOT_YET = (*programs.WAITING, "RUNNING", "COMPLETING", "CONFIGURING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED")
-_REASONS = {  # states that are not listed, such as NODE_FAIL or PREEMPTED, are the cluster's doing
-    **dict.fromkeys(_NOT_YET, Reason.NOT_ENDED),
-    "UNKNOWN": Reason.UNKNOWN,
-    "OUT_OF_MEMORY": Reason.MEMORY,
-    "TIMEOUT": Reason.TIME,
-    "FAILED": Reason.RAISED,
-    "CANCELLED": Reason.CANCELLED,
-    "NOT_KEPT": Reason.STORAGE,  # version 1 of outcomes.jsonl wrote it for a failure with NOT_KEPT_STATUS
-}
-_FAILURES = {f"{NO_PROGRESS_STATUS}:0": Reason.TIME, f"{NOT_KEPT_STATUS}:0": Reason.STORAGE}  # exit code -> reason
 
 
 class Slurm(Executor):
@@ -194,7 +182,7 @@ class Slurm(Executor):
         return found
 
     def reason_of(self, said: str) -> Reason:
-        return _REASONS.get(said, Reason.CLUSTER)
+        return REASONS.get(said, Reason.CLUSTER)
 
     def cancel(self, jobs: Sequence[str]) -> None:
         programs.cancel(jobs)
@@ -202,26 +190,6 @@ class Slurm(Executor):
     def log_of(self, campaign: Campaign, submission: Submission, task: int) -> Path:
         array, logs = submission.array_of(task), campaign.submission(submission.number) / "logs"
         return batch.output_of(logs, array.job_of(task)) if array else logs
-
-
-def activity(submission: Submission, queue: programs.Queue, is_alive: bool | None) -> Activity:
-    """The tasks of a submission that may still be executed.
-
-    Args:
-        is_alive: whether its submitting process still runs; None if that cannot be known.
-    """
-    by_name = {array.name: array for array in submission.arrays}
-    tasks = {
-        by_name[element.name].task_of(element.index): TaskActivity(
-            element.is_running, element.job, "" if element.is_running else in_words(element.reason)
-        )
-        for element in queue.elements
-        if element.name in by_name and by_name[element.name].job_id in (None, element.job_id)  # else of a copy of the campaign
-    }
-    for array in submission.arrays:
-        if array.job_id is None and is_alive is not False:  # it may be about to be submitted
-            tasks = {**dict.fromkeys(array.tasks, TaskActivity(is_begun=True)), **tasks}
-    return Activity(tasks, is_alive is not None or all(array.job_id for array in submission.arrays), queue.doubt)
 
 
 def busy_arrays(found: State) -> tuple[BusyArray, ...]:
@@ -232,17 +200,6 @@ def busy_arrays(found: State) -> tuple[BusyArray, ...]:
         for array in submission.arrays
         if any(task in array.tasks for task in activity.tasks)
     )
-
-
-def outcome(array: Array, task: int, run_id: str, answers: Mapping[str, programs.Ended]) -> Outcome:
-    """How a task ended. run_id: the run that was training, empty if none was."""
-    job, asked = array.job_of(task), array.resources
-    ended = answers.get(job, programs.Ended("UNKNOWN", "", ""))
-    reason = _REASONS.get(ended.state, Reason.CLUSTER)
-    said = ended.state
-    if ended.state == "FAILED":
-        reason, said = _FAILURES.get(ended.exit_code, reason), f"FAILED {ended.exit_code}"
-    return Outcome(task, run_id, reason, said, ended.node, job, asked.mem_mb, asked.time_limit_min)
 
 
 def _options(request: Request, avoided: Sequence[str] = ()) -> options.Options:

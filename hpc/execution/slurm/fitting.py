@@ -26,7 +26,7 @@ def chosen(every: Sequence[Partition], named: str | None) -> list[Partition]:
 
 
 def check_fit(arrays: Sequence[PlannedArray], limits: Limits, first: FirstRequest, every: Sequence[Partition]) -> None:
-    """Refuse what the partition could never start: Slurm itself may accept it, and let it wait for ever."""
+    """Refuse what the partition could never start: Slurm itself may accept it, and let it wait forever."""
     time_limit_min = max((array.resources.time_limit_min for array in arrays), default=0)
     mem_mb = max((array.resources.mem_mb for array in arrays), default=0)
     fitting = [each.name for each in every if each.is_up and each.time_limit_min >= time_limit_min and each.mem_mb >= mem_mb]

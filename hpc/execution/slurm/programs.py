@@ -1,26 +1,22 @@
 """Asking Slurm, with one call of a program for each question. A missing answer is an error, never an empty answer.
 
-An answer counts only with its header: a program that prints nothing, or something else, has not answered. Variables of the
-user's environment that change what these programs answer or do are removed.
+An answer counts only with its header: a program that prints nothing, or something else, has not answered.
 """
 
 import math
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from hpc.execution.slurm.calling import call, last_line, succeed
 from hpc.execution.slurm.options import minutes
 from hpc.planning.workers import Limits
 from hpc.state.scheduler import SchedulerError
 
-TIMEOUT_VARIABLE = "NOISY_SCHEDULER_TIMEOUT_S"  # how long a program of Slurm may take; a busy one takes half a minute
 _MOST_AT_ONCE = 500  # elements that one call of scancel names: a command line has a limit
 WAITING = (*("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT", "EXPEDITING"), "SUSPENDED")
-_OF_SLURM = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SACCTMGR_", "SINFO_", "SCONTROL_", "SCANCEL_", "SRUN_", "SALLOC_")
-_NEEDED = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_SACK_SOCKET")  # where the cluster is, and who asks
 _NO_ACCOUNTING = re.compile("accounting storage is disabled|[Aa]ccess/permission denied|not allowed|no such program")
 _MARK = "noisy-row"  # begins the rows of squeue: sites let it print news before them
 
@@ -71,12 +67,12 @@ def queue(names: Sequence[str] = ()) -> Queue:
     """
     whose = ("--name=" + ",".join(names),) if names else (f"--user={os.getuid()}",)
     command = ("squeue", "--all", "--array", f"--format={_MARK}|%F|%K|%T|%r|%j", *whose)
-    done = _succeed(call(*command))
+    done = succeed(call(*command))
     marked = [line.split("|", 5)[1:] for line in done.stdout.splitlines() if line.startswith(_MARK + "|")]
     if not marked or any(len(row) != 5 or not row[0].isdigit() for row in marked[1:]):  # the first is the header
-        raise SchedulerError(f"squeue did not answer as expected: {_last_line(done.stdout + done.stderr)!r}")
+        raise SchedulerError(f"squeue did not answer as expected: {last_line(done.stdout + done.stderr)!r}")
     rows = (Queued(name, job, int(index) if index.isdigit() else None, *why) for job, index, *why, name in marked[1:])
-    return Queue(tuple(rows), f"squeue said: {_last_line(done.stderr)}" if done.stderr.strip() else "")
+    return Queue(tuple(rows), f"squeue said: {last_line(done.stderr)}" if done.stderr.strip() else "")
 
 
 def accounting(job_ids: Sequence[str]) -> dict[str, Ended]:
@@ -145,7 +141,7 @@ def limits(chosen: Sequence[Partition]) -> Limits:
     Raises:
         SchedulerError: scontrol does not answer.
     """
-    configuration = dict(re.findall(r"^(\w+) *= *(.*?) *$", _succeed(call("scontrol", "show", "config")).stdout, re.MULTILINE))
+    configuration = dict(re.findall(r"^(\w+) *= *(.*?) *$", succeed(call("scontrol", "show", "config")).stdout, re.MULTILINE))
     try:
         most = [int(configuration["MaxJobCount"])]
         max_array_size = max(1, int(configuration["MaxArraySize"]))  # 0: no arrays, so each task is a job of its own
@@ -163,7 +159,7 @@ def limits(chosen: Sequence[Partition]) -> Limits:
 def _submit_limits() -> list[int]:
     """MaxSubmitJobs of the user's associations and of their QOS."""
     show = ("sacctmgr", "--parsable2", "show")
-    user = _succeed(call("id", "--user", "--name")).stdout.strip()
+    user = succeed(call("id", "--user", "--name")).stdout.strip()
     rows = _table("MaxSubmit|QOS", *show, "assoc", "where", f"user={user}", "format=MaxSubmitJobs,QOS")
     names = sorted({name for row in rows for name in row[1].split(",") if name})
     where = ("where", f"name={','.join(names)}", "format=MaxSubmitJobsPerUser")
@@ -178,14 +174,14 @@ def cancel(elements: Sequence[str]) -> None:
         SchedulerError: scancel does not answer.
     """
     for start in range(0, len(elements), _MOST_AT_ONCE):
-        _succeed(call("scancel", *elements[start : start + _MOST_AT_ONCE]))
+        succeed(call("scancel", *elements[start : start + _MOST_AT_ONCE]))
 
 
 def _of_controller(job_id: str) -> list[list[str]]:
     """The rows of accounting (JobID, State, ExitCode, NodeList) of a job that the controller still remembers."""
     done = call("scontrol", "--oneliner", "show", "job", job_id)
     if done.returncode and "Invalid job id" not in done.stderr + done.stdout:
-        _succeed(done)
+        succeed(done)
     rows = []
     for line in done.stdout.splitlines():
         known = dict(re.findall(r"(\w+)=(\S*)", line))
@@ -198,60 +194,7 @@ def _of_controller(job_id: str) -> list[list[str]]:
 def _table(header: str, *command: str) -> list[list[str]]:
     """The rows, cut at |, that a program prints under a header. Lines before the header are news of the site."""
     names = header.split("|")
-    rows = [line.split("|", len(names) - 1) for line in _succeed(call(*command)).stdout.splitlines()]
+    rows = [line.split("|", len(names) - 1) for line in succeed(call(*command)).stdout.splitlines()]
     if names not in rows or any(len(row) != len(names) for row in rows[rows.index(names) :]):
         raise SchedulerError(f"{command[0]} did not answer as expected: {'|'.join(rows[-1]) if rows else ''!r}")
     return rows[rows.index(names) + 1 :]
-
-
-def call(*command: str, text: str | None = None) -> subprocess.CompletedProcess:
-    """What a program answers, whatever its exit status; `text` goes to its standard input.
-
-    Raises:
-        SchedulerError: there is no such program, or it does not answer.
-    """
-    timeout_s = _timeout_s()
-    try:
-        return subprocess.run(
-            command,
-            input=text,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-            env=environment(),
-            check=False,
-        )
-    except FileNotFoundError as error:
-        raise SchedulerError(f"{command[0]}: no such program; is this a login node?") from error
-    except subprocess.TimeoutExpired as error:
-        said = _last_line((error.stderr or b"").decode(errors="replace"))
-        why = f" ({said})" if said else ""  # sbatch waits where the site's queue is full
-        raise SchedulerError(f"{command[0]}: no answer in {timeout_s:g} s{why}; try again later") from error
-
-
-def _timeout_s() -> float:
-    text = os.environ.get(TIMEOUT_VARIABLE, "60")
-    try:
-        if 0 < float(text) < math.inf:
-            return float(text)
-    except ValueError:
-        pass
-    raise SchedulerError(f"{TIMEOUT_VARIABLE} is {text!r}; allowed: a number of seconds above 0")
-
-
-def environment() -> dict[str, str]:
-    """The user's environment without what changes the answers and the acts of Slurm's programs."""
-    return {name: value for name, value in os.environ.items() if not name.startswith(_OF_SLURM) or name in _NEEDED}
-
-
-def _succeed(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
-    """The same, if it exited with 0."""
-    if done.returncode:
-        said = _last_line(done.stderr) or _last_line(done.stdout)
-        raise SchedulerError(f"{done.args[0]} exited with {done.returncode}: {said}")
-    return done
-
-
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or [""])[-1]

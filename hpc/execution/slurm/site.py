@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hpc.execution.site import NOTE, OK, PROBLEM, Check, Line
 from hpc.execution.slurm import batch, options, programs
+from hpc.execution.slurm.calling import call, environment
 from hpc.execution.slurm.fitting import chosen
 from hpc.planning.workers import PlannedArray, Resources
 from hpc.state.submissions import arrays_of
@@ -39,7 +40,7 @@ def checks(asked: Callable[[], options.Options]) -> list[Check]:
 
 
 def _programs() -> Iterator[Line]:
-    said = programs.call("sbatch", "--version").stdout.strip()
+    said = call("sbatch", "--version").stdout.strip()
     yield Line(OK if said else PROBLEM, "Slurm", f"{said or 'sbatch tells no version'}, submitit {version('submitit')}")
     for names, mark in ((_PROGRAMS, PROBLEM), (_HELPFUL, NOTE)):
         if missing := [name for name in names if not shutil.which(name)]:
@@ -48,8 +49,8 @@ def _programs() -> Iterator[Line]:
 
 def _environment() -> Iterator[Line]:
     honoured = [f"SBATCH_{option.upper()}" for option in options.from_environment(os.environ)]
-    removed = sorted({*os.environ} - {*programs.environment()} - {*honoured})
-    kept = [name for name in programs.environment() if name.startswith(("SLURM_", "SBATCH_"))]
+    removed = sorted({*os.environ} - {*environment()} - {*honoured})
+    kept = [name for name in environment() if name.startswith(("SLURM_", "SBATCH_"))]
     parts = {"honoured": honoured, "kept": kept, "taken out": removed}
     said = "; ".join(f"{what}: {' '.join(names)}" for what, names in parts.items() if names)
     yield Line(NOTE if removed else OK, "environment", said or "sets nothing of Slurm's")

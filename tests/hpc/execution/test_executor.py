@@ -15,8 +15,8 @@ from hpc.planning.workers import FirstRequest, Limits
 from hpc.request.grid import parse_grid
 from hpc.request.prepare import campaign_id
 from hpc.state.runs import State, state
-from hpc.state.scheduler import SchedulerError
-from hpc.state.submissions import Activity, Submission
+from hpc.state.scheduler import Activity, SchedulerError
+from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from jobs.shard import ShardWriter
 from jobs.taskfile import read_task, task_places

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from hpc.execution.slurm import programs as slurm
+from hpc.execution.slurm.calling import TIMEOUT_VARIABLE, call
 from hpc.execution.slurm.options import megabytes, minutes
 from hpc.execution.slurm.programs import Ended, Partition, Queued
 from hpc.planning.workers import Limits
@@ -49,7 +50,7 @@ def test_no_variable_of_the_user_changes_an_answer(tmp_path: Path, monkeypatch: 
     for name in kept:
         monkeypatch.setenv(name, "here")
     with programs(tmp_path, show="/usr/bin/env"):
-        seen = dict(line.split("=", 1) for line in slurm.call("show").stdout.splitlines() if "=" in line)
+        seen = dict(line.split("=", 1) for line in call("show").stdout.splitlines() if "=" in line)
     assert not [name for name in seen if name.endswith("_STATES")]
     assert [seen[name] for name in kept] == ["here"] * 5
 
@@ -112,14 +113,14 @@ def test_sizes_are_read_as_sbatch_reads_them() -> None:
     ],
 )
 def test_no_answer_is_an_error(tmp_path: Path, script: str, answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(slurm.TIMEOUT_VARIABLE, "1")
+    monkeypatch.setenv(TIMEOUT_VARIABLE, "1")
     with programs(tmp_path, squeue=script), pytest.raises(SchedulerError, match=answer):
         slurm.queue()
 
 
 @pytest.mark.parametrize("text", ["", "soon", "-1", "nan", "inf"])
 def test_a_timeout_that_is_none_is_an_error(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(slurm.TIMEOUT_VARIABLE, text)
+    monkeypatch.setenv(TIMEOUT_VARIABLE, text)
     with pytest.raises(SchedulerError, match="allowed: a number of seconds above 0"):
         slurm.queue()
 

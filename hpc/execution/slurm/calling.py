@@ -1,0 +1,65 @@
+"""Calling a program of Slurm: in an environment that does not change its answers, and not for longer than a limit."""
+
+import math
+import os
+import subprocess
+
+from hpc.state.scheduler import SchedulerError
+
+TIMEOUT_VARIABLE = "NOISY_SCHEDULER_TIMEOUT_S"  # how long a program of Slurm may take; a busy one takes half a minute
+_OF_SLURM = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SACCTMGR_", "SINFO_", "SCONTROL_", "SCANCEL_", "SRUN_", "SALLOC_")
+_NEEDED = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_SACK_SOCKET")  # where the cluster is, and who asks
+
+
+def call(*command: str, text: str | None = None) -> subprocess.CompletedProcess:
+    """What a program answers, whatever its exit status; `text` goes to its standard input.
+
+    Raises:
+        SchedulerError: there is no such program, or it does not answer.
+    """
+    timeout_s = _timeout_s()
+    try:
+        return subprocess.run(
+            command,
+            input=text or "",  # no program may wait for a terminal
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=timeout_s,
+            env=environment(),
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise SchedulerError(f"{command[0]}: no such program; is this a login node?") from error
+    except subprocess.TimeoutExpired as error:
+        said = last_line((error.stderr or b"").decode(errors="replace"))
+        why = f" ({said})" if said else ""  # sbatch waits where the site's queue is full
+        raise SchedulerError(f"{command[0]}: no answer in {timeout_s:g} s{why}; try again later") from error
+
+
+def _timeout_s() -> float:
+    text = os.environ.get(TIMEOUT_VARIABLE, "60")
+    try:
+        if 0 < float(text) < math.inf:
+            return float(text)
+    except ValueError:
+        pass
+    raise SchedulerError(f"{TIMEOUT_VARIABLE} is {text!r}; allowed: a number of seconds above 0")
+
+
+def environment() -> dict[str, str]:
+    """The user's environment without what changes the answers and the acts of Slurm's programs."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(_OF_SLURM) or name in _NEEDED}
+
+
+def succeed(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
+    """The same, if it exited with 0."""
+    if done.returncode:
+        said = last_line(done.stderr) or last_line(done.stdout)
+        raise SchedulerError(f"{done.args[0]} exited with {done.returncode}: {said}")
+    return done
+
+
+def last_line(text: str) -> str:
+    """The last line that says something; empty if none does."""
+    return (text.strip().splitlines() or [""])[-1]
