@@ -192,6 +192,7 @@ def test_a_worker_larger_than_the_machine_is_refused(grid: Path, tmp_path: Path,
     assert not (tmp_path / "campaign").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("epochs", "question"), [(100_000, "\nGo ahead? [y/N]"), (2_000_000_000, " days. Go ahead? [y/N]")])
 def test_a_large_plan_asks_on_a_terminal_and_no_is_no(
     epochs: int, question: str, grid: Path, tmp_path: Path, digits_dir: Path
@@ -269,6 +270,7 @@ def test_a_killed_parent_of_the_workers_is_said(grid: Path, tmp_path: Path, digi
     wait_for(lambda: not processes(out), 5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("torch", "how"),
     [
