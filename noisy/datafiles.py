@@ -134,7 +134,7 @@ def downloaded(name: str, files: Sequence[str]) -> dict[str, bytes]:
     Raises:
         OSError: a file is on no mirror; the message has a line for each mirror.
     """
-    urls = {file: [f"{mirror}{file}.gz" for mirror in _MIRRORS[name]] for file in files}
+    urls = {file: [f"{mirror}{file}.gz" for mirror in _MIRRORS.get(name, ())] for file in files}
     return {file: fetched(urls[file], MD5[name][FILES.index(file)]) for file in files}
 
 
