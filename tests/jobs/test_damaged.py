@@ -334,6 +334,6 @@ def test_every_reader_survives(campaign: Campaign, digits_dir: Path) -> None:
     grid.write_text("{dataset: digits, activations: [relu], ps: [0.3], epochs: 2, hidden_sizes: [32]}")
     submitted = commands.submit(grid, campaign.folder, digits_dir, "--dry-run")
     assert submitted.returncode == 0, submitted.stderr
-    assert "4 to run; of the grid's 5, 1 are done" in submitted.stdout
+    assert "4 to run; 1 of the grid's 5 are done" in submitted.stdout
     for said in (reported, status, submitted):
         assert "Traceback" not in said.stderr
