@@ -162,7 +162,7 @@ def test_what_is_found_what_is_missing_and_where_it_was_looked_for_is_said(tmp_p
         f"{FILES[3]}: missing",
     ]
     assert error.value.details[4].startswith(f"looked in {path.parent}, {path.parent.parent}, {tmp_path} for NAME-idx3-ubyte, ")
-    assert f"copy them to {tmp_path / 'Digits' / 'raw'}, or name the folder" in error.value.details[5]
+    assert f"copy the files to {tmp_path / 'Digits' / 'raw'}, or name the folder" in error.value.details[5]
     assert len(error.value.details) == 6
 
 
