@@ -41,7 +41,7 @@ REFUSED = {  # what it is -> the grid, options (HERE: the folder of the test), p
     "a folder below a file": (ONE, ("--output-dir", "HERE/grid.yaml/new/x"), "HERE/grid.yaml: not a folder"),
     "a folder that is a pipe": (ONE, ("--output-dir", "HERE/pipe"), "HERE/pipe: not a folder"),
     "a folder that is a broken link": (ONE, ("--output-dir", "HERE/link/x"), "HERE/link: not a folder"),
-    "a long name": (ONE, ("--output-dir", f"HERE/new/{'x' * 300}"), "too long for output_dir; allowed: names of at most 255 bytes"),
+    "a long name": (ONE, ("--output-dir", f"HERE/new/{'x' * 300}"), "too long for output_dir; allowed: names of at most 255"),
     "a long name, not in ASCII": (ONE, ("--output-dir", f"HERE/new/{'ü' * 200}"), "too long for output_dir"),
     "a long path": (ONE, ("--output-dir", "HERE" + "/folder" * 600), "too long for output_dir"),
     "a long name, dry": (ONE, ("--output-dir", f"HERE/new/{'x' * 300}", "--dry-run"), "too long for output_dir"),

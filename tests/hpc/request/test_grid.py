@@ -123,7 +123,7 @@ BROKEN = {
     ),
     "two batches of all, for one model": (
         "models: {cnn: {max_train_samples: 100}}\nmodel_types: [mlp, cnn]\nbatch_size: [100, 128]",
-        "batch_size[1]: the same training as batch_size[0], 100: 128; allowed: at most one value from 100 on",
+        "batch_size[1]: the same training as batch_size[0], 100: 128; allowed: at most one value of 100 or more",
     ),
     "two batches of all in an override": (
         "models: {mlp: {batch_size: [60000, 70000]}}", "models.mlp.batch_size[1]: the same training as models.mlp.batch_size[0]"
