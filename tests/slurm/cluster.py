@@ -1,5 +1,6 @@
 """Driving campaigns on the test cluster."""
 
+import contextlib
 import hashlib
 import os
 import signal
@@ -25,19 +26,19 @@ _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))  
 PORT = 16800 + 40 * _WORKER
 NODES = f"n{_WORKER}x"  # how the names of its nodes begin
 
-# 12 runs of a second or two: long against the times in which Slurm acts
+# 12 runs of half a second to a second; `stop_clock` makes tasks last until Slurm has acted
 GRID = """
 dataset: digits
 activations: [relu, tanh]
 ps: [0.0, 0.5, 0.9]
 repeats: 2
-epochs: 150
+epochs: 60
 batch_size: 512
 hidden_sizes: [32]
 max_workers: 3
 """
-SHORT = GRID.replace("epochs: 150", "epochs: 20")
-LONG = GRID.replace("epochs: 150", "epochs: 20000")
+SHORT = GRID.replace("epochs: 60", "epochs: 20")
+LONG = GRID.replace("epochs: 60", "epochs: 20000")
 
 
 def sh(command: str, check: bool = True) -> str:
@@ -91,9 +92,19 @@ def processes(campaign: Path) -> list[int]:
 def stop_clock(campaign: Path) -> list[int]:
     """Stop the processes of a campaign: for Slurm its tasks run on, and they use no processor."""
     pids = wait_for(lambda: processes(campaign))
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
+    _signal(pids, signal.SIGSTOP)
     return pids
+
+
+def go_on(pids: list[int]) -> None:
+    """Let those of these processes go on that are still there."""
+    _signal(pids, signal.SIGCONT)
+
+
+def _signal(pids: list[int], number: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def cancel_all() -> None:

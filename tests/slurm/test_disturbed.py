@@ -14,6 +14,7 @@ from tests.programs import programs
 from tests.slurm.cluster import (
     GRID,
     drain,
+    go_on,
     local_table,
     n_running,
     records,
@@ -70,8 +71,10 @@ def test_an_undisturbed_campaign(grid: Path, campaign: Path, digits_dir: Path, u
 def test_a_node_goes_down(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
     submit(grid, campaign, digits_dir, *CUT)
     wait_for(lambda: records(campaign))
+    pids = stop_clock(campaign)
     node = sh("squeue --noheader --array --states=RUNNING --format=%N").split()[0]
     sh(f"scontrol update nodename={node} state=down reason=test")
+    go_on(pids)
     wait_for(lambda: "-1-" in " ".join(path.name for path in (campaign / "shards").iterdir()))  # another attempt
     sh(f"scontrol update nodename={node} state=resume", check=False)  # it may be back by itself
     finish(grid, campaign, digits_dir)
@@ -81,6 +84,7 @@ def test_a_node_goes_down(grid: Path, campaign: Path, digits_dir: Path, undistur
 def test_tasks_are_preempted(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
     submit(grid, campaign, digits_dir, *CUT)
     wait_for(lambda: records(campaign))
+    stop_clock(campaign)  # Slurm lets them go on when it ends them
     sh("sbatch --partition=urgent --nodes=4 --exclusive --time=1 --output=/dev/null --wrap 'sleep 3'")
     wait_for(lambda: "PREEMPTED" in sh("sacct --allocations --duplicates --noheader --format=State"))
     finish(grid, campaign, digits_dir)
@@ -90,7 +94,9 @@ def test_tasks_are_preempted(grid: Path, campaign: Path, digits_dir: Path, undis
 def test_half_of_the_array_is_cancelled_by_hand(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
     job = submit(grid, campaign, digits_dir, *CUT).stdout.split("submitted as ")[1].split()[0]
     wait_for(lambda: records(campaign))
+    pids = stop_clock(campaign)
     sh(f"scancel {job}_[2-3]")
+    go_on(pids)
     drain()
     status = commands.call("hpc.status", "--output-dir", campaign)
     assert "cancelled" in status.stdout
@@ -155,7 +161,7 @@ def test_tasks_over_their_time_are_requeued(grid: Path, campaign: Path, digits_d
     wait_for(lambda: records(campaign))
     (pid,) = stop_clock(campaign)
     wait_for(lambda: is_pending(pid, signal.SIGUSR2))
-    os.kill(pid, signal.SIGCONT)
+    go_on([pid])
     wait_for(lambda: "-1-" in " ".join(path.name for path in (campaign / "shards").iterdir()))
     finish(grid, campaign, digits_dir)
     assert table(campaign) == undisturbed
@@ -171,9 +177,11 @@ def test_a_zombie_does_no_harm(grid: Path, campaign: Path, digits_dir: Path, und
     """slurmd alone is killed: its tasks go on beside the copies that Slurm requeues."""
     submit(grid, campaign, digits_dir, *CUT)
     wait_for(lambda: records(campaign))
+    pids = stop_clock(campaign)
     node = sh("squeue --noheader --array --states=RUNNING --format=%N").split()[0]
     os.kill(int((slurm / f"slurmd-{node}.pid").read_text()), signal.SIGKILL)
     wait_for(lambda: "down" in sh(f"sinfo --noheader --nodes={node} --format=%t"))
+    go_on(pids)
     subprocess.run(["slurmd", "-N", node], check=True)
     time.sleep(1)
     sh(f"scontrol update nodename={node} state=resume", check=False)
