@@ -1,5 +1,6 @@
 """A real Slurm for each test process, started once by tests/slurm/start; every test finds it idle."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.slurm.cluster import NODES, PORT, cancel_all, sh, wait_for
+from tests.slurm.cluster import NODES, PORT, cancel_all, drain, sh, wait_for
 
 HERE = Path(__file__).parent
 
@@ -23,6 +24,9 @@ def slurm() -> Iterator[Path]:
     try:
         yield folder
     finally:
+        with contextlib.suppress(AssertionError, subprocess.CalledProcessError):
+            cancel_all()
+            drain(30)  # a task that a test stopped is ended by Slurm alone
         del os.environ["SLURM_CONF"]
         subprocess.run([HERE / "stop", folder], check=True)
 
