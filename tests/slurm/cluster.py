@@ -115,8 +115,8 @@ def cancel_all() -> None:
 def release_what_is_held() -> str:
     """What is left in the queue, after what an administrator does.
 
-    A controller that was killed may have forgotten the last seconds: it starts a task again on a node that still executes it,
-    drains the node ("Duplicate jobid"), and holds the task.
+    A controller that was killed may have forgotten the last seconds, and a busy node may be slow to end processes. Then a task
+    is started again on a node that still executes it, and Slurm drains the node ("Duplicate jobid"), and holds the task.
     """
     left = sh("squeue --noheader --array --format='%i %r'")
     if "held" in left:

@@ -46,7 +46,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, digits_dir: Path) -> s
 def finish(grid: Path, campaign: Path, digits_dir: Path) -> None:
     """Submit what is missing until nothing is."""
     for _ in range(4):
-        drain()
+        wait_for(lambda: release_what_is_held() == "")
         if submit(grid, campaign, digits_dir, *CUT).stdout.startswith("Nothing to submit: 12 of 12"):
             return
     raise AssertionError("still not done")
@@ -114,7 +114,6 @@ def test_the_controller_is_restarted(grid: Path, campaign: Path, digits_dir: Pat
     assert "unknown" in down.stdout
     sh("slurmctld -i")  # i: it may have been killed before it wrote all of its state once
     wait_for(lambda: "UP" in sh("scontrol ping", check=False))
-    wait_for(lambda: release_what_is_held() == "")
     finish(grid, campaign, digits_dir)
     assert table(campaign) == undisturbed
 
