@@ -19,6 +19,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from jobs.campaign import Campaign
+from jobs.footprint import import_mb
 from jobs.taskfile import TaskPlace, task_places
 from jobs.tasklog import without_time
 from jobs.worker import NOT_KEPT_STATUS, attempt_task
@@ -123,6 +124,8 @@ def main() -> None:
     tasks = task_places(Campaign(arguments.campaign_dir), arguments.submission)
     if _CAN_FORK:
         import noisy.training  # noqa: F401  # all workers share it
+
+        import_mb()
     sys.exit(0 if execute_all(tasks, arguments.workers) else 1)
 
 

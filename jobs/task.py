@@ -10,6 +10,7 @@ import numpy as np
 
 from jobs.campaign import shard_prefix
 from jobs.execute import execute, groups_of
+from jobs.footprint import import_mb, start_mb
 from jobs.image import Record
 from jobs.provenance import code_commit, job, machine
 from jobs.recorded import Recorded
@@ -34,8 +35,10 @@ def execute_task(place: TaskPlace, attempt: int) -> None:
     say(f"task {place.index} attempt {attempt}: {sum(map(len, groups))} of {len(task.runs)} runs to do")
     if not groups:
         return
-    from noisy.device import select_device  # here, not above: commands that submit tasks must not load torch
+    import noisy.training  # noqa: F401  # here, not above: commands that submit tasks must not load torch
+    from noisy.device import select_device
 
+    import_mb()
     select_device(task.execution.use_cuda)
     data = load(groups[0][0].dataset, task.data_dir)
     writer = ShardWriter(place.campaign.shards, place.submission, place.index, attempt, _attributes(task, data))
@@ -111,6 +114,8 @@ def _attributes(task: Task, data: Data) -> dict[str, str | int]:
         "runs_together": task.execution.runs_together,
         **machine(),
         "job": job(),
+        "import_mb": import_mb(),
+        "start_mb": start_mb(),
     }
 
 
