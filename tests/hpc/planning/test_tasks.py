@@ -6,7 +6,7 @@ import pytest
 
 from hpc.planning.cost import Range
 from hpc.planning.priors import estimate
-from hpc.planning.tasks import TASK_MAX_S, TASK_MIN_S, Retry, plan
+from hpc.planning.tasks import TASK_MAX_S, TASK_MIN_S, WORKER_MIN_S, Retry, plan
 from hpc.planning.workers import FirstRequest, Limits, arrays
 from hpc.request.grid import parse_grid
 from noisy.models import build_model
@@ -65,12 +65,29 @@ def test_a_task_holds_one_class_and_the_longest_start_first() -> None:
     assert models == [{"cnn"}] * n_cnn + [{"mlp"}] * (len(models) - n_cnn)
 
 
-def test_tasks_are_neither_short_nor_long() -> None:
-    planned = plan(RELIABLE, 2, Execution())
-    lengths_s = [task.cost.cpu_s.middle for task in planned.tasks]
-    assert TASK_MIN_S < min(lengths_s) < max(lengths_s) < 1.5 * TASK_MAX_S
+@pytest.mark.parametrize("workers", [2, 20, 80])
+def test_tasks_shrink_from_a_third_of_a_workers_share_to_one_run(workers: int) -> None:
+    reliable = parse_grid("{model_types: [mlp, cnn], models: {mlp: {epochs: 15}, cnn: {epochs: 20}}, repeats: 40}").runs()
+    planned = plan(reliable, workers, Execution())
+    lengths_s = [task.cost.wall_s.middle for task in planned.tasks]
+    left_s = total_s = sum(lengths_s)
+    for i, (task, length_s) in enumerate(zip(planned.tasks, lengths_s, strict=True)):
+        run_s = task.per_run.wall_s.middle
+        wanted_s = min(max(left_s / workers / 3, total_s / workers / 30, 5), TASK_MAX_S)
+        assert length_s <= max(run_s, wanted_s) * 1.0001
+        is_last_of_class = i + 1 == len(lengths_s) or planned.tasks[i + 1].per_run != task.per_run
+        assert length_s + run_s > min(wanted_s, TASK_MIN_S) or is_last_of_class
+        left_s -= length_s
+    assert lengths_s[0] > 3 * lengths_s[-1]
+
+
+def test_little_work_gets_few_workers() -> None:
     tiny = plan(runs(*(spec(repeat=i) for i in range(20))), 2, Execution())
     assert len(tiny.tasks) == 1  # starting a second worker would cost more than it saves
+    minutes = plan(runs(*(replace(MLP, repeat=i, epochs=1) for i in range(12))), 80, Execution())  # 8 s each
+    assert minutes.workers == pytest.approx(12 * 8 / WORKER_MIN_S, abs=1) and len(minutes.tasks) == 12
+    as_asked = plan(runs(*(spec(repeat=i) for i in range(20))), 8, Execution(), runs_per_task=3)
+    assert (as_asked.workers, [len(task.runs) for task in as_asked.tasks]) == (7, [2, 3, 3, 3, 3, 3, 3])
 
 
 def test_costs_add_up() -> None:
