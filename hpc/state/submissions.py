@@ -13,10 +13,10 @@ from typing import Any
 
 from hpc.planning.tasks import Plan
 from hpc.planning.workers import PlannedArray, Resources
-from hpc.state.owner import Process
 from jobs.campaign import Campaign, listed
 from jobs.files import new_folder, publish
 from jobs.manifest import ManifestError, noting, refuse_newer
+from jobs.process import Process
 from jobs.reading import brief, made, parse_json, read_regular
 from jobs.taskfile import Task
 

@@ -14,10 +14,10 @@ from hpc.execution.local import Local
 from hpc.planning.tasks import Plan, plan
 from hpc.planning.workers import PlannedArray, Resources
 from hpc.state import submissions
-from hpc.state.owner import Process, start_ticks
 from hpc.state.submissions import Array, Submission, SubmissionTaken
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError
+from jobs.process import Process, start_ticks
 from jobs.taskfile import Task, read_task, task_places
 from noisy.spec import Execution
 from tests.rights import like_any_user
