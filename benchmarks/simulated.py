@@ -20,6 +20,7 @@ from jobs.taking import Choice, Need, Pace, Taker, may_begin
 WARNING_S = 60  # before the time limit, as hpc/execution/slurm/batch.py asks for it
 _NOTHING_LEFT_S = 1.5  # of an element that finds nothing to take: Python starts, torch does not
 _LATENCY_S = (1, 10)  # until a free slot goes to the next element
+_SECOND_KIND_MB = 10  # at most, of memory that a worker's heap grows by when it trains a second kind of run
 _START_S = (5, 15)  # of a worker: Python, torch and the data set from a busy file system
 
 
@@ -28,15 +29,15 @@ class Cluster:
     """What is drawn for one campaign.
 
     run_s: float (nodes, kinds), mean wall seconds of a run; node: int (slots,), where each slot is; noise: float (n,), a factor
-    of a run's time; mem_mb: float (kinds,), resident memory of a worker that trains only this kind; growth_mb: how much more it
-    has at most after several kinds, or by chance.
+    of a run's time; mem_mb: float (kinds,), resident memory of a worker that trains this kind; growth_mb: mean and standard
+    deviation of what its heap has grown by.
     """
 
     run_s: np.ndarray
     node: np.ndarray
     noise: np.ndarray
     mem_mb: np.ndarray
-    growth_mb: float
+    growth_mb: tuple[float, float]
 
     def bound_s(self, n_runs: Sequence[int]) -> float:
         """The fluid bound: no schedule of n_runs (kinds,) ends earlier, even if runs could be cut into any pieces.
@@ -109,6 +110,7 @@ class _Worker:
     choice: Choice
     line: int = -1
     peak_mb: float = 0.0
+    growth_mb: float = 0.0
     kinds: set[int] = field(default_factory=set)
     pace: Pace = field(default_factory=Pace)
 
@@ -247,8 +249,12 @@ class Simulation:
         run_s = self._run_s[worker.slot][kind] * next(self._noise)
         if kind not in worker.kinds:
             worker.kinds.add(kind)
-            growth_mb = self._cluster.growth_mb * self._chance.uniform(0 if len(worker.kinds) == 1 else 0.5, 1)
-            worker.peak_mb = max(worker.peak_mb, self._cluster.mem_mb[kind] + growth_mb)
+            if len(worker.kinds) == 1:
+                worker.growth_mb = self._chance.gauss(*self._cluster.growth_mb)
+            else:
+                worker.growth_mb += self._chance.uniform(0, _SECOND_KIND_MB)
+            largest_mb = max(float(self._cluster.mem_mb[each]) for each in worker.kinds)
+            worker.peak_mb = largest_mb + worker.growth_mb
         warning_s = self._warning_s(worker)
         if worker.peak_mb > array.mem_mb:
             self._at(now_s + run_s / 2, self._be_killed, worker)
