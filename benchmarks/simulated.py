@@ -80,7 +80,7 @@ class Elements:
 
 @dataclass
 class Result:
-    """What happened. starts_s: of each element, in order; n_idle: elements that found nothing to do; n_hits: runs that were lost
+    """What happened. starts_s: of each element, in order; n_idle: elements that found nothing to do; n_hits: runs lost
     at a time limit, with lost_s; n_left: runs that nobody executed. Sums over elements that did something: used_s, limit_s,
     used_mb_s, asked_mb_s."""
 
@@ -206,13 +206,13 @@ class Simulation:
                     yield line
                     break
 
-    def _gone_for(self, now_s: float, worker: _Worker, array: Elements):  # noqa: ANN202
+    def _gone_for(self, now_s: float, worker: _Worker, array: Elements):
         """Whether the holder of a line is known to be gone, as this worker knows it."""
 
         def is_gone(line: int, generation: int) -> bool:
             element, restart, end_s = self._holders[line]
             is_own = element == (worker.array, worker.element) and restart < worker.restart
-            return array.is_sweep and element[0] != worker.array or is_own or now_s > end_s
+            return (array.is_sweep and element[0] != worker.array) or is_own or now_s > end_s
 
         return is_gone
 
