@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from hpc.planning.model import PUBLISHED, Knowledge
 from hpc.planning.retrying import Outcome, retries
 from hpc.planning.tasks import Plan, PlannedTask, plan
 from hpc.planning.workers import BusyArray, FirstRequest, Limits, PlannedArray, arrays, share_left
@@ -55,6 +56,7 @@ def decide(
     outcomes: Iterable[Outcome] = (),
     empty_attempts: Mapping[str, int] | None = None,
     runs_per_task: int | None = None,
+    knowledge: Knowledge = PUBLISHED,
 ) -> Decision:
     """Plan these runs, and cut the plan to what the cluster accepts now.
 
@@ -62,17 +64,18 @@ def decide(
         first: what the user asks for each task.
         outcomes, empty_attempts: what earlier submissions showed (hpc/planning/retrying.py, hpc/planning/tasks.py).
         runs_per_task: the most runs of a task, instead of what the estimates suggest.
+        knowledge: what is known of costs.
 
     Raises:
         LookupError: no worker is free, and there is no job yet to wait for.
     """
     workers, waits_for = share_left(room.busy, room.max_workers)
     more = retries(outcomes, room.limits)
-    whole = plan(runs, workers, execution, more, empty_attempts, runs_per_task)
+    whole = plan(runs, workers, execution, more, empty_attempts, runs_per_task, knowledge)
     largest = max((len(task.runs) for task in whole.tasks), default=0)
     while largest > 1 and first.time_limit_min is None and _is_too_long(whole, room.limits):
         largest //= 2
-        whole = plan(runs, workers, execution, more, empty_attempts, largest)
+        whole = plan(runs, workers, execution, more, empty_attempts, largest, knowledge)
     now = whole.first(max(0, room.limits.max_submitted - room.n_queued))
     return Decision(whole, now, arrays(now, room.limits, first) if now.tasks else (), waits_for)
 

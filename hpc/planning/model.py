@@ -103,10 +103,9 @@ class Knowledge:
         smallest, largest = found.networks
         return found if smallest / _SIMILAR <= multiply_adds(run) <= largest * _SIMILAR else None
 
-    @property
-    def n_hosts(self) -> int:
-        """Hosts on which the least measured kind was measured."""
-        return min((each.n_hosts for each in self.kinds.values()), default=0)
+    def n_hosts_of(self, cells: Iterable[RunSpec]) -> int:
+        """On how many hosts all kinds of these runs were measured; 0 if one of them is unknown."""
+        return min((found.n_hosts if (found := self.of(run)) else 0 for run in cells), default=0)
 
 
 PUBLISHED = Knowledge()
