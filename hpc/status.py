@@ -29,7 +29,9 @@ from hpc.console import (
 )
 from hpc.execution.choice import EXECUTORS
 from hpc.execution.next import next_command
+from hpc.planning.drift import NEWEST, describe, drift
 from hpc.planning.retrying import Reason
+from hpc.state.measured import of_campaign
 from hpc.state.nodes import suspects
 from hpc.state.runs import STATES, State, state
 from jobs.campaign import Campaign
@@ -88,6 +90,7 @@ def summary(manifest: Manifest, found: State, now_s: float) -> dict[str, Any]:
         "at_work": {f"{s.number:04d}": len(activity.tasks) for s, activity in found.activities.items()},
         "unchecked": [f"{s.number:04d}" for s, activity in found.activities.items() if not activity.is_known],
         "waiting": dict(Counter(task.why for a in found.activities.values() for task in a.tasks.values() if task.why)),
+        "drift": drift(of_campaign(found.recorded, found.runs)),
         "suspects": suspects(found.known, datetime.fromtimestamp(now_s, timezone.utc)),
         "other_code": other_code(found),
         "unreadable": found.problems,
@@ -153,6 +156,8 @@ def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
         print(f"  {count(shown['not_begun'], 'task')} failed before the first run began: see python -m hpc.logs --failed")
     for node, n_tasks in shown["suspects"].items():
         print(f"  node {node}: {count(n_tasks, 'task')} ended there before they began; the next submit avoids this node")
+    if shown["drift"] is not None:
+        print(f"note: the newest {NEWEST} runs took {describe(shown['drift'])} CPU time than earlier ones suggest")
     for line in shown["other_code"]:
         print(f"note: {line}")
     for problem in shown["unreadable"]:

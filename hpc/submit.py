@@ -75,6 +75,7 @@ def _submit(options: argparse.Namespace, own_options: dict[str, list[argparse.Ac
         options.dry_run,
         options.yes,
         command,
+        calibrate_with=None if options.no_calibrate else options.grid,
     )
     return submit(request, EXECUTORS[name], EXECUTORS)
 
@@ -100,6 +101,7 @@ def _add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Act
     add("--limit", type=positive, metavar="N", help="submit at most N of the missing runs")
     add("--retry-failed", action="store_true", help=f"try runs again that failed {MAX_TRIES} times")
     add("--abandon", type=positive, action="append", default=[], metavar="NUMBER", help="treat this submission as ended")
+    add("--no-calibrate", action="store_true", help="do not measure first, for some seconds, what was never measured here")
     add("--yes", action="store_true", help="do not ask")
     return {
         name: executor.add_options(parser.add_argument_group(f"only with --executor {name}").add_argument)

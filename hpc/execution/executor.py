@@ -9,12 +9,16 @@ from pathlib import Path
 from hpc.console import ALL_WELL
 from hpc.execution.site import Check
 from hpc.planning.decision import Decision
+from hpc.planning.model import PUBLISHED, Knowledge, Setting
 from hpc.request.grid import Grid
+from hpc.state.measured import torch_of
 from hpc.state.runs import State
 from hpc.state.scheduler import Scheduler
 from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
+from jobs.provenance import machine
 from noisy.runs import Runs
+from noisy.spec import Execution
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,8 @@ class Request:
     """What a command line asks for: a grid, where its campaign and its data are, and what to submit of it.
 
     limit: at most so many runs; abandoned: submissions to be treated as ended; options: the executor's own; command: the
-    command line, as a shell reads it.
+    command line, as a shell reads it; knowledge: what is known of costs; calibrate_with: the file of the grid, with which
+    unknown costs are measured first (None: they are not).
     """
 
     grid: Grid
@@ -36,6 +41,8 @@ class Request:
     dry_run: bool = False
     yes: bool = False
     command: str = ""
+    knowledge: Knowledge = PUBLISHED
+    calibrate_with: Path | None = None
 
 
 class Executor(Scheduler):
@@ -64,6 +71,10 @@ class Executor(Scheduler):
         Raises:
             Refused, SchedulerError: it cannot be executed.
         """
+
+    def setting(self, execution: Execution) -> Setting:
+        """Where runs are executed, as far as this is known. By default: on machines of any kind, with the torch of here."""
+        return Setting(torch_of(machine()["versions"]), execution.cpu_threads)
 
     @abstractmethod
     def decide(self, request: Request, runs: Runs, found: State) -> Decision:

@@ -8,7 +8,7 @@ import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +19,10 @@ from hpc.execution.executor import Executor, Request
 from hpc.execution.progress import Progress
 from hpc.execution.site import NOTE, OK, Check, Line
 from hpc.planning.decision import Decision
+from hpc.planning.model import Setting
 from hpc.planning.priors import estimate
+from hpc.planning.published import START_S
 from hpc.planning.tasks import plan
-from hpc.request.grid import Grid
 from hpc.state import submissions
 from hpc.state.runs import State
 from hpc.state.scheduler import Activity, TaskActivity
@@ -29,7 +30,7 @@ from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from jobs.pool import STOP_S, last_line
 from jobs.probe import cores_limit, memory_limit_mb
-from jobs.provenance import PROJECT_ROOT
+from jobs.provenance import PROJECT_ROOT, machine
 from noisy.processor import this_processor
 from noisy.runs import Runs
 from noisy.spec import Execution
@@ -56,8 +57,20 @@ class Local(Executor):
             _refuse_without_gpu({precision for axes in grid.training.values() for precision in axes["precision"]})
 
     def decide(self, request: Request, runs: Runs, found: State) -> Decision:
-        planned = plan(runs, _workers(request.grid, runs), request.grid.execution, empty_attempts=found.empty_attempts)
+        planned = plan(
+            runs,
+            _workers(request, runs),
+            request.grid.execution,
+            empty_attempts=found.empty_attempts,
+            runs_per_task=getattr(request.options, "runs_per_task", None),
+            knowledge=request.knowledge,
+        )
+        planned = replace(planned, is_forked=not request.grid.execution.use_cuda, start_s=START_S)
         return Decision(planned, planned)
+
+    def setting(self, execution: Execution) -> Setting:
+        here = machine()
+        return replace(super().setting(execution), cpu=here["cpu"], product_route=here["product_route"], host=here["host"])
 
     def execute(self, request: Request, submission: Submission, decision: Decision) -> int:
         campaign, tasks = request.campaign, decision.now.tasks
@@ -111,13 +124,14 @@ def _activity(submission: Submission) -> Activity:
     return Activity(tasks, is_alive is not None)
 
 
-def _workers(grid: Grid, runs: Runs) -> int:
+def _workers(request: Request, runs: Runs) -> int:
+    grid = request.grid
     wanted = 1 if grid.execution.use_cuda else grid.max_workers
     cells = {runs.cells[cell].spec for cell in np.unique(runs.cell)}
     if not grid.execution.use_cuda:  # (on a GPU, the GPU's memory is the limit)
         refuse_larger_than(_memory_mb("MemTotal"), cells, "this machine has")
-    mem_mb = max(estimate(run, grid.execution).mem_mb.high for run in cells)
-    capacity = local_capacity(wanted, grid.execution, mem_mb)
+    largest = max((estimate(run, grid.execution, request.knowledge) for run in cells), key=lambda cost: cost.mem_mb.high)
+    capacity = local_capacity(wanted, grid.execution, largest.mem_mb.high, largest.shared_mb)
     if not capacity.workers:
         raise Refused(capacity.reason)
     if capacity.reason:
@@ -146,13 +160,13 @@ class Capacity:
     reason: str = ""
 
 
-def local_capacity(wanted: int | None, execution: Execution, mem_mb: float) -> Capacity:
+def local_capacity(wanted: int | None, execution: Execution, mem_mb: float, shared_mb: float = 0.0) -> Capacity:
     """How many workers of `mem_mb` each fit here.
 
     Args:
         wanted: max_workers of the grid; None: as many as fit.
         execution: gives the cores of one worker.
-        mem_mb: peak memory of the largest run.
+        mem_mb: peak memory of the largest run; shared_mb: of which all workers together need this once.
     """
     cores = _cores()
     by_cores = cores // (execution.cpu_threads + execution.data_workers)
@@ -160,7 +174,7 @@ def local_capacity(wanted: int | None, execution: Execution, mem_mb: float) -> C
         each = f"cpu_threads_per_worker + data_workers is {execution.cpu_threads + execution.data_workers}"
         return Capacity(0, f"{each}, but this machine has {count(cores, 'core')}; lower one of them")
     available_mb = _memory_mb("MemAvailable")
-    by_memory = max(1, int(min(available_mb // mem_mb, by_cores)))
+    by_memory = max(1, int(min((available_mb - shared_mb) // (mem_mb - shared_mb), by_cores)))
     workers = min(by_cores, by_memory)
     if wanted is None or wanted <= workers:
         return Capacity(wanted or workers)

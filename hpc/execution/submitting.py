@@ -9,6 +9,7 @@ import numpy as np
 
 from hpc import console
 from hpc.console import ALL_WELL, NO_SCHEDULER, SOME_FAILED, Refused, count
+from hpc.execution.calibrating import basis, informed
 from hpc.execution.doubts import changes, long_runs
 from hpc.execution.executor import Executor, Request
 from hpc.execution.next import next_command
@@ -37,11 +38,12 @@ def submit(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
     header, left = None, None  # left: run_ids that this command has still to submit; None: all that are missing
     pause_s: float | None = None  # set once this command waits for room
     while True:
-        number, found, decision = _look(request, executor, schedulers, left, pause_s)
+        number, found, decision, costs = _look(request, executor, schedulers, left, pause_s)
         if decision is None:
             return _nothing_to_submit(request, executor, found)
         if header is None:
             console.show_decision(decision, found, request.campaign, executor.where)
+            print(f"costs      {costs}", flush=True)
             doubts = [*changes(request.campaign, request.runs, found), *long_runs(decision.whole)]
             if executor.is_rehearsal(request.options):
                 return executor.rehearse(request, decision)
@@ -72,8 +74,8 @@ def _look(
     schedulers: Mapping[str, Scheduler],
     left: np.ndarray | None,
     pause_s: float | None,
-) -> tuple[int, State, Decision | None]:
-    """The number to claim, the state, and what to submit; None if nothing is missing.
+) -> tuple[int, State, Decision | None, str]:
+    """The number to claim, the state, what to submit (None if nothing is missing), and what its costs are based on.
 
     Args:
         pause_s: between two looks while a scheduler is silent; None: silence is an error.
@@ -83,7 +85,10 @@ def _look(
         try:
             found = _state(request, executor, schedulers)
             runs = _to_submit(request, found, left)
-            return number, found, executor.decide(request, runs, found) if len(runs) else None
+            if not len(runs):
+                return number, found, None, ""
+            request = informed(request, executor, runs, left is None and not _only_looks(request, executor))
+            return number, found, executor.decide(request, runs, found), basis(request, runs)
         except SchedulerError as error:
             if pause_s is None:
                 raise

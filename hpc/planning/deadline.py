@@ -10,16 +10,18 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hpc.planning.cost import Range
 from hpc.planning.tasks import Plan
 
 PROMISE_HOSTS = 16
-_START_S = 20  # of the first workers: the scheduler, torch, the data set
 
 
 @dataclass(frozen=True)
 class End:
-    """Wall seconds from the first start to the last end: expected, and such that one of 20 campaigns ends before `low_s`, and one
-    after `high_s`. n_hosts: on so many hosts the costs were measured."""
+    """Wall seconds from the first start to the last end.
+
+    One of 20 campaigns ends before `low_s`, and one after `high_s`. n_hosts: on so many hosts the costs were measured.
+    """
 
     low_s: float
     expected_s: float
@@ -63,16 +65,16 @@ def end_of(planned: Plan, workers: int | None = None) -> End:
     known = planned.n_hosts
     share = min(1.0, math.sqrt(1 / known + 1 / min(known, n_workers))) if known else 1.0
 
-    def end_s(side: Callable) -> float:
+    def end_s(side: Callable[[Range], float]) -> float:
         middle_s = sum(wall_s.middle for wall_s in walls)
         total_s = middle_s + share * (sum(map(side, walls)) - middle_s)
         tail_s = sum(map(side, last)) / len(last) / 2 if n_workers > 1 else 0.0
-        return max(total_s / n_workers + tail_s, side(longest)) + _START_S
+        return max(total_s / n_workers + tail_s, side(longest)) + side(planned.start_s)
 
     return End(end_s(lambda wall_s: wall_s.low), end_s(lambda wall_s: wall_s.middle), end_s(_high), planned.n_hosts)
 
 
-def _high(wall_s) -> float:  # noqa: ANN001
+def _high(wall_s: Range) -> float:
     return wall_s.high
 
 
@@ -96,7 +98,7 @@ def in_time(deadline_s: float, most: int, plan_with: Callable[[int], Plan]) -> P
 
 def _too_late(largest: Plan, deadline_s: float) -> TooLate:
     end = end_of(largest)
-    n_runs = int(largest.n_runs * max(0.0, deadline_s - _START_S) / end.high_s)
+    n_runs = int(largest.n_runs * max(0.0, deadline_s - largest.start_s.high) / end.high_s)
     return TooLate(largest, end, _fewest(largest, deadline_s, largest.n_runs), n_runs)
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
+from hpc.planning.deadline import in_time
+from hpc.planning.model import PUBLISHED, Knowledge
 from hpc.planning.retrying import Outcome, retries
 from hpc.planning.tasks import Plan, PlannedTask, plan
 from hpc.planning.waiting import BusyArray, share_left
@@ -58,6 +60,8 @@ def decide(
     empty_attempts: Mapping[str, int] | None = None,
     runs_per_task: int | None = None,
     worker_time_min: int = WORKER_TIME_MIN,
+    knowledge: Knowledge = PUBLISHED,
+    deadline_s: float | None = None,
 ) -> Decision:
     """Plan these runs, and cut the plan to the tasks for which the cluster accepts workers now.
 
@@ -66,17 +70,25 @@ def decide(
         outcomes, empty_attempts: what earlier submissions showed (hpc/planning/retrying.py, hpc/planning/tasks.py).
         runs_per_task: the most runs of a task, instead of what the estimates suggest.
         worker_time_min: for how long a worker is asked.
+        knowledge: what is known of costs.
+        deadline_s: the fewest workers are planned with which all ends by then, counted from the first start.
 
     Raises:
         LookupError: no worker is free, and there is no job yet to wait for.
+        TooLate: the deadline cannot be met.
     """
     workers, waits_for = share_left(room.busy, room.max_workers)
     more = retries(outcomes, room.limits)
-    whole = plan(runs, workers, execution, more, empty_attempts, runs_per_task)
-    largest = max((len(task.runs) for task in whole.tasks), default=0)
-    while execution.use_cuda and largest > 1 and first.time_limit_min is None and _is_too_long(whole, room.limits):
-        largest //= 2  # runs that are trained together are one computation
-        whole = plan(runs, workers, execution, more, empty_attempts, largest)
+
+    def planned(n_workers: int) -> Plan:
+        whole = plan(runs, n_workers, execution, more, empty_attempts, runs_per_task, knowledge)
+        largest = max((len(task.runs) for task in whole.tasks), default=0)
+        while execution.use_cuda and largest > 1 and first.time_limit_min is None and _is_too_long(whole, room.limits):
+            largest //= 2  # runs that are trained together are one computation
+            whole = plan(runs, n_workers, execution, more, empty_attempts, largest, knowledge)
+        return whole
+
+    whole = in_time(deadline_s, workers, planned) if deadline_s is not None else planned(workers)
     n_room = max(0, room.limits.max_submitted - room.n_queued)
     now, made = _first_with_room(whole, room.limits, first, worker_time_min, n_room)
     return Decision(whole, now, made, waits_for, first=first)

@@ -30,3 +30,8 @@ def drift(observations: Iterable[Observation]) -> float | None:
         return None
     found = math.exp(float(np.median(residuals))) - 1
     return found if abs(found) > _NOTABLE else None
+
+
+def describe(change: float) -> str:
+    """`12 % more` or `12 % less`."""
+    return f"{abs(change):.0%}".replace("%", " %") + (" more" if change > 0 else " less")

@@ -21,7 +21,7 @@ from noisy.spec import RunSpec
 
 Kind = tuple[str, str]  # model type, precision
 NEWEST = 500  # measured runs of a kind that count
-_PULL = 0.01  # how strongly a coefficient is drawn to its proportion: as if runs scattered by 5 %, and proportions by 50 %
+_PULL = 0.003  # how strongly a coefficient is drawn to its proportion: as if runs scattered by 5 %, and proportions by 90 %
 _SHRINK = 5  # runs of a kind of host that move its factor half the way from 1
 _SIMILAR = 3.0  # a network is known if one of between a third and three times its multiply-adds was measured
 _FOLDS = 10
@@ -103,10 +103,9 @@ class Knowledge:
         smallest, largest = found.networks
         return found if smallest / _SIMILAR <= multiply_adds(run) <= largest * _SIMILAR else None
 
-    @property
-    def n_hosts(self) -> int:
-        """Hosts on which the least measured kind was measured."""
-        return min((each.n_hosts for each in self.kinds.values()), default=0)
+    def n_hosts_of(self, cells: Iterable[RunSpec]) -> int:
+        """On how many hosts all kinds of these runs were measured; 0 if one of them is unknown."""
+        return min((found.n_hosts if (found := self.of(run)) else 0 for run in cells), default=0)
 
 
 PUBLISHED = Knowledge()

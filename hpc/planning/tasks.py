@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from hpc.planning.cost import NOTHING, Cost, Range
+from hpc.planning.model import PUBLISHED, Knowledge
 from hpc.planning.priors import estimate, least_gpu_s
+from hpc.planning.published import START_S
 from noisy.runs import ID, Runs
 from noisy.spec import Execution, RunSpec
 
@@ -53,13 +55,16 @@ class PlannedTask:
 class Plan:
     """Tasks in the order in which they are to start, `workers` at a time.
 
-    n_hosts: on so many hosts the costs of its runs were measured; 0: they are published ones.
+    n_hosts: on so many hosts the costs of its runs were measured; 0: they are published ones. is_forked: whether workers share
+    the memory of what they load. start_s: until the first run begins.
     """
 
     tasks: tuple[PlannedTask, ...]
     workers: int
     execution: Execution
     n_hosts: int = 0
+    is_forked: bool = False
+    start_s: Range = START_S
 
     def first(self, n_tasks: int) -> "Plan":
         """The plan cut after `n_tasks` tasks."""
@@ -82,16 +87,10 @@ class Plan:
 
     @property
     def mem_mb(self) -> Range:
-        """Peak memory of all workers together: the largest tasks at the same time."""
-        largest = sorted((task.per_run.mem_mb for task in self.tasks), key=lambda mem: -mem.high)[: self.workers]
-        return sum(largest, NOTHING)
-
-    @property
-    def wall_s(self) -> Range:
-        """Time from the first start to the last end: work is shared evenly, but the longest task is a lower bound."""
-        walls = [task.cost.wall_s for task in self.tasks]
-        longest, share = max(walls, key=lambda wall_s: wall_s.high), sum(walls, NOTHING).scaled(1 / self.workers)
-        return Range(max(share.low, longest.low), max(share.high, longest.high))
+        """Peak memory of all workers together: the largest tasks at the same time. What forked workers share counts once."""
+        largest = sorted((task.per_run for task in self.tasks), key=lambda cost: -cost.mem_mb.high)[: self.workers]
+        shared_mb = sum(cost.shared_mb for cost in largest[1:]) if self.is_forked else 0.0
+        return sum((cost.mem_mb for cost in largest), NOTHING) + Range(-shared_mb, -shared_mb)
 
 
 def plan(
@@ -101,6 +100,7 @@ def plan(
     retries: Mapping[str, Retry] | None = None,
     empty_attempts: Mapping[str, int] | None = None,
     runs_per_task: int | None = None,
+    knowledge: Knowledge = PUBLISHED,
 ) -> Plan:
     """Group runs into tasks of one resource class each. The longest runs come first, and tasks become shorter and shorter, so
     that no long task is alone at the end.
@@ -115,9 +115,10 @@ def plan(
         empty_attempts: run_id -> attempts that began with this run and recorded nothing. Each halves the groups of its task,
             because they were too large for their memory or time.
         runs_per_task: the most runs of a task, instead of what the estimates suggest.
+        knowledge: what is known of costs.
     """
     retries = retries or {}
-    classes = _classes(runs, execution)
+    classes = _classes(runs, execution, knowledge)
     is_alone = np.isin(runs.run_id, np.array(list(retries), ID))
     members = {key: places[~is_alone[places]] for key, places in classes.items()}
     left_s = total_s = sum(cost.wall_s.middle * len(places) for (cost, _), places in members.items())
@@ -136,12 +137,13 @@ def plan(
             run = runs.take(slice(place, place + 1))
             tasks.append(PlannedTask(run, cost, least_gpu_s(shape) if shape else 0.0, retries[run.ids()[0]]))
     tasks.sort(key=lambda task: (-max(task.per_run.wall_s.middle, task.retry.time_limit_min * 60), task.retry.mem_mb))
-    return Plan(tuple(tasks), min(max(useful, len(retries)), workers, len(tasks)), execution)
+    n_hosts = knowledge.n_hosts_of(runs.cells[cell].spec for cell in np.unique(runs.cell))
+    return Plan(tuple(tasks), min(max(useful, len(retries)), workers, len(tasks)), execution, n_hosts)
 
 
-def _classes(runs: Runs, execution: Execution) -> dict[tuple[Cost, RunSpec | None], np.ndarray]:
+def _classes(runs: Runs, execution: Execution, knowledge: Knowledge) -> dict[tuple[Cost, RunSpec | None], np.ndarray]:
     """(cost of a run, shape on a GPU) -> int64 (k,), the places of its runs."""
-    keys = runs.by_cell(lambda run: (estimate(run, execution), run.shape() if execution.use_cuda else None))
+    keys = runs.by_cell(lambda run: (estimate(run, execution, knowledge), run.shape() if execution.use_cuda else None))
     number_of = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     of_run = np.array([number_of[key] for key in keys], int)[runs.cell]
     order = np.argsort(of_run, kind="stable")
@@ -161,7 +163,7 @@ def _shrinking(n_runs: int, run_s: float, left_s: float, total_s: float, workers
     shortest_s = min(max(total_s / workers * _SHORTEST_SHARE, _TASK_LEAST_S), TASK_MIN_S)
     while n_runs:
         length_s = min(max(left_s / workers / _ROUNDS, shortest_s), TASK_MAX_S)
-        size = n_runs if run_s * n_runs <= length_s else max(1, int(length_s / run_s))
+        size = n_runs if run_s * n_runs <= length_s else max(1, round(length_s / run_s))
         yield size
         n_runs, left_s = n_runs - size, left_s - size * run_s
 

@@ -90,7 +90,8 @@ class Slurm(Executor):
         room = Room(limits, n_queued, busy_arrays(found), request.grid.max_workers or _DEFAULT_WORKERS)
         per_task = request.options.runs_per_task
         try:
-            decision = decide(runs, execution, room, first, found.outcomes, found.empty_attempts, per_task)
+            earlier = found.outcomes, found.empty_attempts
+            decision = decide(runs, execution, room, first, *earlier, per_task, request.knowledge)
         except LookupError as error:
             raise SchedulerError(f"{error}; try again in a minute") from error
         check_fit(decision.arrays, limits, first, every)

@@ -2,10 +2,14 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from hpc.planning.cost import Range
+from hpc.planning.deadline import end_of
+from hpc.planning.model import Knowledge, Measured
 from hpc.planning.priors import estimate
+from hpc.planning.quantiles import Bounds
 from hpc.planning.tasks import TASK_MAX_S, TASK_MIN_S, WORKER_MIN_S, Retry, plan
 from hpc.request.grid import parse_grid
 from noisy.models import build_model
@@ -19,20 +23,6 @@ RELIABLE = parse_grid(
     "{model_types: [mlp, cnn], models: {mlp: {hidden_sizes: [1024, 512, 256], epochs: 15}, cnn: {epochs: 20}}}"
 ).runs()
 COSTS = [estimate(run, Execution()) for run in RELIABLE]
-
-
-def test_published_costs_are_met() -> None:
-    assert estimate(MLP, Execution()).cpu_s == pytest.approx(Range(60, 180))
-    assert estimate(MLP, Execution()).mem_mb == Range(300, 800)
-    assert estimate(CNN, Execution()).cpu_s == pytest.approx(Range(120, 360))
-    assert estimate(CNN, Execution()).mem_mb == Range(500, 1200)
-
-
-def test_costs_are_linear_in_epochs_and_samples() -> None:
-    for run in (MLP, CNN):
-        whole = estimate(run, Execution()).cpu_s
-        assert estimate(replace(run, epochs=run.epochs * 3), Execution()).cpu_s == pytest.approx(whole.scaled(3))
-        assert estimate(replace(run, max_train_samples=6000), Execution()).cpu_s == pytest.approx(whole.scaled(0.1))
 
 
 def test_costs_follow_the_size_of_the_network() -> None:
@@ -71,7 +61,7 @@ def test_tasks_shrink_from_a_third_of_a_workers_share_to_one_run(workers: int) -
     for i, (task, length_s) in enumerate(zip(planned.tasks, lengths_s, strict=True)):
         run_s = task.per_run.wall_s.middle
         wanted_s = min(max(left_s / workers / 3, total_s / workers / 30, 5), TASK_MAX_S)
-        assert length_s <= max(run_s, wanted_s) * 1.0001
+        assert length_s <= max(run_s, wanted_s + run_s / 2) * 1.0001
         is_last_of_class = i + 1 == len(lengths_s) or planned.tasks[i + 1].per_run != task.per_run
         assert length_s + run_s > min(wanted_s, TASK_MIN_S) or is_last_of_class
         left_s -= length_s
@@ -90,9 +80,19 @@ def test_little_work_gets_few_workers() -> None:
 def test_costs_add_up() -> None:
     planned = plan(RELIABLE, 4, Execution())
     assert planned.cpu_s.low == pytest.approx(sum(cost.cpu_s.low for cost in COSTS))
-    assert planned.wall_s.high == pytest.approx(planned.cpu_s.high / 4)
-    assert planned.mem_mb == Range(4 * 500, 4 * 1200)
-    assert plan(runs(CNN), 4, Execution(cpu_threads=2)).wall_s == pytest.approx(Range(60, 180))
+    largest_mb = max(cost.mem_mb.high for cost in COSTS)
+    assert planned.mem_mb.high == pytest.approx(4 * largest_mb)
+    shared_mb = COSTS[0].shared_mb
+    assert replace(planned, is_forked=True).mem_mb.high == pytest.approx(4 * largest_mb - 3 * shared_mb)
+
+
+def test_a_plan_follows_what_was_measured() -> None:
+    bounds = Bounds(-0.1, 0.0, 0.1, False)
+    known = Knowledge({("mlp", "float32"): Measured(np.array([7.0, 0, 0, 0, 0]), (1e6, 2e6), 40, 20, bounds, bounds)})
+    mlps, cnns = ([run for run in RELIABLE if run.model_type == name] for name in ("mlp", "cnn"))
+    planned = plan(runs(*mlps), 4, Execution(), knowledge=known)
+    assert planned.cpu_s.middle == pytest.approx(7 * len(mlps))
+    assert (planned.n_hosts, plan(runs(*mlps, *cnns), 4, Execution(), knowledge=known).n_hosts) == (20, 0)
 
 
 @pytest.mark.parametrize("workers", [1, 4, 1000])
@@ -107,7 +107,7 @@ def test_a_gpu_task_holds_as_many_runs_as_are_trained_together(workers: int) -> 
     for task in plan(rates, workers, execution).tasks:
         assert len({run.shape() for run in task.runs}) == 1
     threads = plan(RELIABLE, workers, replace(execution, cpu_threads=2))
-    assert threads.wall_s == planned.wall_s  # the GPU does the work
+    assert end_of(threads) == end_of(planned)  # the GPU does the work
 
 
 def test_a_run_that_was_killed_comes_alone() -> None:

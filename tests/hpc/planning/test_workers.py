@@ -99,12 +99,13 @@ def test_arrays_keep_to_the_limits(workers: int, max_array_size: int) -> None:
 
 def test_the_sweep_is_small_waits_for_all_and_has_more_memory() -> None:
     *_, sweep = arrays(plan(RELIABLE, 80, Execution()), LARGE, NOTHING_ASKED)
-    assert (sweep.n_workers, sweep.parallel, sweep.resources.mem_mb) == (4, 4, 2250)
+    usual_mb = one_of(plan(runs(CNN), 1, Execution())).resources.mem_mb
+    assert (sweep.n_workers, sweep.parallel, sweep.resources.mem_mb) == (4, 4, int(usual_mb * 1.5))
     assert arrays(plan(RELIABLE, 2, Execution()), LARGE, NOTHING_ASKED)[-1].n_workers == 2
-    *_, capped = arrays(plan(RELIABLE, 80, Execution()), Limits(10_000, 10_000, mem_mb=1800), NOTHING_ASKED)
-    assert capped.resources.mem_mb == 1800
+    *_, capped = arrays(plan(RELIABLE, 80, Execution()), Limits(10_000, 10_000, mem_mb=1000), NOTHING_ASKED)
+    assert capped.resources.mem_mb == 1000
     *_, large = arrays(plan(RELIABLE, 80, Execution()), Limits(10_000, 10_000, mem_mb=100), NOTHING_ASKED)
-    assert large.resources.mem_mb == 1500  # what a task needs, whatever the node has: that is refused elsewhere
+    assert large.resources.mem_mb == usual_mb  # what a task needs, whatever the node has: that is refused elsewhere
     assert not any(array.is_sweep for array in arrays(plan(runs(CNN), 1, Execution()), LARGE, NOTHING_ASKED, room=1))
 
 
@@ -134,9 +135,9 @@ def test_retries_that_need_more_have_workers_of_their_own() -> None:
     six = runs(*cnns(6))
     third, fifth = six.ids()[2], six.ids()[4]
     usual, more = made(plan(six, 6, Execution(), {third: Retry(mem_mb=4500), fifth: Retry(time_limit_min=90)}))
-    assert usual.resources.mem_mb == 1500 and usual.resources.time_limit_min < 60
+    assert usual.resources.mem_mb < 1500 and usual.resources.time_limit_min < 60
     assert (more.resources.mem_mb, more.resources.time_limit_min, more.n_workers) == (4500, 90, 2)
-    assert len(made(plan(six, 4, Execution(), {third: Retry(mem_mb=900)}))) == 1
+    assert len(made(plan(six, 4, Execution(), {third: Retry(mem_mb=700)}))) == 1
 
 
 def test_the_users_own_request_comes_first_and_a_retry_may_ask_for_more() -> None:
