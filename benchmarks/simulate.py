@@ -6,7 +6,7 @@ Each line of the table is the mean over many campaigns of grid.yaml (1,200 MLPs 
 
 - 80 slots on 16 nodes, all free. Nodes are of three kinds, which take 0.75, 1 and 1.35 times as long, or of one kind. A kind
   of node is also a few percent better at one of the models (standard deviation 3 %), and so is a node (3 %).
-- Runs of one model on one node differ by 3 %. One run of 100 meets contention, and takes 1.5 to 3 times as long.
+- Runs of one model on one node differ by 3 %. One run of 100 meets contention, and takes twice as long.
 - A slot stays free for 1 to 10 s between two elements. A worker takes 5 to 15 s until its first run; one that finds nothing to
   take ends after 1.5 s.
 - A worker's memory: import of torch (549 MB with CUDA's parts, 235 MB without) + data set + what training needs at least +
@@ -70,7 +70,7 @@ def drawn(runs: Runs, kinds: str, torch: str, known: str, rng: np.random.Generat
     seconds = np.array([SECONDS[model] for model in models])
     run_s = np.array([seconds * by_kind[kind] * rng.lognormal(0, 0.03) for kind in kind_of_node])
     noise = rng.lognormal(0, 0.03, 2 * len(runs))
-    noise *= np.where(rng.random(len(noise)) < 0.01, rng.uniform(1.5, 3, len(noise)), 1)
+    noise[rng.random(len(noise)) < 0.01] *= 2
     specs = {model: next(cell.spec for cell in runs.cells if cell.spec.model_type == model) for model in models}
     mem_mb = np.array([IMPORT_MB[torch] + data_mb(specs[model]) + training_mb(specs[model]) for model in models])
     hosts = {"published": [], "login": [seconds * by_kind[1.0] * rng.lognormal(0, 0.03)], "hosts": list(run_s)}[known]
