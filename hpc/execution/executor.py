@@ -10,6 +10,7 @@ from hpc.console import ALL_WELL
 from hpc.execution.site import Check
 from hpc.planning.decision import Decision
 from hpc.planning.model import PUBLISHED, Knowledge, Setting
+from hpc.request.deadline import Deadline
 from hpc.request.grid import Grid
 from hpc.state.measured import torch_of
 from hpc.state.runs import State
@@ -27,7 +28,7 @@ class Request:
 
     limit: at most so many runs; abandoned: submissions to be treated as ended; options: the executor's own; command: the
     command line, as a shell reads it; knowledge: what is known of costs; calibrate_with: the file of the grid, with which
-    unknown costs are measured first (None: they are not).
+    unknown costs are measured first (None: they are not); deadline: by when all has to be done.
     """
 
     grid: Grid
@@ -43,6 +44,7 @@ class Request:
     command: str = ""
     knowledge: Knowledge = PUBLISHED
     calibrate_with: Path | None = None
+    deadline: Deadline | None = None
 
 
 class Executor(Scheduler):

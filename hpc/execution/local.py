@@ -14,15 +14,16 @@ from pathlib import Path
 import numpy as np
 
 from hpc.console import ALL_WELL, SOME_FAILED, Refused, count
+from hpc.execution.deadlines import seconds_left
 from hpc.execution.doubts import refuse_larger_than
 from hpc.execution.executor import Executor, Request
 from hpc.execution.progress import Progress
 from hpc.execution.site import NOTE, OK, Check, Line
+from hpc.planning.deadline import in_time
 from hpc.planning.decision import Decision
 from hpc.planning.model import Setting
 from hpc.planning.priors import estimate
-from hpc.planning.published import START_S
-from hpc.planning.tasks import plan
+from hpc.planning.tasks import Plan, plan
 from hpc.state import submissions
 from hpc.state.runs import State
 from hpc.state.scheduler import Activity, TaskActivity
@@ -57,15 +58,19 @@ class Local(Executor):
             _refuse_without_gpu({precision for axes in grid.training.values() for precision in axes["precision"]})
 
     def decide(self, request: Request, runs: Runs, found: State) -> Decision:
-        planned = plan(
-            runs,
-            _workers(request, runs),
-            request.grid.execution,
-            empty_attempts=found.empty_attempts,
-            runs_per_task=getattr(request.options, "runs_per_task", None),
-            knowledge=request.knowledge,
-        )
-        planned = replace(planned, is_forked=not request.grid.execution.use_cuda, start_s=START_S)
+        def planned_with(n_workers: int) -> Plan:
+            planned = plan(
+                runs,
+                n_workers,
+                request.grid.execution,
+                empty_attempts=found.empty_attempts,
+                runs_per_task=getattr(request.options, "runs_per_task", None),
+                knowledge=request.knowledge,
+            )
+            return replace(planned, is_forked=not request.grid.execution.use_cuda)
+
+        workers, deadline_s = _workers(request, runs), seconds_left(request)
+        planned = planned_with(workers) if deadline_s is None else in_time(deadline_s, workers, planned_with)
         return Decision(planned, planned)
 
     def setting(self, execution: Execution) -> Setting:

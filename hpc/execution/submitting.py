@@ -10,9 +10,12 @@ import numpy as np
 from hpc import console
 from hpc.console import ALL_WELL, NO_SCHEDULER, SOME_FAILED, Refused, count
 from hpc.execution.calibrating import basis, informed
+from hpc.execution.deadlines import refusal
 from hpc.execution.doubts import changes, long_runs
 from hpc.execution.executor import Executor, Request
 from hpc.execution.next import next_command
+from hpc.execution.overview import show_decision
+from hpc.planning.deadline import TooLate
 from hpc.planning.decision import Decision
 from hpc.planning.tasks import Plan
 from hpc.request.prepare import campaign_id, check_folder, prepare
@@ -42,8 +45,7 @@ def submit(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
         if decision is None:
             return _nothing_to_submit(request, executor, found)
         if header is None:
-            console.show_decision(decision, found, request.campaign, executor.where)
-            print(f"costs      {costs}", flush=True)
+            show_decision(decision, found, request, executor.where, costs)
             doubts = [*changes(request.campaign, request.runs, found), *long_runs(decision.whole)]
             if executor.is_rehearsal(request.options):
                 return executor.rehearse(request, decision)
@@ -89,6 +91,8 @@ def _look(
                 return number, found, None, ""
             request = informed(request, executor, runs, left is None and not _only_looks(request, executor))
             return number, found, executor.decide(request, runs, found), basis(request, runs)
+        except TooLate as late:
+            raise refusal(late, request) from late
         except SchedulerError as error:
             if pause_s is None:
                 raise
@@ -140,7 +144,7 @@ def _hand_over(request: Request, executor: Executor, number: int, header: Header
     if not now.tasks:
         return ALL_WELL
     arrays = submissions.arrays_of(header.campaign, number, decision.arrays, decision.waits_for)
-    others = {"arrays": arrays, "code_commit": commit}
+    others = {"arrays": arrays, "code_commit": commit, "deadline": request.deadline.text if request.deadline else ""}
     submission = Submission.by_this_process(number, header.campaign, executor.name, now, **others)
     together = (replace(now.execution, runs_together=task.runs_together) for task in now.tasks)
     tasks = (

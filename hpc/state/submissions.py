@@ -69,6 +69,7 @@ class Submission:
 
     process: the one that hands it over or executes it. arrays: empty for local submissions. is_interrupted: whether that
     process ended before its tasks. code_commit: of the code that submitted it; empty if that was not yet recorded.
+    deadline: by when all was to be done, empty for none (hpc/request/deadline.py reads it).
     """
 
     number: int
@@ -83,6 +84,7 @@ class Submission:
     ended: str | None = None
     is_interrupted: bool = False
     code_commit: str = ""
+    deadline: str = ""
     schema: int = field(default=SCHEMA_VERSION, compare=False)
 
     @property

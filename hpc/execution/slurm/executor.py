@@ -13,6 +13,7 @@ from typing import Any
 
 from hpc import console
 from hpc.console import ALL_WELL, WRONG_INPUT, Refused, count
+from hpc.execution.deadlines import seconds_left
 from hpc.execution.doubts import refuse_larger_than
 from hpc.execution.executor import Executor, Request
 from hpc.execution.site import Check
@@ -21,7 +22,8 @@ from hpc.execution.slurm.fitting import check_fit, chosen
 from hpc.execution.slurm.states import REASONS, activity, outcome
 from hpc.planning.decision import Decision, Room, decide
 from hpc.planning.retrying import Outcome, Reason
-from hpc.planning.workers import BusyArray, Limits
+from hpc.planning.waiting import BusyArray
+from hpc.planning.workers import Limits
 from hpc.state import submissions
 from hpc.state.nodes import suspects
 from hpc.state.runs import State
@@ -91,7 +93,16 @@ class Slurm(Executor):
         per_task = request.options.runs_per_task
         try:
             earlier = found.outcomes, found.empty_attempts
-            decision = decide(runs, execution, room, first, *earlier, per_task, request.knowledge)
+            decision = decide(
+                runs,
+                execution,
+                room,
+                first,
+                *earlier,
+                per_task,
+                knowledge=request.knowledge,
+                deadline_s=seconds_left(request),
+            )
         except LookupError as error:
             raise SchedulerError(f"{error}; try again in a minute") from error
         check_fit(decision.arrays, limits, first, every)
