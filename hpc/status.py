@@ -27,6 +27,7 @@ from hpc.console import (
     exit_with,
     open_campaign,
 )
+from hpc.execution.afterwards import lines_of, used_and_asked
 from hpc.execution.choice import EXECUTORS
 from hpc.execution.next import next_command
 from hpc.planning.drift import NEWEST, describe, drift
@@ -72,7 +73,7 @@ def _watch(options: argparse.Namespace) -> int:
         time.sleep(max(_WATCH_EVERY_S, 10 * (time.monotonic() - started_s)))  # a tenth of a core at most
 
 
-def summary(manifest: Manifest, found: State, now_s: float) -> dict[str, Any]:
+def summary(campaign: Campaign, manifest: Manifest, found: State, now_s: float) -> dict[str, Any]:
     """Everything that the command shows, for `--json`. Times in s, rates in runs per hour."""
     rate = _rate(found, now_s)
     n_left = found.count("running") + found.count("queued")
@@ -91,6 +92,7 @@ def summary(manifest: Manifest, found: State, now_s: float) -> dict[str, Any]:
         "unchecked": [f"{s.number:04d}" for s, activity in found.activities.items() if not activity.is_known],
         "waiting": dict(Counter(task.why for a in found.activities.values() for task in a.tasks.values() if task.why)),
         "drift": drift(of_campaign(found.recorded, found.runs)),
+        "efficiency": used_and_asked(campaign, found, EXECUTORS),
         "suspects": suspects(found.known, datetime.fromtimestamp(now_s, timezone.utc)),
         "other_code": other_code(found),
         "unreadable": found.problems,
@@ -102,7 +104,7 @@ def _once(options: argparse.Namespace) -> tuple[int, bool]:
     """Show the state once; returns the exit status, and whether anything is at work."""
     campaign, manifest = open_campaign(options.output_dir)
     found = state(campaign, manifest.header.campaign, manifest.runs, EXECUTORS)
-    shown = summary(manifest, found, time.time())
+    shown = summary(campaign, manifest, found, time.time())
     if options.json:
         print(json.dumps(shown, indent=1))
     else:
@@ -139,6 +141,8 @@ def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
             note = f"; {shown['given_up']} given up" if name == "failed" and shown["given_up"] else ""
             print(f"  {name:10}{shown[name]:8,}  {100 * shown[name] / shown['runs']:5.1f} %{note}")
     print(f"  CPU time  {shown['cpu_h']:8.2f}  hours used")
+    for line in lines_of(shown["efficiency"]) if shown["efficiency"] else ():
+        print(line)
     if shown["left_s"]:
         low, expected, high = (duration(shown["left_s"][name]) for name in ("low", "expected", "high"))
         print(f"  {shown['runs_per_h']:,.0f} runs per hour; {expected} left ({low} to {high})")

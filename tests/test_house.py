@@ -116,7 +116,7 @@ def test_nothing_imports_a_command() -> None:
 
 def test_planning_is_pure() -> None:
     """It computes: no file, no clock, no process, no scheduler."""
-    allowed = {"hpc", "noisy", "numpy", "abc", "collections", "dataclasses", "enum", "itertools", "math", "typing"}
+    allowed = {"hpc", "noisy", "numpy", "abc", "collections", "dataclasses", "enum", "functools", "itertools", "math", "typing"}
     for path in sources("hpc/planning"):
         names = imported(path)
         assert {name.split(".")[0] for name in names} <= allowed, path

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from hpc.execution.progress import Progress
 from hpc.execution.site import NOTE, OK, Check, Line
 from hpc.planning.deadline import in_time
 from hpc.planning.decision import Decision
+from hpc.planning.efficiency import Span
 from hpc.planning.model import Setting
 from hpc.planning.priors import estimate
 from hpc.planning.tasks import Plan, plan
@@ -32,6 +34,7 @@ from jobs.campaign import Campaign
 from jobs.pool import STOP_S, last_line
 from jobs.probe import cores_limit, memory_limit_mb
 from jobs.provenance import PROJECT_ROOT, machine
+from jobs.taskfile import read_task
 from noisy.processor import this_processor
 from noisy.runs import Runs
 from noisy.spec import Execution
@@ -105,8 +108,19 @@ class Local(Executor):
     def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
         return {submission: _activity(submission) for submission in submissions}
 
+    def spans(self, campaign: Campaign, submissions: Sequence[Submission]) -> list[Span]:
+        return [_span(campaign, each) for each in submissions if each.ended and each.n_tasks]
+
     def log_of(self, campaign: Campaign, submission: Submission, task: int) -> Path:
         return campaign.log(submission.number, task)
+
+
+def _span(campaign: Campaign, submission: Submission) -> Span:
+    """All workers of a submission as one job, with the cores of all."""
+    began_s, ended_s = (datetime.fromisoformat(text or "").timestamp() for text in (submission.created, submission.ended))
+    execution = read_task(campaign.tasks(submission.number), 0, 0).execution
+    cores = submission.workers * (execution.cpu_threads + execution.data_workers)
+    return Span(f"local-{submission.number:04d}", began_s, began_s, ended_s, cores)
 
 
 def _machine() -> Iterator[Line]:

@@ -14,6 +14,7 @@ from hpc.planning.cost import Range
 from hpc.planning.tasks import Plan
 
 PROMISE_HOSTS = 16
+_SPREAD_OVER = 2  # times the measured hosts: so many work on a campaign, if it has as many workers; assumed
 
 
 @dataclass(frozen=True)
@@ -55,19 +56,19 @@ def end_of(planned: Plan, workers: int | None = None) -> End:
     before its longest run. The tasks that are left last are as long as the shortest.
 
     The estimates' bounds are those of one run on a new host. The mean over the hosts of a campaign is known better: by the
-    number of hosts that were measured, and by the number of hosts on which it runs (unknown: taken to be as many, if there are
-    as many workers).
+    number of hosts that were measured, and by the number of hosts on which it runs (unknown: taken to be twice as many, if there
+    are as many workers).
     """
     n_workers = min(workers or planned.workers, planned.n_runs)
     walls = [task.cost.wall_s for task in planned.tasks]
     last = walls[-min(n_workers, len(walls)) :]
     longest = max((task.cost.wall_s if task.runs_together > 1 else task.per_run.wall_s for task in planned.tasks), key=_high)
     known = planned.n_hosts
-    share = min(1.0, math.sqrt(1 / known + 1 / min(known, n_workers))) if known else 1.0
+    share = min(1.0, math.sqrt(1 / known + 1 / min(_SPREAD_OVER * known, n_workers))) if known else 1.0
 
     def end_s(side: Callable[[Range], float]) -> float:
         middle_s = sum(wall_s.middle for wall_s in walls)
-        total_s = middle_s + share * (sum(map(side, walls)) - middle_s)
+        total_s = middle_s * (sum(map(side, walls)) / middle_s) ** share if middle_s else 0.0
         tail_s = sum(map(side, last)) / len(last) / 2 if n_workers > 1 else 0.0
         return max(total_s / n_workers + tail_s, side(longest)) + side(planned.start_s)
 

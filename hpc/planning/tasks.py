@@ -4,6 +4,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -45,7 +46,7 @@ class PlannedTask:
     retry: Retry = Retry()
     runs_together: int = 1
 
-    @property
+    @cached_property
     def cost(self) -> Cost:
         """The cost of all its runs."""
         return self.per_run.times(len(self.runs), self.least_gpu_s)

@@ -4,8 +4,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from hpc.planning.efficiency import Span
 from hpc.planning.retrying import Outcome, Reason
 from hpc.state.submissions import Submission
+from jobs.campaign import Campaign
 
 
 class SchedulerError(Exception):
@@ -55,6 +57,14 @@ class Scheduler(ABC):
             SchedulerError: nobody answers.
         """
         return {}
+
+    def spans(self, campaign: Campaign, submissions: Sequence[Submission]) -> list[Span]:
+        """When the jobs of submissions began and ended, and what they had asked for. By default, nobody knows.
+
+        Raises:
+            SchedulerError: nobody answers.
+        """
+        return []
 
     def reason_of(self, said: str) -> Reason:
         """What the scheduler's own word for an end means."""

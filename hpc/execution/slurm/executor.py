@@ -21,6 +21,7 @@ from hpc.execution.slurm import batch, options, programs, site
 from hpc.execution.slurm.fitting import check_fit, chosen
 from hpc.execution.slurm.states import REASONS, activity, outcome
 from hpc.planning.decision import Decision, Room, decide
+from hpc.planning.efficiency import Span
 from hpc.planning.retrying import Outcome, Reason
 from hpc.planning.waiting import BusyArray
 from hpc.planning.workers import Limits
@@ -192,6 +193,14 @@ class Slurm(Executor):
                 break
             time.sleep(pause_s)
         return found
+
+    def spans(self, campaign: Campaign, submissions: Sequence[Submission]) -> list[Span]:
+        arrays = {array.job_id: array for each in submissions for array in each.arrays if array.job_id}
+        return [
+            Span(job, *times, asked.cpus, asked.mem_mb, asked.time_limit_min * 60)
+            for job, times in programs.spans(sorted(arrays)).items()
+            if (array := arrays.get(job.split("_")[0])) and (asked := array.resources)
+        ]
 
     def reason_of(self, said: str) -> Reason:
         return REASONS.get(said, Reason.CLUSTER)
