@@ -90,6 +90,12 @@ def standings(names: Iterable[str]) -> dict[int, Standing]:
     return found
 
 
+def given_back(names: Iterable[str], task: int) -> frozenset[int]:
+    """The generations of a task whose workers gave it back."""
+    matches = filter(None, map(_NAME.fullmatch, names))
+    return frozenset(int(match[2]) for match in matches if int(match[1]) == task and match[3] == BACK)
+
+
 def _rank(standing: Standing) -> tuple[bool, int, int]:
     return standing.word == DONE, standing.generation, _ORDER.index(standing.word)
 
@@ -105,12 +111,12 @@ class Claims:
         """Whether some worker saw that all is done. There are no claims any more."""
         return self._finished.exists()
 
-    def standings(self) -> dict[int, Standing]:
-        """As the function of that name; empty if there is no folder."""
+    def names(self) -> list[str]:
+        """All names in the folder; none if there is no folder."""
         try:
-            return standings(os.listdir(self._folder))
+            return os.listdir(self._folder)
         except FileNotFoundError:
-            return {}
+            return []
 
     def take(self, task: int, generation: int, claim: Claim) -> bool:
         """Claim a task; False if another worker has or had this generation.

@@ -3,10 +3,11 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobs.campaign import Campaign
-from jobs.claims import DONE, HELD, Claim, Claims, Standing
+from jobs.claims import DONE, HELD, Claim, Claims, Standing, given_back
+from jobs.claims import standings as standings_of
 from jobs.needs import read_needs
 from jobs.process import Process
 from jobs.taking import NO_PACE, Choice, Need, Pace, Taker, all_done, is_gone
@@ -17,11 +18,16 @@ _LEAST_LEASE_S = 3600  # of a worker without a time limit
 
 @dataclass(frozen=True)
 class Taken:
-    """A task that a worker holds. generation: of its claim, and the number of the attempt in the names of shards."""
+    """A task that a worker holds.
+
+    generation: of its claim, and the number of the attempt in the names of shards; given_back: earlier generations whose
+    workers gave it back.
+    """
 
     place: TaskPlace
     generation: int
     need: Need
+    given_back: frozenset[int] = frozenset()
 
 
 class Workload:
@@ -50,6 +56,7 @@ class Workload:
         self._place = str(campaign.folder.resolve()), submission
         self._choice = Choice(taker, self._needs, range(len(self._needs) if n_tasks is None else n_tasks))
         self._read: dict[tuple[int, int], Claim] = {}  # a claim never changes
+        self.held: Taken | None = None  # the last that it took
 
     def take(self, left_s: float = math.inf, pace: Pace = NO_PACE, is_fresh: bool = False) -> Taken | None:
         """Claim the next task; None if there is nothing for this worker. After its restart, a job first gets what it had.
@@ -62,7 +69,8 @@ class Workload:
             OSError: claims cannot be listed or written here.
         """
         while not self._claims.is_finished:
-            standings = self._claims.standings()
+            names = self._claims.names()
+            standings = standings_of(names)
             if all_done(standings, len(self._needs)):
                 break
             place = self._own(standings) if is_fresh and self._taker.restart else None
@@ -70,7 +78,8 @@ class Workload:
             if place is None:
                 return None
             if taken := self.claim(*place):
-                return taken
+                self.held = replace(taken, given_back=given_back(names, taken.place.index))
+                return self.held
         self._claims.finish()
         return None
 

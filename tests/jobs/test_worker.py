@@ -11,9 +11,10 @@ import pytest
 from submitit.helpers import DelayedSubmission
 
 from jobs.campaign import Campaign
+from jobs.earlier import SlurmWorker
 from jobs.shard import ShardWriter
 from jobs.taskfile import task_places
-from jobs.worker import NO_PROGRESS_STATUS, NOT_KEPT_STATUS, SlurmWorker, is_near_limit
+from jobs.worker import NO_PROGRESS_STATUS, NOT_KEPT_STATUS, is_near_limit
 from tests.commands import ROOT
 from tests.records import ATTRIBUTES, failure, record, recorded, submitted
 from tests.specs import spec
@@ -82,7 +83,7 @@ def test_a_warning_before_the_call_is_no_sign_of_the_limit(campaign: Campaign) -
 @pytest.mark.slow
 def test_what_was_queued_before_is_executed(campaign: Campaign) -> None:
     """As submitit does it: the pickle is loaded and called, and asked for its successor. Its task file has no schema either."""
-    campaign.tasks(1).write_text(campaign.tasks(1).read_text().replace('"schema":2,', ""))
+    campaign.tasks(1).write_text(campaign.tasks(1).read_text().replace('"schema":3,', ""))
     program = (
         f"import pickle; worker = pickle.load(open({str(QUEUED)!r}, 'rb')); worker()\n"
         "print(pickle.loads(pickle.dumps(worker.checkpoint().function)))"
