@@ -115,13 +115,14 @@ def _show_arrays(decision: Decision) -> None:
     if not decision.arrays:
         return
     planned = decision.now
-    task_min = sum(task.cost.wall_s.middle for task in planned.tasks) / len(planned.tasks) / 60
-    print(f"arrays     {len(decision.arrays)}; about {planned.workers / max(task_min, 1 / 60):.1f} tasks started per minute")
+    n_workers, wall_min = sum(array.n_workers for array in decision.arrays), planned.wall_s.middle / 60
+    print(f"arrays     {len(decision.arrays)}; about {n_workers / max(wall_min, 1):.1f} workers started per minute")
     for array in decision.arrays:
         asked = array.resources
         gpus = f", {count(asked.gpus, 'GPU')}" if asked.gpus else ""
         each = f"{count(asked.cpus, 'CPU')}{gpus}, {asked.mem_mb / 1000:.1f} GB, {asked.time_limit_min} min each"
-        print(f"           {count(len(array.tasks), 'task')}, {array.parallel} at a time, {each}", flush=True)
+        sweep = "; they do what others left" if array.is_sweep else ""
+        print(f"           {count(array.n_workers, 'worker')}, {array.parallel} at a time, {each}{sweep}", flush=True)
 
 
 def show_others(found: State) -> None:

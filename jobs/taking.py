@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from jobs.claims import BACK, DONE, FREE, HELD, LEFT, Claim, Standing
+from jobs.claims import BACK, DONE, FAILED, FREE, HELD, LEFT, Claim, Standing
 
 MARGIN = 1.15  # times the time that a worker expects from its own last runs
 LAST_RUNS = 20  # of a worker, by which it judges its own speed
@@ -108,7 +108,7 @@ class Choice:
             is_gone: tells of a held task and its generation whether its worker is known to be gone.
         """
         too_long: tuple[int, int] | None = None
-        for words in ((FREE, BACK, LEFT) if self.taker.is_sweep else (FREE, BACK), (HELD,)):
+        for words in ((FREE, BACK, FAILED, LEFT) if self.taker.is_sweep else (FREE, BACK, FAILED), (HELD,)):
             for task in self.tasks:
                 here = standings.get(task, Standing())
                 place = task, here.generation + 1

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.campaign import Campaign
-from jobs.claims import BACK, LEFT
+from jobs.claims import BACK, FAILED, LEFT
 from jobs.files import advice_on
 from jobs.manifest import ManifestError
 from jobs.provenance import job
@@ -77,7 +77,7 @@ class Worker:
         """Take tasks and execute them, until nothing is left or there is no time for more.
 
         Raises:
-            SystemExit: with NOT_KEPT_STATUS or 1. What it held is given back.
+            SystemExit: with NOT_KEPT_STATUS or 1.
         """
         self.started_s, limit_s = time.monotonic(), 60 * self.time_limit_min
         restart = int(os.environ.get("SLURM_RESTART_COUNT", 0))
@@ -111,7 +111,7 @@ class Worker:
 def work_through(work: Workload, shift: Shift) -> int:
     """Take and execute tasks until there is none for this worker; returns the exit status.
 
-    A task that cannot be read is left, and the others are done. After any other error the task is given back.
+    A task that cannot be read is left, and the others are done. Any other error ends this worker.
 
     Raises:
         OSError: tasks cannot be taken.
@@ -126,7 +126,7 @@ def work_through(work: Workload, shift: Shift) -> int:
                 word, status = LEFT, 1
             else:
                 if ended.__cause__:  # else it comes from `checkpoint`
-                    work.mark(taken, BACK)
+                    work.mark(taken, FAILED)
                 raise
         work.mark(taken, word)
     say("nothing is left for this worker")

@@ -6,14 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from jobs.campaign import Campaign
-from jobs.claims import DONE, HELD, Claim, Claims, Standing, given_back
+from jobs.claims import DONE, HELD, LONGEST_S, Claim, Claims, Standing, given_back
 from jobs.claims import standings as standings_of
 from jobs.needs import read_needs
 from jobs.process import Process
 from jobs.taking import NO_PACE, Choice, Need, Pace, Taker, all_done, is_gone
 from jobs.taskfile import TaskPlace
-
-_LEAST_LEASE_S = 3600  # of a worker without a time limit
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Workload:
         campaign: Campaign,
         submission: int,
         taker: Taker,
-        longest_s: float = _LEAST_LEASE_S,
+        longest_s: float = LONGEST_S,
         end_s: float = math.inf,
         n_tasks: int | None = None,
         clock: Callable[[], float] = time.time,
@@ -78,7 +76,8 @@ class Workload:
             if place is None:
                 return None
             if taken := self.claim(*place):
-                self.held = replace(taken, given_back=given_back(names, taken.place.index))
+                before = frozenset(generation for task, generation in given_back(names) if task == place[0])
+                self.held = replace(taken, given_back=before)
                 return self.held
         self._claims.finish()
         return None
@@ -90,7 +89,7 @@ class Workload:
             OSError: claims cannot be written here.
         """
         now_s, need = self._clock(), self._needs[task]
-        lease_s = self._end_s - now_s if math.isfinite(self._end_s) else _LEAST_LEASE_S + 3 * (need.high_s or 0)
+        lease_s = self._end_s - now_s if math.isfinite(self._end_s) else LONGEST_S + 3 * (need.high_s or 0)
         taker = self._taker
         claim = Claim.lasting(lease_s, self._process, taker.job, taker.restart, taker.mem_mb, now_s)
         if not self._claims.take(task, generation, claim):
@@ -99,7 +98,7 @@ class Workload:
         return Taken(TaskPlace(*self._place, task, need.offset_bytes), generation, need)
 
     def mark(self, taken: Taken, word: str) -> None:
-        """Say what became of a task that this worker holds: DONE, BACK or LEFT. It does not take it again itself."""
+        """Say what became of a task that this worker holds: DONE, BACK, FAILED or LEFT. It does not take it again itself."""
         self._claims.mark(taken.place.index, taken.generation, word)
         if word != DONE:
             self._choice.passed_over.add((taken.place.index, taken.generation + 1))

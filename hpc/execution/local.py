@@ -24,7 +24,7 @@ from hpc.planning.tasks import plan
 from hpc.request.grid import Grid
 from hpc.state import submissions
 from hpc.state.runs import State
-from hpc.state.scheduler import Activity, TaskActivity
+from hpc.state.scheduler import Activity, TaskActivity, WorkerActivity
 from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from jobs.pool import STOP_S, last_line
@@ -87,7 +87,7 @@ class Local(Executor):
     def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
         return {submission: _activity(submission) for submission in submissions}
 
-    def log_of(self, campaign: Campaign, submission: Submission, task: int) -> Path:
+    def log_of(self, campaign: Campaign, submission: Submission, task: int, job: str = "") -> Path:
         return campaign.log(submission.number, task)
 
 
@@ -106,9 +106,10 @@ def _cores() -> int:
 
 def _activity(submission: Submission) -> Activity:
     is_alive = submission.process.is_alive()
-    is_possible = is_alive is not False
-    tasks = dict.fromkeys(range(submission.n_tasks), TaskActivity(is_begun=True)) if is_possible else {}
-    return Activity(tasks, is_alive is not None)
+    if is_alive is False:
+        return Activity({})
+    tasks = dict.fromkeys(range(submission.n_tasks), TaskActivity(is_begun=True))  # claims, if any, tell it better
+    return Activity(tasks, is_alive is not None, workers=(WorkerActivity("", is_begun=True),))
 
 
 def _workers(grid: Grid, runs: Runs) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobs import claims
-from jobs.claims import BACK, CLOCK_SKEW_S, DONE, HELD, LEFT, Claim, Claims, Standing, given_back, standings
+from jobs.claims import BACK, CLOCK_SKEW_S, DONE, HELD, LEFT, Claim, Claims, Standing, given_back, held, standings
 from jobs.process import Process
 
 NOW_S = 1_800_000_000.0
@@ -108,7 +108,8 @@ def test_a_claim_of_another_kind_is_nobodys(folder: Claims, tmp_path: Path, chan
 
 def test_who_gave_a_task_back_is_told_from_who_died() -> None:
     names = ["00007.0.back", "00007.1", "00007.2.left", "00007.3.back", "00008.4.back", "00007.done"]
-    assert given_back(names, 7) == {0, 3}
+    assert given_back(names) == {(7, 0), (7, 3), (8, 4)}
+    assert held(names) == [(7, 1)]
 
 
 def test_a_claim_that_is_gone_has_no_holder(folder: Claims) -> None:

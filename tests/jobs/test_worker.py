@@ -20,7 +20,10 @@ from tests.records import ATTRIBUTES, failure, record, recorded, submitted
 from tests.specs import spec
 
 RUNS = tuple(spec(repeat=repeat, epochs=1) for repeat in range(2))
-QUEUED = Path(__file__).with_name("queued_by_schema_1.pkl")  # jobs.task.ArrayTask("CAMPAIGN", 1, 0, 0, time_limit_min=60)
+QUEUED = (  # jobs.task.ArrayTask("CAMPAIGN", 1, 0, 0, 60); jobs.worker.SlurmWorker(TaskPlace("CAMPAIGN", 1, 0, 0), 60)
+    Path(__file__).with_name("queued_by_schema_1.pkl"),
+    Path(__file__).with_name("queued_by_schema_2.pkl"),
+)
 
 
 @pytest.fixture
@@ -81,11 +84,12 @@ def test_a_warning_before_the_call_is_no_sign_of_the_limit(campaign: Campaign) -
 
 
 @pytest.mark.slow
-def test_what_was_queued_before_is_executed(campaign: Campaign) -> None:
+@pytest.mark.parametrize("queued", QUEUED, ids=lambda path: path.stem)
+def test_what_was_queued_before_is_executed(campaign: Campaign, queued: Path) -> None:
     """As submitit does it: the pickle is loaded and called, and asked for its successor. Its task file has no schema either."""
     campaign.tasks(1).write_text(campaign.tasks(1).read_text().replace('"schema":3,', ""))
     program = (
-        f"import pickle; worker = pickle.load(open({str(QUEUED)!r}, 'rb')); worker()\n"
+        f"import pickle; worker = pickle.load(open({str(queued)!r}, 'rb')); worker()\n"
         "print(pickle.loads(pickle.dumps(worker.checkpoint().function)))"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -140,7 +144,7 @@ def test_a_list_of_cancelled_runs_that_cannot_be_read_stops_no_task(
 
 @pytest.mark.slow
 def test_a_log_that_cannot_be_written_stops_no_task(campaign: Campaign) -> None:
-    program = f"from jobs.worker import *; attempt_task(TaskPlace({str(campaign.folder)!r}, 1, 0, 0), 0)"
+    program = f"from jobs.worker import *; execute_or_exit(TaskPlace({str(campaign.folder)!r}, 1, 0, 0), 0)"
     with open("/dev/full", "w") as full:
         done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, stdout=full)
     assert done.returncode == 0
