@@ -90,7 +90,7 @@ def summary(campaign: Campaign, manifest: Manifest, found: State, now_s: float) 
         "left_s": dict(zip(("high", "expected", "low"), left_s, strict=True)) if left_s else None,
         "at_work": {f"{s.number:04d}": len(activity.tasks) for s, activity in found.activities.items()},
         "unchecked": [f"{s.number:04d}" for s, activity in found.activities.items() if not activity.is_known],
-        "waiting": dict(Counter(task.why for a in found.activities.values() for task in a.tasks.values() if task.why)),
+        "waiting": dict(Counter(worker.why for a in found.activities.values() for worker in a.workers if worker.why)),
         "drift": drift(of_campaign(found.recorded, found.runs)),
         "efficiency": used_and_asked(campaign, found, EXECUTORS),
         "suspects": suspects(found.known, datetime.fromtimestamp(now_s, timezone.utc)),
@@ -151,15 +151,15 @@ def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
         unchecked = f"; this cannot be checked from here: if you know that they are gone, {abandon}"
         note = unchecked if number in shown["unchecked"] else ""
         print(f"  submission {number}: {count(n_tasks, 'task')} at work or waiting{note}")
-    for why, n_tasks in shown["waiting"].items():
-        print(f"    {count(n_tasks, 'task')} waiting: {why}")
+    for why, n_workers in shown["waiting"].items():
+        print(f"    {count(n_workers, 'worker')} waiting: {why}")
     if shown["not_kept"] and shown["lost"]:
         why = "python -m hpc.logs --failed says why; once that is mended, submit again"
-        print(f"  {count(shown['not_kept'], 'task')} could not keep results (disk full, no rights, share down): {why}")
+        print(f"  {count(shown['not_kept'], 'worker')} could not keep results (disk full, no rights, share down): {why}")
     if shown["not_begun"] and shown["lost"]:
-        print(f"  {count(shown['not_begun'], 'task')} failed before the first run began: see python -m hpc.logs --failed")
+        print(f"  {count(shown['not_begun'], 'worker')} failed before the first run began: see python -m hpc.logs --failed")
     for node, n_tasks in shown["suspects"].items():
-        print(f"  node {node}: {count(n_tasks, 'task')} ended there before they began; the next submit avoids this node")
+        print(f"  node {node}: {count(n_tasks, 'worker')} ended there before they began; the next submit avoids this node")
     if shown["drift"] is not None:
         print(f"note: the newest {NEWEST} runs took {describe(shown['drift'])} CPU time than earlier ones suggest")
     for line in shown["other_code"]:

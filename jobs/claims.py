@@ -4,6 +4,7 @@ A claim is a small file in the folder `claims` of the submission. Its name says 
 
     00007.0        the first generation: a worker holds the task and executes it; the content says which worker, and until when
     00007.0.back   that worker ended before all runs were done, and gave the rest back: anyone may take it
+    00007.0.failed that worker failed (no data, no GPU, a full disk): anyone may take it
     00007.0.left   what is left was training when an earlier worker died: only a worker with more memory tries it again
     00007.1        another worker holds the task
     00007.done     all its runs have a record, or were cancelled
@@ -37,10 +38,11 @@ from jobs.process import Process
 from jobs.reading import made, parse_json, read_regular
 
 SCHEMA_VERSION = 1
+LONGEST_S = 3600  # the lease of a worker without a time limit, at least
 CLOCK_SKEW_S = 300  # between two machines, at most: a lease is taken to end so much later than it says
-FREE, HELD, BACK, LEFT, DONE = "free", "held", "back", "left", "done"
-_NAME = re.compile(r"(\d{5,9})\.(?:(\d{1,6})(?:\.(back|left))?|(done))", re.ASCII)
-_ORDER = (FREE, BACK, LEFT, HELD, DONE)  # of one generation; where several names are there, the last of these counts
+FREE, HELD, BACK, FAILED, LEFT, DONE = "free", "held", "back", "failed", "left", "done"
+_NAME = re.compile(r"(\d{5,9})\.(?:(\d{1,6})(?:\.(back|failed|left))?|(done))", re.ASCII)
+_ORDER = (FREE, BACK, FAILED, LEFT, HELD, DONE)  # of one generation; where several names are there, the last of these counts
 _NOT_KNOWN = (errno.EEXIST, errno.ESTALE, errno.EIO, errno.ETIMEDOUT)  # whether the file was made or written
 
 
@@ -90,6 +92,17 @@ def standings(names: Iterable[str]) -> dict[int, Standing]:
     return found
 
 
+def given_back(names: Iterable[str]) -> frozenset[tuple[int, int]]:
+    """(task, generation) of the claims whose workers gave the task back."""
+    return frozenset((int(match[1]), int(match[2])) for match in map(_NAME.fullmatch, names) if match and match[3] == BACK)
+
+
+def held(names: Iterable[str]) -> list[tuple[int, int]]:
+    """(task, generation) of the claims whose workers hold the task, or ended without a word."""
+    matches = (match for match in map(_NAME.fullmatch, names) if match)
+    return sorted((int(match[1]), int(match[2])) for match in matches if match[2] and not match[3])
+
+
 def _rank(standing: Standing) -> tuple[bool, int, int]:
     return standing.word == DONE, standing.generation, _ORDER.index(standing.word)
 
@@ -105,12 +118,12 @@ class Claims:
         """Whether some worker saw that all is done. There are no claims any more."""
         return self._finished.exists()
 
-    def standings(self) -> dict[int, Standing]:
-        """As the function of that name; empty if there is no folder."""
+    def names(self) -> list[str]:
+        """All names in the folder; none if there is no folder."""
         try:
-            return standings(os.listdir(self._folder))
+            return os.listdir(self._folder)
         except FileNotFoundError:
-            return {}
+            return []
 
     def take(self, task: int, generation: int, claim: Claim) -> bool:
         """Claim a task; False if another worker has or had this generation.
@@ -120,7 +133,7 @@ class Claims:
         """
         if not self._is_made(task, generation, claim):
             return False
-        others = [self._named(task, generation, word) for word in (BACK, LEFT, DONE)]
+        others = [self._named(task, generation, word) for word in (BACK, FAILED, LEFT, DONE)]
         if any(path.exists() for path in (self._finished, *others)):  # it was taken and ended since the folder was listed
             with contextlib.suppress(OSError):
                 os.unlink(self._path(task, generation))
@@ -166,7 +179,7 @@ class Claims:
             return Claim.lasting(self._longest_s, NOBODY, "", 0, 0, _made_s(path))
 
     def mark(self, task: int, generation: int, word: str) -> None:
-        """Say what became of a claimed task: BACK, LEFT or DONE. If this cannot be said, the lease ends by itself."""
+        """Say what became of a claimed task: BACK, FAILED, LEFT or DONE. If this cannot be said, the lease ends by itself."""
         named = self._named(task, generation, word)
         with contextlib.suppress(OSError):
             try:

@@ -1,9 +1,9 @@
 """The rules by which workers take tasks and begin runs. They are pure: workers obey them, and the simulator plays with them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from jobs.claims import BACK, DONE, FREE, HELD, LEFT, Claim, Standing
+from jobs.claims import BACK, DONE, FAILED, FREE, HELD, LEFT, Claim, Standing
 
 MARGIN = 1.25  # times the time that a worker expects from its own last runs (1.15 loses 1.1 runs for 100 workers, this 0.9)
 LAST_RUNS = 20  # of a worker, by which it judges its own speed
@@ -37,6 +37,9 @@ class Taker:
     mem_mb: int = 0
     is_sweep: bool = False
     waited_for: tuple[str, ...] = ()
+
+
+ANYBODY = Taker()
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class Choice:
             is_gone: tells of a held task and its generation whether its worker is known to be gone.
         """
         too_long: tuple[int, int] | None = None
-        for words in ((FREE, BACK, LEFT) if self.taker.is_sweep else (FREE, BACK), (HELD,)):
+        for words in ((FREE, BACK, FAILED, LEFT) if self.taker.is_sweep else (FREE, BACK, FAILED), (HELD,)):
             for task in self.tasks:
                 here = standings.get(task, Standing())
                 place = task, here.generation + 1
@@ -128,16 +131,17 @@ def all_done(standings: Mapping[int, Standing], n_tasks: int) -> bool:
     return sum(here.word == DONE for task, here in standings.items() if task < n_tasks) == n_tasks
 
 
-def is_left(earlier: Mapping[str, object], taker: Taker) -> bool:
-    """Whether the run that was training when an earlier worker died is left to others: it may have killed that worker.
+def is_left(earlier: Mapping[str, object], taker: Taker, given_back: Collection[int] = ()) -> bool:
+    """Whether the run that was training when an earlier worker ended is left to others: it may have killed that worker.
 
-    A worker with more memory tries it, and so does the same job after it was preempted. On this machine, where nobody set a
-    limit, it is tried as often as jobs/pool.py allows.
+    A worker with more memory tries it, and so does the same job when it is started again. Where nobody set a limit (on this
+    machine), it is tried as often as jobs/pool.py allows.
 
     Args:
         earlier: attributes of the shard of that worker.
+        given_back: generations whose workers gave the task back, so they were not killed.
     """
     had_mb = earlier.get("job_mem_mb", 0)
     if not taker.mem_mb or not isinstance(had_mb, int) or not had_mb:
         return False
-    return had_mb >= taker.mem_mb and earlier.get("job") != taker.job
+    return had_mb >= taker.mem_mb and earlier.get("job") != taker.job and earlier.get("attempt") not in given_back

@@ -3,25 +3,29 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from jobs.campaign import Campaign
-from jobs.claims import DONE, HELD, Claim, Claims, Standing
+from jobs.claims import DONE, HELD, LONGEST_S, Claim, Claims, Standing, given_back
+from jobs.claims import standings as standings_of
 from jobs.needs import read_needs
 from jobs.process import Process
 from jobs.taking import NO_PACE, Choice, Need, Pace, Taker, all_done, is_gone
 from jobs.taskfile import TaskPlace
 
-_LEAST_LEASE_S = 3600  # of a worker without a time limit
-
 
 @dataclass(frozen=True)
 class Taken:
-    """A task that a worker holds. generation: of its claim, and the number of the attempt in the names of shards."""
+    """A task that a worker holds.
+
+    generation: of its claim, and the number of the attempt in the names of shards; given_back: earlier generations whose
+    workers gave it back.
+    """
 
     place: TaskPlace
     generation: int
     need: Need
+    given_back: frozenset[int] = frozenset()
 
 
 class Workload:
@@ -39,7 +43,7 @@ class Workload:
         campaign: Campaign,
         submission: int,
         taker: Taker,
-        longest_s: float = _LEAST_LEASE_S,
+        longest_s: float = LONGEST_S,
         end_s: float = math.inf,
         n_tasks: int | None = None,
         clock: Callable[[], float] = time.time,
@@ -50,6 +54,7 @@ class Workload:
         self._place = str(campaign.folder.resolve()), submission
         self._choice = Choice(taker, self._needs, range(len(self._needs) if n_tasks is None else n_tasks))
         self._read: dict[tuple[int, int], Claim] = {}  # a claim never changes
+        self.held: Taken | None = None  # the last that it took
 
     def take(self, left_s: float = math.inf, pace: Pace = NO_PACE, is_fresh: bool = False) -> Taken | None:
         """Claim the next task; None if there is nothing for this worker. After its restart, a job first gets what it had.
@@ -62,7 +67,8 @@ class Workload:
             OSError: claims cannot be listed or written here.
         """
         while not self._claims.is_finished:
-            standings = self._claims.standings()
+            names = self._claims.names()
+            standings = standings_of(names)
             if all_done(standings, len(self._needs)):
                 break
             place = self._own(standings) if is_fresh and self._taker.restart else None
@@ -70,7 +76,9 @@ class Workload:
             if place is None:
                 return None
             if taken := self.claim(*place):
-                return taken
+                before = frozenset(generation for task, generation in given_back(names) if task == place[0])
+                self.held = replace(taken, given_back=before)
+                return self.held
         self._claims.finish()
         return None
 
@@ -81,7 +89,7 @@ class Workload:
             OSError: claims cannot be written here.
         """
         now_s, need = self._clock(), self._needs[task]
-        lease_s = self._end_s - now_s if math.isfinite(self._end_s) else _LEAST_LEASE_S + 3 * (need.high_s or 0)
+        lease_s = self._end_s - now_s if math.isfinite(self._end_s) else LONGEST_S + 3 * (need.high_s or 0)
         taker = self._taker
         claim = Claim.lasting(lease_s, self._process, taker.job, taker.restart, taker.mem_mb, now_s)
         if not self._claims.take(task, generation, claim):
@@ -90,7 +98,7 @@ class Workload:
         return Taken(TaskPlace(*self._place, task, need.offset_bytes), generation, need)
 
     def mark(self, taken: Taken, word: str) -> None:
-        """Say what became of a task that this worker holds: DONE, BACK or LEFT. It does not take it again itself."""
+        """Say what became of a task that this worker holds: DONE, BACK, FAILED or LEFT. It does not take it again itself."""
         self._claims.mark(taken.place.index, taken.generation, word)
         if word != DONE:
             self._choice.passed_over.add((taken.place.index, taken.generation + 1))

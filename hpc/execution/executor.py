@@ -107,9 +107,9 @@ class Executor(Scheduler):
         return None
 
     def cancel(self, jobs: Sequence[str]) -> None:
-        """Cancel tasks by their jobs' names. By default, tasks have no jobs."""
+        """Cancel workers by their jobs' names. By default, workers have no jobs."""
         assert not jobs, jobs
 
     @abstractmethod
-    def log_of(self, campaign: Campaign, submission: Submission, task: int) -> Path:
-        """Where a task's output is."""
+    def log_of(self, campaign: Campaign, submission: Submission, task: int, job: str = "") -> Path:
+        """Where the output of a task is that a job executed. job: empty for one executed without a job."""

@@ -28,7 +28,7 @@ from hpc.planning.priors import estimate
 from hpc.planning.tasks import Plan, plan
 from hpc.state import submissions
 from hpc.state.runs import State
-from hpc.state.scheduler import Activity, TaskActivity
+from hpc.state.scheduler import Activity, TaskActivity, WorkerActivity
 from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from jobs.pool import STOP_S, last_line
@@ -111,7 +111,7 @@ class Local(Executor):
     def spans(self, campaign: Campaign, submissions: Sequence[Submission]) -> list[Span]:
         return [_span(campaign, each) for each in submissions if each.ended and each.n_tasks]
 
-    def log_of(self, campaign: Campaign, submission: Submission, task: int) -> Path:
+    def log_of(self, campaign: Campaign, submission: Submission, task: int, job: str = "") -> Path:
         return campaign.log(submission.number, task)
 
 
@@ -138,9 +138,10 @@ def _cores() -> int:
 
 def _activity(submission: Submission) -> Activity:
     is_alive = submission.process.is_alive()
-    is_possible = is_alive is not False
-    tasks = dict.fromkeys(range(submission.n_tasks), TaskActivity(is_begun=True)) if is_possible else {}
-    return Activity(tasks, is_alive is not None)
+    if is_alive is False:
+        return Activity({})
+    tasks = dict.fromkeys(range(submission.n_tasks), TaskActivity(is_begun=True))  # claims, if any, tell it better
+    return Activity(tasks, is_alive is not None, workers=(WorkerActivity("", is_begun=True),))
 
 
 def _workers(request: Request, runs: Runs) -> int:

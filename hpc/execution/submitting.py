@@ -18,6 +18,7 @@ from hpc.execution.overview import show_decision
 from hpc.planning.deadline import TooLate
 from hpc.planning.decision import Decision
 from hpc.planning.tasks import Plan
+from hpc.planning.workers import needed_mb
 from hpc.request.prepare import campaign_id, check_folder, prepare
 from hpc.state import submissions
 from hpc.state.runs import State, state
@@ -58,7 +59,7 @@ def submit(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
             continue
         if decision.arrays:  # a scheduler may have taken fewer tasks
             taken = submissions.read(request.campaign, number).arrays
-            decision = replace(decision, now=decision.now.first(sum(array.n_tasks for array in taken)))
+            decision = replace(decision, now=decision.now.first(max((array.n_tasks for array in taken), default=0)))
         if found.unreachable and status == ALL_WELL:
             status = NO_SCHEDULER  # runs were left out
         pause_s = executor.pause_s(request, decision) if decision.n_held_back else None
@@ -143,12 +144,22 @@ def _hand_over(request: Request, executor: Executor, number: int, header: Header
     now, commit = decision.now, code_commit()
     if not now.tasks:
         return ALL_WELL
-    arrays = submissions.arrays_of(header.campaign, number, decision.arrays, decision.waits_for)
+    arrays = submissions.arrays_of(header.campaign, number, len(now.tasks), decision.arrays, decision.waits_for)
     others = {"arrays": arrays, "code_commit": commit, "deadline": request.deadline.text if request.deadline else ""}
     submission = Submission.by_this_process(number, header.campaign, executor.name, now, **others)
     together = (replace(now.execution, runs_together=task.runs_together) for task in now.tasks)
     tasks = (
-        Task(index, header.campaign, commit, str(request.data_dir), execution, task.runs)
+        Task(
+            index,
+            header.campaign,
+            commit,
+            str(request.data_dir),
+            execution,
+            task.runs,
+            task.per_run.wall_s.middle,
+            task.per_run.wall_s.high,
+            needed_mb(task, decision.first),
+        )
         for index, (task, execution) in enumerate(zip(now.tasks, together, strict=True))
     )
     submissions.claim(request.campaign, submission, tasks)

@@ -56,8 +56,8 @@ def end_of(planned: Plan, workers: int | None = None) -> End:
     before its longest run. The tasks that are left last are as long as the shortest.
 
     The estimates' bounds are those of one run on a new host. The mean over the hosts of a campaign is known better: by the
-    number of hosts that were measured, and by the number of hosts on which it runs (unknown: taken to be twice as many, if there
-    are as many workers).
+    number of hosts that were measured, and by the number of hosts on which it runs. The latter is unknown, and taken to be
+    twice the former, if there are as many workers.
     """
     n_workers = min(workers or planned.workers, planned.n_runs)
     walls = [task.cost.wall_s for task in planned.tasks]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobs import claims
-from jobs.claims import BACK, CLOCK_SKEW_S, DONE, HELD, LEFT, Claim, Claims, Standing, standings
+from jobs.claims import BACK, CLOCK_SKEW_S, DONE, HELD, LEFT, Claim, Claims, Standing, given_back, held, standings
 from jobs.process import Process
 
 NOW_S = 1_800_000_000.0
@@ -31,7 +31,7 @@ def test_one_of_two_wins_and_its_claim_is_read(folder: Claims, tmp_path: Path) -
     assert folder.holder(7, 0) == first
     assert os.listdir(tmp_path / "claims") == ["00007.0"]
     assert folder.take(7, 1, second)
-    assert folder.standings() == {7: Standing(HELD, 1)}
+    assert standings(folder.names()) == {7: Standing(HELD, 1)}
 
 
 def test_two_claims_of_one_worker_have_different_tokens() -> None:
@@ -60,7 +60,7 @@ def test_names_say_what_became_of_a_task(names: list[str], expected: dict[int, S
 def test_a_mark_takes_the_place_of_the_claim(folder: Claims, tmp_path: Path, word: str) -> None:
     folder.take(7, 2, claim())
     folder.mark(7, 2, word)
-    assert folder.standings() == {7: Standing(word, 0 if word == DONE else 2)}
+    assert standings(folder.names()) == {7: Standing(word, 0 if word == DONE else 2)}
     assert len(os.listdir(tmp_path / "claims")) == 1
     folder.mark(7, 2, word)  # by another holder of the same claim, a moment later
 
@@ -78,7 +78,7 @@ def test_a_task_is_done_whoever_has_its_claim(folder: Claims, tmp_path: Path) ->
     folder.take(7, 0, claim())
     folder.mark(7, 0, BACK)
     folder.mark(7, 0, DONE)
-    assert folder.standings() == {7: Standing(DONE, 0)}
+    assert standings(folder.names()) == {7: Standing(DONE, 0)}
 
 
 def test_a_lease_ends_and_clocks_may_be_five_minutes_apart() -> None:
@@ -106,9 +106,15 @@ def test_a_claim_of_another_kind_is_nobodys(folder: Claims, tmp_path: Path, chan
     assert folder.holder(7, 0).process == claims.NOBODY
 
 
+def test_who_gave_a_task_back_is_told_from_who_died() -> None:
+    names = ["00007.0.back", "00007.1", "00007.2.left", "00007.3.back", "00008.4.back", "00007.done"]
+    assert given_back(names) == {(7, 0), (7, 3), (8, 4)}
+    assert held(names) == [(7, 1)]
+
+
 def test_a_claim_that_is_gone_has_no_holder(folder: Claims) -> None:
     assert folder.holder(7, 0) is None
-    assert folder.standings() == {}
+    assert standings(folder.names()) == {}
     folder.mark(7, 0, DONE)  # does nothing
 
 

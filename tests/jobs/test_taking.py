@@ -128,6 +128,12 @@ def test_what_was_training_when_a_worker_died_is_for_one_with_more_memory(
     assert is_left(attributes, taker) == expected
 
 
+def test_who_gave_a_task_back_was_not_killed() -> None:
+    earlier = {"job": "17_4", "job_mem_mb": 1000, "attempt": 2}
+    assert is_left(earlier, MAIN, {1})
+    assert not is_left(earlier, MAIN, {1, 2})
+
+
 def test_a_submission_is_done_when_all_its_tasks_are() -> None:
     assert all_done({}, 0)
     assert not all_done({0: Standing(DONE)}, 2)

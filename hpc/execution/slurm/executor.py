@@ -28,7 +28,7 @@ from hpc.planning.workers import Limits
 from hpc.state import submissions
 from hpc.state.nodes import suspects
 from hpc.state.runs import State
-from hpc.state.scheduler import Activity, SchedulerError
+from hpc.state.scheduler import Activity, EndedAttempt, SchedulerError
 from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from noisy.runs import Runs
@@ -93,16 +93,17 @@ class Slurm(Executor):
         room = Room(limits, n_queued, busy_arrays(found), request.grid.max_workers or _DEFAULT_WORKERS)
         per_task = request.options.runs_per_task
         try:
-            earlier = found.outcomes, found.empty_attempts
+            ends = found.outcomes, found.empty_attempts
             decision = decide(
                 runs,
                 execution,
                 room,
                 first,
-                *earlier,
+                *ends,
                 per_task,
-                knowledge=request.knowledge,
-                deadline_s=seconds_left(request),
+                request.grid.worker_time_min,
+                request.knowledge,
+                seconds_left(request),
             )
         except LookupError as error:
             raise SchedulerError(f"{error}; try again in a minute") from error
@@ -117,7 +118,9 @@ class Slurm(Executor):
             if not found.known.is_queue_known:
                 raise SchedulerError(found.unreachable)
             every = programs.partitions()
-            self._limits = self._limits or programs.limits(chosen(every, asked.get("partition")))
+            self._limits = self._limits or programs.limits(
+                chosen(every, asked.get("partition")), *(asked.get(key) or None for key in ("account", "qos"))
+            )
             return every, self._limits, len(programs.queue().elements), ""
         except SchedulerError as error:
             if not request.dry_run:
@@ -143,9 +146,10 @@ class Slurm(Executor):
 
     def rehearse(self, request: Request, decision: Decision) -> int:
         """Say, array by array, what Slurm would answer and what to change; returns the exit status."""
-        status, arrays = ALL_WELL, submissions.arrays_of("rehearsal", 0, decision.arrays, decision.waits_for)
+        n_tasks = len(decision.now.tasks)
+        status, arrays = ALL_WELL, submissions.arrays_of("rehearsal", 0, n_tasks, decision.arrays, decision.waits_for)
         for array, answer, is_accepted in batch.rehearse(request.campaign, arrays, _options(request, decision.avoided)):
-            print(f"{'accepted' if is_accepted else 'refused '}   {count(array.n_tasks, 'task')}: {answer}")
+            print(f"{'accepted' if is_accepted else 'refused '}   {count(array.n_workers, 'worker')}: {answer}")
             if not is_accepted:
                 change = f"change {options.what_to_change(answer)} in slurm: of the grid, or with --sbatch KEY=VALUE"
                 print(f"           {change} (sinfo shows what there is)")
@@ -158,8 +162,10 @@ class Slurm(Executor):
         after = [array.after for array in decision.arrays]
         submission = batch.submit_arrays(request.campaign, submission, after, _options(request, decision.avoided))
         ids = " ".join(array.job_id or "" for array in submission.arrays)
-        n_tasks = sum(array.n_tasks for array in submission.arrays)
-        print(f"submission {submission.number:04d}: {count(n_tasks, 'task')} submitted as {ids or 'nothing'}")
+        n_tasks = max((array.n_tasks for array in submission.arrays), default=0)
+        n_workers = sum(array.n_workers for array in submission.arrays)
+        what = f"{count(n_tasks, 'task')} for {count(n_workers, 'worker')}"
+        print(f"submission {submission.number:04d}: {what} submitted as {ids or 'nothing'}")
         if n_tasks == submission.n_tasks and not decision.n_held_back:
             print(f"Next: python -m hpc.status --output-dir {console.quoted(request.campaign.folder)}")
         return ALL_WELL
@@ -174,21 +180,25 @@ class Slurm(Executor):
 
     def _say_held_back(self, decision: Decision) -> None:
         if decision.n_held_back:
-            print(f"{count(decision.n_held_back, 'task')} held back: Slurm takes no more of your tasks now.", end=" ")
+            print(f"{count(decision.n_held_back, 'task')} held back: Slurm takes no more of your jobs now.", end=" ")
 
     def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
         # Whether a submit lives is asked first: what a dead one submitted is in the queue that is asked after that.
         is_alive = [submission.process.is_alive() for submission in submissions]
         names = [array.name for submission in submissions for array in submission.arrays]
         queue = programs.queue(names) if names else programs.Queue()
-        return {each: activity(each, queue, lives) for each, lives in zip(submissions, is_alive, strict=True)}
+        hidden = queue
+        if any(each.process.is_of_another_user for each in submissions) and programs.hides_jobs_of_others():
+            hidden = replace(queue, doubt="it is another user's, and this site hides the jobs of others")
+        queues = [hidden if each.process.is_of_another_user else queue for each in submissions]
+        return {each: activity(each, seen, lives) for each, seen, lives in zip(submissions, queues, is_alive, strict=True)}
 
-    def explain(self, ended: Mapping[Submission, Mapping[int, str]]) -> dict[Submission, list[Outcome]]:
-        asked = {s: [(a, t) for t in tasks if (a := s.array_of(t)) and a.job_id] for s, tasks in ended.items()}
+    def explain(self, ended: Mapping[Submission, Sequence[EndedAttempt]]) -> dict[Submission, list[Outcome]]:
+        asked = {s: [(array, end) for end in ends if (array := s.array_with(end.job))] for s, ends in ended.items()}
         jobs = sorted({array.job_id or "" for pairs in asked.values() for array, _ in pairs})
         for pause_s in (*self._lag_s, 0):
             answers = programs.accounting(jobs)
-            found = {s: [outcome(array, task, ended[s][task], answers) for array, task in pairs] for s, pairs in asked.items()}
+            found = {s: [each for pair in pairs if (each := outcome(*pair, answers))] for s, pairs in asked.items()}
             if not any(each.reason is Reason.NOT_ENDED for outcomes in found.values() for each in outcomes):
                 break
             time.sleep(pause_s)
@@ -208,18 +218,21 @@ class Slurm(Executor):
     def cancel(self, jobs: Sequence[str]) -> None:
         programs.cancel(jobs)
 
-    def log_of(self, campaign: Campaign, submission: Submission, task: int) -> Path:
-        array, logs = submission.array_of(task), campaign.submission(submission.number) / "logs"
-        return batch.output_of(logs, array.job_of(task)) if array else logs
+    def log_of(self, campaign: Campaign, submission: Submission, task: int, job: str = "") -> Path:
+        array = submission.array_of(task)
+        own = array.job_of(task) if array and not submission.is_claimed else ""
+        is_theirs = bool(submission.array_with(job or own))
+        logs = campaign.submission(submission.number) / "logs"
+        return batch.output_of(logs, job or own) if is_theirs else campaign.log(submission.number, task)
 
 
 def busy_arrays(found: State) -> tuple[BusyArray, ...]:
-    """The arrays of a campaign with tasks that may still be executed."""
+    """The arrays of a campaign with workers that may be at work, or that wait."""
     return tuple(
         BusyArray(array.job_id, array.parallel, array.waits_for)
         for submission, activity in found.activities.items()
         for array in submission.arrays
-        if any(task in array.tasks for task in activity.tasks)
+        if any(array.name == worker.array for worker in activity.workers)
     )
 
 
