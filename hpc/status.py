@@ -27,9 +27,11 @@ from hpc.console import (
     exit_with,
     open_campaign,
 )
+from hpc.execution import underway
 from hpc.execution.afterwards import lines_of, used_and_asked
 from hpc.execution.choice import EXECUTORS
 from hpc.execution.next import next_command
+from hpc.execution.underway import deadlines, left_s
 from hpc.planning.drift import NEWEST, describe, drift
 from hpc.planning.retrying import Reason
 from hpc.state.measured import of_campaign
@@ -76,8 +78,7 @@ def _watch(options: argparse.Namespace) -> int:
 def summary(campaign: Campaign, manifest: Manifest, found: State, now_s: float) -> dict[str, Any]:
     """Everything that the command shows, for `--json`. Times in s, rates in runs per hour."""
     rate = _rate(found, now_s)
-    n_left = found.count("running") + found.count("queued")
-    left_s = [n_left / per_s for per_s in rate] if rate and n_left else None
+    left = left_s(found)
     return {
         "campaign": manifest.header.campaign,
         "runs": len(found.runs),
@@ -87,7 +88,8 @@ def summary(campaign: Campaign, manifest: Manifest, found: State, now_s: float) 
         "not_begun": sum(outcome.reason is Reason.RAISED and not outcome.run_id for outcome in found.outcomes),
         "cpu_h": float(np.nansum(found.recorded.records["cpu_s"])) / 3600,
         "runs_per_h": rate[1] * 3600 if rate else None,
-        "left_s": dict(zip(("high", "expected", "low"), left_s, strict=True)) if left_s else None,
+        "left_s": left,
+        "deadlines": deadlines(found, left, EXECUTORS, now_s),
         "at_work": {f"{s.number:04d}": len(activity.tasks) for s, activity in found.activities.items()},
         "unchecked": [f"{s.number:04d}" for s, activity in found.activities.items() if not activity.is_known],
         "waiting": dict(Counter(worker.why for a in found.activities.values() for worker in a.workers if worker.why)),
@@ -145,7 +147,10 @@ def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
         print(line)
     if shown["left_s"]:
         low, expected, high = (duration(shown["left_s"][name]) for name in ("low", "expected", "high"))
-        print(f"  {shown['runs_per_h']:,.0f} runs per hour; {expected} left ({low} to {high})")
+        rate = f"{shown['runs_per_h']:,.0f} runs per hour; " if shown["runs_per_h"] else ""
+        print(f"  {rate}{expected} left ({low} to {high})")
+    for line in underway.lines_of(shown["deadlines"]):
+        print(line)
     for number, n_tasks in shown["at_work"].items():
         abandon = f"python -m hpc.submit --abandon {int(number)}"
         unchecked = f"; this cannot be checked from here: if you know that they are gone, {abandon}"

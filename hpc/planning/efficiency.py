@@ -62,7 +62,7 @@ class Efficiency:
         if self.cpu < CPU_LEAST:
             return "CPU: workers waited; look for overloaded nodes, or make runs longer than a worker's start"
         if self.memory is not None and self.memory < MEMORY_LEAST:
-            return "memory: leave mem out of slurm: in the grid; the next plan asks for what was measured"
+            return "memory: ask for less, or leave mem out of the grid: then the next plan asks for what was measured"
         if self.time is not None and self.time < TIME_LEAST:
             return "time: set worker_time_min of the grid lower, so that workers fill their time"
         return "nothing to change"

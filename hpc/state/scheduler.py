@@ -89,6 +89,10 @@ class Scheduler(ABC):
         """
         return []
 
+    def more_workers(self, submission: Submission, n_workers: int) -> str:
+        """What to type so that so many workers of a submission run at one time; empty if nothing helps."""
+        return ""
+
     def reason_of(self, said: str) -> Reason:
         """What the scheduler's own word for an end means."""
         return Reason.UNKNOWN

@@ -7,7 +7,7 @@ import pytest
 
 from jobs.claims import BACK, CLOCK_SKEW_S, DONE, HELD, LEFT, Claim, Standing
 from jobs.process import Process
-from jobs.taking import LAST_RUNS, NO_PACE, Choice, Need, Pace, Taker, all_done, is_gone, is_left, may_begin
+from jobs.taking import LAST_RUNS, MARGIN, NO_PACE, Choice, Need, Pace, Taker, all_done, is_gone, is_left, may_begin
 
 NOW_S = 1_800_000_000.0
 HERE = Process("node1", "boot", 4711, 1, "pid")
@@ -71,7 +71,7 @@ def test_a_worker_allows_what_its_own_runs_took() -> None:
     assert NO_PACE.needed_s(SMALL) == 150
     assert NO_PACE.needed_s(SMALL, 3) == 450
     slow = NO_PACE.after(150, 100).after(250, 100)
-    assert slow.needed_s(SMALL) == pytest.approx(1.15 * 200)
+    assert slow.needed_s(SMALL) == pytest.approx(MARGIN * 200)
     assert slow.needed_s(Need(0)) == 0
     assert NO_PACE.after(10, None) == NO_PACE
     fast = slow

@@ -212,6 +212,12 @@ class Slurm(Executor):
             if (array := arrays.get(job.split("_")[0])) and (asked := array.resources)
         ]
 
+    def more_workers(self, submission: Submission, n_workers: int) -> str:
+        largest = max((a for a in submission.arrays if a.job_id and not a.is_sweep), key=lambda a: a.n_workers, default=None)
+        if largest is None or n_workers <= largest.parallel or largest.parallel >= largest.n_workers:
+            return ""
+        return f"scontrol update JobId={largest.job_id} ArrayTaskThrottle={min(n_workers, largest.n_workers)}"
+
     def reason_of(self, said: str) -> Reason:
         return REASONS.get(said, Reason.CLUSTER)
 
