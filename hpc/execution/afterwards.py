@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hpc.console import duration
+from hpc.console import count, duration
 from hpc.planning.efficiency import CPU_LEAST, MEMORY_LEAST, TIME_LEAST, Used, efficiency
 from hpc.state.runs import State
 from hpc.state.scheduler import Scheduler, SchedulerError
@@ -59,5 +59,5 @@ def lines_of(known: Mapping[str, Any]) -> Iterator[str]:
     yield f"  used of what was asked for: {shares}"
     idle = f", of which {known['n_idle']} found nothing to do" if known["n_idle"] else ""
     overhead = f"{known['overhead']:.0%} of the workers' time was not training"
-    yield f"  {known['n_jobs']} jobs{idle}; the first waited {duration(known['wait_s'])}; {overhead}"
+    yield f"  {count(known['n_jobs'], 'job')}{idle}; the first waited {duration(known['wait_s'])}; {overhead}"
     yield f"  next time: {known['advice']}"

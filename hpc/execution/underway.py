@@ -1,4 +1,4 @@
-"""When a campaign that is under way ends, by what its own runs took; whether a deadline will be kept, and what to type if not."""
+"""When a campaign that is under way ends, by what its own runs took; whether it keeps a deadline, and what to type if not."""
 
 import math
 from collections import defaultdict
@@ -44,8 +44,10 @@ def _workers(submission: Submission, activity: Activity) -> int:
 
 
 def _run_s(runs: Runs, records: np.ndarray) -> np.ndarray:
-    """float64 (n,): the wall seconds of each run: the mean of the runs of its shape that are done, else the estimate, as far off
-    as the others."""
+    """float64 (n,): the wall seconds of each run: the mean of the runs of its shape that are done.
+
+    Where there is none, it is the estimate, corrected by how far off the others are.
+    """
     guessed = np.array(runs.by_cell(lambda run: estimate(run, Execution()).wall_s.middle))
     shapes = runs.by_cell(lambda run: run.shape())
     measured = defaultdict(list)
@@ -95,14 +97,13 @@ def lines_of(said: list[dict[str, Any]]) -> Iterator[str]:
     for each in said:
         until = f"in {duration(each['left_s'])}" if each["left_s"] > 0 else f"{duration(-each['left_s'])} ago"
         what = {
-            "kept": "will be kept",
-            "doubtful": "may be missed",
-            "missed": "will be missed",
+            "kept": "it will be kept",
+            "doubtful": "it may be missed",
+            "missed": "it will be missed",
             "unknown": "nobody knows yet whether it will be kept",
         }[each["kept"]]
-        need = (
-            f"; {each['workers']} workers would keep it" if each["kept"] in ("doubtful", "missed") and each["workers"] else ""
-        )
-        yield f"  deadline of submission {each['submission']:04d}: {until}; it {what}{need}".replace("it nobody", "nobody")
+        is_late = each["kept"] in ("doubtful", "missed")
+        need = f"; {each['workers']} workers would keep it" if is_late and each["workers"] else ""
+        yield f"  deadline of submission {each['submission']:04d}: {until}; {what}{need}"
         if each["type"]:
             yield f"    type: {each['type']}"

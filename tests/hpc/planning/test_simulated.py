@@ -37,9 +37,9 @@ def test_the_bound_of_one_kind_of_node_is_the_work_for_each_slot() -> None:
 
 def test_a_worker_begins_no_run_that_would_not_end_and_the_next_worker_takes_it() -> None:
     lines = [Line(0, 10, Need(0, 100, 110, 500))]
-    result = Simulation(cluster(100, 1), lines, [Elements(5, 1, 600, 600, range(1))], seed=0).play()
+    result = Simulation(cluster(100, 1), lines, [Elements(5, 1, 580, 600, range(1))], seed=0).play()
     assert (result.n_left, result.n_hits) == (0, 0)
-    assert len(result.starts_s) == 5 and result.n_idle == 2  # 4 of 100 s each fit into 540 s with the margin
+    assert len(result.starts_s) == 5 and result.n_idle == 2  # 4 runs fit into 520 s with the margin
 
 
 def test_what_needs_more_memory_is_done_by_the_sweep() -> None:
