@@ -107,7 +107,7 @@ def _add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Act
     add("--executor", choices=choices, default="auto", help="auto: a scheduler if there is one, else local")
     add("--output-dir", type=_folder, help="instead of the grid's output_dir")
     add("--data-dir", type=_folder, help=f"instead of the grid's data_dir (also: the environment variable {DATA_DIR_VARIABLE})")
-    add("--dry-run", action="store_true", help="print runs, tasks, CPU hours, memory and wall time; write nothing")
+    add("--dry-run", action="store_true", help="print runs, tasks, CPU hours, memory and the end; write nothing")
     add("--deadline", metavar="TIME", help="submit the fewest workers with which all ends by then: 2h from the start, or 18:30")
     add("--limit", type=positive, metavar="N", help="submit at most N of the missing runs")
     add("--retry-failed", action="store_true", help=f"try runs again that failed {MAX_TRIES} times")

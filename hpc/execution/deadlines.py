@@ -25,7 +25,7 @@ def refusal(late: TooLate, request: Request) -> Refused:
         would_do.append(f"max_workers: {late.would_do} in the grid")
     if 0 < late.n_runs < late.planned.n_runs:
         would_do.append(f"--limit {late.n_runs}, the first repeats of each cell")
-    soonest = f"{count(workers, 'worker')} need up to {duration(end.high_s)}, as {called}"
+    soonest = f"with {count(workers, 'worker')} all is done within {duration(end.high_s)}, as {called}"
     return Refused(
         f"the deadline cannot be met: {soonest}; that is {duration(end.high_s - left_s)} too late; what would do: "
         + "; or ".join(would_do)
