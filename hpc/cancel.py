@@ -1,7 +1,7 @@
 """python -m hpc.cancel [--filter p=0.9 ...]: cancel runs that are queued or running; asks first.
 
-A task skips its cancelled runs. A task with nothing left to do is cancelled in the scheduler. If a task is training a
-cancelled run and has other runs to do, it finishes that run first.
+Workers skip cancelled runs. If a submission has nothing else left to do, its workers are cancelled in the scheduler. A worker
+that is training a cancelled run while there are others to do finishes that run first.
 
 Exit status: 0; 1 not confirmed, or a file of the campaign cannot be read; 2 the input is wrong; 3 the scheduler cannot be
 reached.
@@ -67,22 +67,22 @@ def _cancel(options: argparse.Namespace) -> int:
     if not options.yes and not asks(f"Cancel {count(len(wanted), 'run')} of {campaign.folder}?"):
         print(f"Not cancelled: {count(len(wanted), 'run')}; --yes cancels without asking.", file=sys.stderr)
         return SOME_FAILED
-    n_tasks = 0
+    n_jobs = 0
     for submitted in found.known.submitted:
         jobs = _pass_over(campaign, found, submitted, manifest.runs.run_id[wanted])
         if jobs:
             EXECUTORS[submitted.submission.executor].cancel(jobs)
-        n_tasks += len(jobs)
-    tasks = f"{count(n_tasks, 'queued task')} with nothing left to do"
-    print(f"Cancelled {count(len(wanted), 'run')}, and {tasks}. Campaign: {campaign.folder}")
+        n_jobs += len(jobs)
+    workers = f"{count(n_jobs, 'worker')} with nothing left to do"
+    print(f"Cancelled {count(len(wanted), 'run')}, and {workers}. Campaign: {campaign.folder}")
     return status
 
 
 def _pass_over(campaign: Campaign, found: State, submitted: Submitted, wanted: np.ndarray) -> list[str]:
-    """Write down which of the wanted runs (S16) the tasks of a submission must skip.
+    """Write down which of the wanted runs (S16) the workers of a submission must skip.
 
     Returns:
-        The jobs of those tasks that hold a wanted run and have nothing left to do.
+        The jobs of workers that have nothing left to do.
     """
     tasks, number = submitted.tasks, submitted.submission.number
     at_work = submitted.activity.tasks if submitted.activity else {}
@@ -95,6 +95,9 @@ def _pass_over(campaign: Campaign, found: State, submitted: Submitted, wanted: n
     done = found.recorded.records["run_id"][found.recorded.is_finished]
     over = np.concatenate([cancelled, done, recorded_by(found.recorded, number)])
     with_work = set(tasks.task[~np.isin(tasks.run_id, over)].tolist())
+    if submitted.submission.is_claimed:
+        workers = submitted.activity.workers if submitted.activity and not with_work else ()
+        return [worker.job for worker in workers if worker.job is not None]
     ended = sorted(set(tasks.task[is_wanted].tolist()) - with_work)
     return [job for task in ended if (job := at_work[task].job) is not None]
 

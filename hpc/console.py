@@ -9,9 +9,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-import numpy as np
-
-from hpc.planning.decision import Decision
 from hpc.planning.retrying import MAX_TRIES
 from hpc.planning.tasks import Plan
 from hpc.state.runs import State
@@ -74,54 +71,7 @@ def _say_error(message: str, *details: str) -> None:
     print("\n".join([f"error: {message}", *(f"  {line}" for line in details)]), file=sys.stderr)
 
 
-# What is planned
-
-
-def show_decision(decision: Decision, found: State, campaign: Campaign, where: str) -> None:
-    """Print a plan: runs, tasks, hours, memory, wall time, and the requests to a scheduler."""
-    show_others(found)
-    planned = decision.whole
-    mem_gb, wall_s = planned.mem_mb.scaled(1 / 1000), planned.wall_s
-    cores = planned.execution.cpu_threads + planned.execution.data_workers
-    unit, hours = ("GPU", planned.gpu_s) if planned.execution.use_cuda else ("CPU", planned.cpu_s)
-    low, middle, high = (_hours(seconds / 3600) for seconds in (hours.low, hours.middle, hours.high))
-    print(f"campaign   {campaign.folder}")
-    print(f"runs       {planned.n_runs} to run; {found.count('done')} of the grid's {len(found.runs)} are done")
-    print(f"tasks      {len(planned.tasks)}, {planned.workers} at a time, {count(cores, 'core')} each, {where}")
-    print(f"{unit} time   {middle} {unit} hours expected ({low} to {high})")
-    print(f"memory     {mem_gb.high:.1f} GB at most, all workers together")
-    print(f"wall time  {duration(wall_s.middle)} expected ({duration(wall_s.low)} to {duration(wall_s.high)})", flush=True)
-    _show_cancelled(planned, found)
-    _show_retries(planned)
-    _show_arrays(decision)
-
-
-def _show_cancelled(planned: Plan, found: State) -> None:
-    cancelled = found.runs.run_id[found.places("cancelled")]
-    if n := sum(int(np.isin(task.runs.run_id, cancelled).sum()) for task in planned.tasks):
-        print(f"cancelled  {n:,} of these were cancelled before, and will run again; remove unwanted ones from the grid")
-
-
-def _show_retries(planned: Plan) -> None:
-    alone = [task.retry for task in planned.tasks if task.retry.mem_mb or task.retry.time_limit_min]
-    if alone:
-        mem_gb, time_min = max(retry.mem_mb for retry in alone) / 1000, max(retry.time_limit_min for retry in alone)
-        more = [f"{mem_gb:.1f} GB"] * (mem_gb > 0) + [f"{time_min:.0f} min"] * (time_min > 0)
-        asked = f"each alone in a task that asks for more (up to {' and '.join(more)}), even if you set mem or time"
-        print(f"retries    {count(len(alone), 'run')} ran out of memory or time before: {asked}")
-
-
-def _show_arrays(decision: Decision) -> None:
-    if not decision.arrays:
-        return
-    planned = decision.now
-    task_min = sum(task.cost.wall_s.middle for task in planned.tasks) / len(planned.tasks) / 60
-    print(f"arrays     {len(decision.arrays)}; about {planned.workers / max(task_min, 1 / 60):.1f} tasks started per minute")
-    for array in decision.arrays:
-        asked = array.resources
-        gpus = f", {count(asked.gpus, 'GPU')}" if asked.gpus else ""
-        each = f"{count(asked.cpus, 'CPU')}{gpus}, {asked.mem_mb / 1000:.1f} GB, {asked.time_limit_min} min each"
-        print(f"           {count(len(array.tasks), 'task')}, {array.parallel} at a time, {each}", flush=True)
+# What is known of a campaign
 
 
 def show_others(found: State) -> None:
@@ -222,5 +172,6 @@ def quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def _hours(hours: float) -> str:
-    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
+def hours(n_hours: float) -> str:
+    """Hours with two digits, or whole from 10 on."""
+    return f"{n_hours:,.0f}" if n_hours >= 10 else f"{n_hours:.2g}"

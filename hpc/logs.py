@@ -71,12 +71,13 @@ def _place(text: str, runs: Runs) -> int:
 
 
 def _logs_of(campaign: Campaign, found: State, wanted: np.ndarray) -> dict[bytes, list[Path]]:
-    """run_id -> the logs of the tasks that hold it, for each wanted run, S16."""
+    """run_id -> the logs of those that executed the tasks which hold it, for each wanted run, S16."""
     logs = defaultdict(list)
     for each in (each for each in found.known.submitted if each.submission.executor):
         holds = np.isin(each.tasks.run_id, wanted)
         for run_id, task in zip(each.tasks.run_id[holds].tolist(), each.tasks.task[holds].tolist(), strict=True):
-            logs[run_id].append(EXECUTORS[each.submission.executor].log_of(campaign, each.submission, task))
+            for job in each.jobs_of(task, found.recorded):
+                logs[run_id].append(EXECUTORS[each.submission.executor].log_of(campaign, each.submission, task, job))
     return logs
 
 
@@ -118,7 +119,7 @@ def _show_log(path: Path, run_id: str) -> None:
 
 @lru_cache(maxsize=8)
 def _lines(path: Path) -> list[str]:
-    """The lines of a log. All runs of a task share one log, in which they follow each other."""
+    """The lines of a log. All runs of a worker share one log, in which they follow each other."""
     return read_regular(path).decode(errors="replace").splitlines()
 
 

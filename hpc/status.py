@@ -27,9 +27,14 @@ from hpc.console import (
     exit_with,
     open_campaign,
 )
+from hpc.execution import underway
+from hpc.execution.afterwards import lines_of, used_and_asked
 from hpc.execution.choice import EXECUTORS
 from hpc.execution.next import next_command
+from hpc.execution.underway import deadlines, left_s
+from hpc.planning.drift import NEWEST, describe, drift
 from hpc.planning.retrying import Reason
+from hpc.state.measured import of_campaign
 from hpc.state.nodes import suspects
 from hpc.state.runs import STATES, State, state
 from jobs.campaign import Campaign
@@ -70,11 +75,10 @@ def _watch(options: argparse.Namespace) -> int:
         time.sleep(max(_WATCH_EVERY_S, 10 * (time.monotonic() - started_s)))  # a tenth of a core at most
 
 
-def summary(manifest: Manifest, found: State, now_s: float) -> dict[str, Any]:
+def summary(campaign: Campaign, manifest: Manifest, found: State, now_s: float) -> dict[str, Any]:
     """Everything that the command shows, for `--json`. Times in s, rates in runs per hour."""
     rate = _rate(found, now_s)
-    n_left = found.count("running") + found.count("queued")
-    left_s = [n_left / per_s for per_s in rate] if rate and n_left else None
+    left = left_s(found)
     return {
         "campaign": manifest.header.campaign,
         "runs": len(found.runs),
@@ -84,10 +88,13 @@ def summary(manifest: Manifest, found: State, now_s: float) -> dict[str, Any]:
         "not_begun": sum(outcome.reason is Reason.RAISED and not outcome.run_id for outcome in found.outcomes),
         "cpu_h": float(np.nansum(found.recorded.records["cpu_s"])) / 3600,
         "runs_per_h": rate[1] * 3600 if rate else None,
-        "left_s": dict(zip(("high", "expected", "low"), left_s, strict=True)) if left_s else None,
+        "left_s": left,
+        "deadlines": deadlines(found, left, EXECUTORS, now_s),
         "at_work": {f"{s.number:04d}": len(activity.tasks) for s, activity in found.activities.items()},
         "unchecked": [f"{s.number:04d}" for s, activity in found.activities.items() if not activity.is_known],
-        "waiting": dict(Counter(task.why for a in found.activities.values() for task in a.tasks.values() if task.why)),
+        "waiting": dict(Counter(worker.why for a in found.activities.values() for worker in a.workers if worker.why)),
+        "drift": drift(of_campaign(found.recorded, found.runs)),
+        "efficiency": used_and_asked(campaign, found, EXECUTORS),
         "suspects": suspects(found.known, datetime.fromtimestamp(now_s, timezone.utc)),
         "other_code": other_code(found),
         "unreadable": found.problems,
@@ -99,7 +106,7 @@ def _once(options: argparse.Namespace) -> tuple[int, bool]:
     """Show the state once; returns the exit status, and whether anything is at work."""
     campaign, manifest = open_campaign(options.output_dir)
     found = state(campaign, manifest.header.campaign, manifest.runs, EXECUTORS)
-    shown = summary(manifest, found, time.time())
+    shown = summary(campaign, manifest, found, time.time())
     if options.json:
         print(json.dumps(shown, indent=1))
     else:
@@ -136,23 +143,30 @@ def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
             note = f"; {shown['given_up']} given up" if name == "failed" and shown["given_up"] else ""
             print(f"  {name:10}{shown[name]:8,}  {100 * shown[name] / shown['runs']:5.1f} %{note}")
     print(f"  CPU time  {shown['cpu_h']:8.2f}  hours used")
+    for line in lines_of(shown["efficiency"]) if shown["efficiency"] else ():
+        print(line)
     if shown["left_s"]:
         low, expected, high = (duration(shown["left_s"][name]) for name in ("low", "expected", "high"))
-        print(f"  {shown['runs_per_h']:,.0f} runs per hour; {expected} left ({low} to {high})")
+        rate = f"{shown['runs_per_h']:,.0f} runs per hour; " if shown["runs_per_h"] else ""
+        print(f"  {rate}{expected} left ({low} to {high})")
+    for line in underway.lines_of(shown["deadlines"]):
+        print(line)
     for number, n_tasks in shown["at_work"].items():
         abandon = f"python -m hpc.submit --abandon {int(number)}"
         unchecked = f"; this cannot be checked from here: if you know that they are gone, {abandon}"
         note = unchecked if number in shown["unchecked"] else ""
         print(f"  submission {number}: {count(n_tasks, 'task')} at work or waiting{note}")
-    for why, n_tasks in shown["waiting"].items():
-        print(f"    {count(n_tasks, 'task')} waiting: {why}")
+    for why, n_workers in shown["waiting"].items():
+        print(f"    {count(n_workers, 'worker')} waiting: {why}")
     if shown["not_kept"] and shown["lost"]:
         why = "python -m hpc.logs --failed says why; once that is mended, submit again"
-        print(f"  {count(shown['not_kept'], 'task')} could not keep results (disk full, no rights, share down): {why}")
+        print(f"  {count(shown['not_kept'], 'worker')} could not keep results (disk full, no rights, share down): {why}")
     if shown["not_begun"] and shown["lost"]:
-        print(f"  {count(shown['not_begun'], 'task')} failed before the first run began: see python -m hpc.logs --failed")
+        print(f"  {count(shown['not_begun'], 'worker')} failed before the first run began: see python -m hpc.logs --failed")
     for node, n_tasks in shown["suspects"].items():
-        print(f"  node {node}: {count(n_tasks, 'task')} ended there before they began; the next submit avoids this node")
+        print(f"  node {node}: {count(n_tasks, 'worker')} ended there before they began; the next submit avoids this node")
+    if shown["drift"] is not None:
+        print(f"note: the newest {NEWEST} runs took {describe(shown['drift'])} CPU time than earlier ones suggest")
     for line in shown["other_code"]:
         print(f"note: {line}")
     for problem in shown["unreadable"]:

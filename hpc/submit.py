@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
@@ -17,6 +18,7 @@ from hpc.execution.choice import EXECUTORS, SECTIONS, best
 from hpc.execution.executor import Request
 from hpc.execution.submitting import submit
 from hpc.planning.retrying import MAX_TRIES
+from hpc.request.deadline import Deadline, deadline_of
 from hpc.request.grid import load_grid
 from hpc.request.yaml_file import PRINTABLE, GridError
 from jobs.campaign import Campaign
@@ -75,8 +77,17 @@ def _submit(options: argparse.Namespace, own_options: dict[str, list[argparse.Ac
         options.dry_run,
         options.yes,
         command,
+        calibrate_with=None if options.no_calibrate else options.grid,
+        deadline=options.deadline and _deadline(options.deadline),
     )
     return submit(request, EXECUTORS[name], EXECUTORS)
+
+
+def _deadline(text: str) -> Deadline:
+    try:
+        return deadline_of(text, datetime.now().astimezone())
+    except ValueError as error:
+        raise Refused(f"--deadline: not possible: {error}") from error
 
 
 def _refuse_others(options: argparse.Namespace, name: str, own_options: dict[str, list[argparse.Action]]) -> None:
@@ -96,10 +107,12 @@ def _add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Act
     add("--executor", choices=choices, default="auto", help="auto: a scheduler if there is one, else local")
     add("--output-dir", type=_folder, help="instead of the grid's output_dir")
     add("--data-dir", type=_folder, help=f"instead of the grid's data_dir (also: the environment variable {DATA_DIR_VARIABLE})")
-    add("--dry-run", action="store_true", help="print runs, tasks, CPU hours, memory and wall time; write nothing")
+    add("--dry-run", action="store_true", help="print runs, tasks, CPU hours, memory and the end; write nothing")
+    add("--deadline", metavar="TIME", help="submit the fewest workers with which all ends by then: 2h from the start, or 18:30")
     add("--limit", type=positive, metavar="N", help="submit at most N of the missing runs")
     add("--retry-failed", action="store_true", help=f"try runs again that failed {MAX_TRIES} times")
     add("--abandon", type=positive, action="append", default=[], metavar="NUMBER", help="treat this submission as ended")
+    add("--no-calibrate", action="store_true", help="do not measure first, for some seconds, what was never measured here")
     add("--yes", action="store_true", help="do not ask")
     return {
         name: executor.add_options(parser.add_argument_group(f"only with --executor {name}").add_argument)

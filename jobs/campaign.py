@@ -52,6 +52,10 @@ class Campaign:
         """The task file of one submission."""
         return self.submission(number) / "tasks.jsonl"
 
+    def needs(self, number: int) -> Path:
+        """What each task of one submission needs, for its workers."""
+        return self.submission(number) / "needs.json"
+
     def cancelled(self, number: int) -> list[Path]:
         """The files that list cancelled run_ids of one submission, one a line. Each cancel writes its own file.
 

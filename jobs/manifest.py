@@ -114,12 +114,13 @@ def read_header(path: Path) -> Header:
 
 
 def newest_campaign(results: Path) -> Path:
-    """The folder of the newest campaign (by its manifest) in `results` or at most two folders below.
+    """The folder of the newest campaign (by its manifest) in `results` or at most two folders below; hidden ones do not count.
 
     Raises:
         ManifestError: there is none.
     """
-    manifests = [path for pattern in ("", "*/", "*/*/") for path in results.glob(pattern + "manifest.jsonl")]
+    every = (path for pattern in ("", "*/", "*/*/") for path in results.glob(pattern + "manifest.jsonl"))
+    manifests = [path for path in every if not any(part.startswith(".") for part in path.relative_to(results).parts)]
     if not manifests:
         raise ManifestError(f"{results}: no campaign here; name its folder with --output-dir, or make one with hpc.submit")
     readable = []

@@ -2,8 +2,10 @@
 
 python -m jobs.pool CAMPAIGN_DIR SUBMISSION WORKERS
 
-Executes the tasks of a submission, at most WORKERS at a time, and prints one line for each task that went wrong. Standard
-input is a pipe from the submitting process: when that process ends, the pipe closes, and the pool and its workers exit.
+Takes the tasks of a submission, one after the other, and executes at most WORKERS at a time, each in a process of its own. The
+pool holds the claims (jobs/claims.py) of all its processes, which end when it ends. It prints one line for each task that went
+wrong. Standard input is a pipe from the submitting process: when that process ends, the pipe closes, and the pool and its
+workers exit.
 """
 
 import argparse
@@ -11,17 +13,21 @@ import os
 import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Iterable
+from collections import Counter, deque
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from jobs.campaign import Campaign
-from jobs.taskfile import TaskPlace, task_places
+from jobs.claims import DONE, LEFT
+from jobs.files import advice_on
+from jobs.footprint import import_mb
+from jobs.taking import Taker
+from jobs.taskfile import TaskPlace
 from jobs.tasklog import without_time
-from jobs.worker import NOT_KEPT_STATUS, attempt_task
+from jobs.worker import NOT_KEPT_STATUS, execute_or_exit
+from jobs.workload import Taken, Workload
 
 MAX_ATTEMPTS = 3  # for a task whose worker is killed
 STOP_S = 5  # between asking a worker to end and killing it
@@ -29,30 +35,36 @@ _LIFELINE = 0  # standard input
 _CAN_FORK = sys.platform == "linux"  # some macOS libraries do not survive a fork: each worker starts afresh there
 
 
-def execute_all(tasks: Iterable[TaskPlace], workers: int) -> bool:
-    """Execute all tasks, at most `workers` at a time, and print what went wrong. False if the submitting process ended first.
+def execute_all(work: Workload, workers: int) -> bool:
+    """Execute what is left, at most `workers` tasks at a time, and print what went wrong. False if the submitter ended first.
 
     If a worker is killed (by the kernel for its memory, for example), another attempt of its task does what is missing.
     This process has one thread and computes nothing: a fork does not copy threads, and would leave their locks held.
     """
-    waiting = deque((task, 0) for task in tasks)
-    running: dict[BaseProcess, tuple[TaskPlace, int]] = {}
+    again: deque[Taken] = deque()  # tasks whose worker was killed
+    running: dict[BaseProcess, Taken] = {}
+    n_killed: Counter[int] = Counter()
     try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                task, attempt = waiting.popleft()
-                running[_start(task, attempt)] = task, attempt
+        while True:
+            while len(running) < workers and (taken := again.popleft() if again else work.take()):
+                running[_start(taken)] = taken
+            if not running:
+                return True
             if _LIFELINE in wait([_LIFELINE, *(worker.sentinel for worker in running)]) and not os.read(_LIFELINE, 1):
                 return False
             for worker in [worker for worker in running if worker.exitcode is not None]:
-                (task, attempt), status = running.pop(worker), worker.exitcode or 0
-                if status < 0 and attempt + 1 < MAX_ATTEMPTS:
-                    waiting.appendleft((task, attempt + 1))
-                elif status:
-                    print(f"task {task.index} {_how(status)}: {last_line(_log(task))} (log: {_log(task)})", flush=True)
+                taken, status = running.pop(worker), worker.exitcode or 0
+                task = taken.place.index
+                n_killed[task] += status < 0
+                if status < 0 and n_killed[task] < MAX_ATTEMPTS:
+                    again.extend(filter(None, [work.claim(task, taken.generation + 1)]))
+                    continue
+                work.mark(taken, LEFT if status else DONE)
+                if status:
+                    log = _log(taken.place)
+                    print(f"task {task} {_how(status)}: {last_line(log)} (log: {log})", flush=True)
     finally:
         _stop(list(running))
-    return True
 
 
 def last_line(log: Path) -> str:
@@ -76,9 +88,9 @@ def _log(task: TaskPlace) -> Path:
     return task.campaign.log(task.submission, task.index)
 
 
-def _start(task: TaskPlace, attempt: int) -> BaseProcess:
+def _start(taken: Taken) -> BaseProcess:
     worker = get_context("fork").Process if _CAN_FORK else get_context("spawn").Process
-    process = worker(target=_work, args=(task, attempt))
+    process = worker(target=_work, args=(taken.place, taken.generation))
     process.start()
     return process
 
@@ -92,7 +104,7 @@ def _work(task: TaskPlace, attempt: int) -> None:
         sys.exit(NOT_KEPT_STATUS)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    attempt_task(task, attempt)
+    execute_or_exit(task, attempt)
 
 
 def _end_with_pool() -> None:
@@ -120,10 +132,15 @@ def main() -> None:
     for name in ("submission", "workers"):
         parser.add_argument(name, type=int)
     arguments = parser.parse_args()
-    tasks = task_places(Campaign(arguments.campaign_dir), arguments.submission)
+    work = Workload(Campaign(arguments.campaign_dir), arguments.submission, Taker())
     if _CAN_FORK:
         import noisy.training  # noqa: F401  # all workers share it
-    sys.exit(0 if execute_all(tasks, arguments.workers) else 1)
+
+        import_mb()
+    try:
+        sys.exit(0 if execute_all(work, arguments.workers) else 1)
+    except OSError as error:
+        sys.exit(f"tasks cannot be taken: {error}; {advice_on(error)}")
 
 
 if __name__ == "__main__":

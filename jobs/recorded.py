@@ -66,6 +66,21 @@ class Source:
         return self.attributes.get("submission", -1), self.attributes.get("task", -1)
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt of a task, by its shard.
+
+    job: that executed it, empty if none; restart: how often that job was started before; run_id: the run that it was training
+    when it wrote last, empty if none.
+    """
+
+    task: int
+    attempt: int
+    job: str
+    restart: int
+    run_id: str
+
+
 @dataclass(frozen=True, eq=False)
 class Recorded:
     """All sources, in name order. Their records are numbered in this order.
@@ -134,6 +149,20 @@ class Recorded:
                 place = tuple(source.attributes[name] for name in ("attempt", "part", "current_run"))
                 last[source.task] = max(last.get(source.task, place), place, key=lambda one: one[:2])
         return {task: run_id for task, (_, _, run_id) in last.items()}
+
+    @cached_property
+    def attempts(self) -> dict[int, list[Attempt]]:
+        """submission -> the attempts of its tasks, one for each shard whatever the number of its parts."""
+        last: dict[str, Mapping[str, Any]] = {}
+        for source in self.sources:
+            if source.attributes:
+                stem = source.name.rpartition("-p")[0]
+                last[stem] = max(last.get(stem, source.attributes), source.attributes, key=lambda one: one["part"])
+        found: dict[int, list[Attempt]] = {}
+        for one in last.values():
+            where = str(one.get("job", "")), int(one.get("job_restart", 0))
+            found.setdefault(one["submission"], []).append(Attempt(one["task"], one["attempt"], *where, one["current_run"]))
+        return found
 
     @property
     def problems(self) -> list[str]:

@@ -1,19 +1,24 @@
 """One attempt of one task: it trains each run that has no record yet, and keeps its record.
 
-It knows no scheduler, no signals and no time limit (jobs/worker.py does).
+It knows no scheduler and no signals (jobs/worker.py does).
 """
 
 import itertools
-from collections.abc import Iterator
+import time
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
 from jobs.campaign import shard_prefix
+from jobs.claims import BACK, DONE, LEFT
 from jobs.execute import execute, groups_of
+from jobs.footprint import import_mb, start_mb
 from jobs.image import Record
 from jobs.provenance import code_commit, job, machine
 from jobs.recorded import Recorded
 from jobs.shard import ShardWriter
+from jobs.shift import Shift
+from jobs.taking import Need, Taker, is_left
 from jobs.taskfile import Task, TaskPlace, read_cancelled, read_task
 from jobs.tasklog import end_of_run, say
 from noisy.data import Data, load
@@ -21,38 +26,58 @@ from noisy.runs import ID
 from noisy.spec import RunSpec
 
 
-def execute_task(place: TaskPlace, attempt: int) -> None:
-    """Execute what earlier attempts of a task have not recorded. `attempt`: counted from 0.
+def execute_task(place: TaskPlace, attempt: int, shift: Shift | None = None, given_back: Collection[int] = ()) -> str:
+    """Execute what earlier attempts of a task have not recorded.
+
+    Args:
+        attempt: counted from 0.
+        shift: of the worker; None: without limits.
+        given_back: attempts that ended in order.
+
+    Returns:
+        DONE; BACK if there was no time for all runs; LEFT if some are left to a worker with more memory.
 
     Raises:
         ManifestError, DataError: the task or its data set cannot be read.
         RuntimeError: a GPU is asked for but there is none, or it no longer works.
         NotKept: results cannot be written; those that were kept before are untouched.
     """
+    shift = shift or Shift()
     task = read_task(place.campaign.tasks(place.submission), place.index, place.offset_bytes)
-    groups = _groups(task, _recorded(place, task.campaign))
-    say(f"task {place.index} attempt {attempt}: {sum(map(len, groups))} of {len(task.runs)} runs to do")
-    if not groups:
-        return
-    from noisy.device import select_device  # here, not above: commands that submit tasks must not load torch
+    groups, n_left = _groups(task, _recorded(place, task.campaign), shift.taker, given_back)
+    to_more_memory = f"; {n_left} left to a worker with more memory" if n_left else ""
+    say(f"task {place.index} attempt {attempt}: {sum(map(len, groups))} of {len(task.runs)} runs to do{to_more_memory}")
+    order = [run.run_id for group in groups for run in group]
+    if not order:
+        return LEFT if n_left else DONE
+    import noisy.training  # noqa: F401  # here, not above: commands that submit tasks must not load torch
+    from noisy.device import select_device
 
+    import_mb()
     select_device(task.execution.use_cuda)
     data = load(groups[0][0].dataset, task.data_dir)
-    writer = ShardWriter(place.campaign.shards, place.submission, place.index, attempt, _attributes(task, data))
-    order = [run.run_id for group in groups for run in group]
-    following = dict(itertools.pairwise([*order, ""]))
-    for number, (run, record) in enumerate(_records(place, task, data, groups, writer), start=1):
+    writer = ShardWriter(place.campaign.shards, place.submission, place.index, attempt, _attributes(task, data, shift.taker))
+    following, number = dict(itertools.pairwise([*order, ""])), 0
+    for number, (run, record) in enumerate(_records(place, task, data, groups, writer, shift), start=1):
         if record:  # this names the next run too, so `begin` need not write the file again
             writer.append(record, current_run=following[run.run_id])
+            shift.n_recorded += 1
         say(end_of_run(number, len(order), run.run_id, _summary(run, record) if record else "cancelled"))
     writer.begin("")
+    if number < len(order):
+        say(f"no time for the next run: {len(order) - number} are given back")
+        return BACK
+    return LEFT if n_left else DONE
 
 
 def _records(
-    place: TaskPlace, task: Task, data: Data, groups: list[list[RunSpec]], writer: ShardWriter
+    place: TaskPlace, task: Task, data: Data, groups: list[list[RunSpec]], writer: ShardWriter, shift: Shift
 ) -> Iterator[tuple[RunSpec, Record | None]]:
-    """Each run with its record, or with None if the user cancelled it. The shard always names the run that is being trained."""
-    warned = set[str]()
+    """Each run with its record, or with None if the user cancelled it. It ends early if there is no time for the next runs.
+
+    The shard always names the run that is being trained.
+    """
+    warned, need = set[str](), Need(place.offset_bytes, task.expected_s, task.high_s, task.mem_mb)
     for group in groups:
         cancelled, problems = read_cancelled(place.campaign, place.submission)
         for problem in sorted({*problems} - warned):  # it neither stops the task nor blames the next run
@@ -60,8 +85,12 @@ def _records(
         warned |= {*problems}
         yield from ((run, None) for run in group if run.run_id in cancelled)
         if wanted := [run for run in group if run.run_id not in cancelled]:
+            if not shift.begins(need, len(wanted)):
+                return
+            began_s = time.monotonic()
             writer.begin(wanted[0].run_id)
             yield from zip(wanted, execute(wanted, data, task.execution), strict=True)
+            shift.ended(need, len(wanted), time.monotonic() - began_s)
 
 
 def _recorded(place: TaskPlace, campaign_id: str) -> Recorded:
@@ -73,8 +102,8 @@ def _recorded(place: TaskPlace, campaign_id: str) -> Recorded:
     return found
 
 
-def _groups(task: Task, recorded: Recorded) -> list[list[RunSpec]]:
-    """Runs without a record, in groups that are trained together.
+def _groups(task: Task, recorded: Recorded, taker: Taker, given_back: Collection[int]) -> tuple[list[list[RunSpec]], int]:
+    """Runs without a record, in groups that are trained together; and how many of them are left to others.
 
     Runs that were being trained when an attempt ended come last, one at a time, since they may have killed it. If an attempt
     recorded nothing, its groups were too large for its memory or time. Each such attempt halves the groups.
@@ -84,9 +113,12 @@ def _groups(task: Task, recorded: Recorded) -> list[list[RunSpec]]:
     with_record = {source.attributes["attempt"] for source in sources if len(source.records)}
     without_record = {source.attributes["attempt"] for source in sources} - with_record
     missing = task.runs.take(~np.isin(task.runs.run_id, recorded.records["run_id"]))
+    left = [source.attributes["current_run"].encode() for source in sources if is_left(source.attributes, taker, given_back)]
+    is_left_out = np.isin(missing.run_id, np.array(left, ID))
     is_suspect = np.isin(missing.run_id, suspects)
     size = max(1, task.execution.runs_together >> len(without_record))
-    return groups_of(list(missing.take(~is_suspect)), size) + [[run] for run in missing.take(is_suspect)]
+    alone = missing.take(is_suspect & ~is_left_out)
+    return groups_of(list(missing.take(~is_suspect)), size) + [[run] for run in alone], int(is_left_out.sum())
 
 
 def _summary(run: RunSpec, record: Record) -> str:
@@ -94,7 +126,7 @@ def _summary(run: RunSpec, record: Record) -> str:
     return f"{run.label}: {record.status}, {found}"
 
 
-def _attributes(task: Task, data: Data) -> dict[str, str | int]:
+def _attributes(task: Task, data: Data, taker: Taker) -> dict[str, str | int]:
     """The attributes of a shard: where its records come from."""
     from noisy.device import device_name
 
@@ -111,13 +143,17 @@ def _attributes(task: Task, data: Data) -> dict[str, str | int]:
         "runs_together": task.execution.runs_together,
         **machine(),
         "job": job(),
+        "import_mb": import_mb(),
+        "start_mb": start_mb(),
+        "job_restart": taker.restart,
+        "job_mem_mb": taker.mem_mb,
     }
 
 
 def __getattr__(name: str) -> type:
     """`ArrayTask`: jobs that an earlier version has queued hold pickles of that name."""
     if name == "ArrayTask":
-        from jobs.worker import ArrayTask
+        from jobs.earlier import ArrayTask
 
         return ArrayTask
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

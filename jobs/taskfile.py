@@ -16,7 +16,8 @@ from jobs.reading import brief, open_regular, parse_json, read_regular
 from noisy.runs import ID, Runs
 from noisy.spec import Execution, RunSpec
 
-SCHEMA_VERSION = 2  # files of schema 1 have no number, and the code_commit of the campaign, not of the submission
+# Files of schema 1 have no number, and the code_commit of the campaign, not of the submission; 2 had no times and no memory.
+SCHEMA_VERSION = 3
 _RUN_ID = re.compile(rb'\{"run_id":"([0-9a-f]{16})",')
 _SCHEMA = re.compile(rb'\{"task":\d+,"schema":(\d{1,9}),')
 _ID = re.compile(rb"[0-9a-f]{16}")
@@ -44,6 +45,7 @@ class Task:
     """The runs that one worker executes, and how.
 
     code_commit: of the code that submitted it, empty in a file of schema 1; data_dir: absolute.
+    expected_s, high_s, mem_mb: as in jobs.taking.Need.
     """
 
     index: int
@@ -52,6 +54,9 @@ class Task:
     data_dir: str
     execution: Execution
     runs: Runs
+    expected_s: float | None = None
+    high_s: float | None = None
+    mem_mb: float | None = None
 
     def line(self) -> bytes:
         """The task's line in the task file."""
@@ -62,6 +67,9 @@ class Task:
             "code_commit": self.code_commit,
             "data_dir": self.data_dir,
             "execution": asdict(self.execution),
+            "expected_s": self.expected_s,
+            "high_s": self.high_s,
+            "mem_mb": self.mem_mb,
         }
         return json_line(fields)[:-2] + b',"runs":[' + b",".join(run_records(self.runs)) + b"]}\n"
 
@@ -171,4 +179,7 @@ def _task(fields: dict[str, Any]) -> tuple[Task, list[str]]:
     for text in (fields["campaign"], commit, fields["data_dir"]):
         if not isinstance(text, str):
             raise TypeError(f"{text!r} is not a text")
-    return Task(fields["task"], fields["campaign"], commit, fields["data_dir"], execution, runs), changed
+    numbers = [fields.get(name) for name in ("expected_s", "high_s", "mem_mb")]
+    if not all(number is None or isinstance(number, (int, float)) for number in numbers):
+        raise TypeError(f"{numbers!r} are not numbers")
+    return Task(fields["task"], fields["campaign"], commit, fields["data_dir"], execution, runs, *numbers), changed

@@ -1,18 +1,25 @@
-"""A worker on Slurm (one element of a job array), and the exit statuses of all workers."""
+"""A worker on Slurm (one element of a job array), which takes task after task; and the exit statuses of all workers."""
 
 import math
 import os
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from jobs.campaign import shard_prefix
+from jobs.campaign import Campaign
+from jobs.claims import BACK, FAILED, LEFT
+from jobs.files import advice_on
 from jobs.manifest import ManifestError
-from jobs.recorded import Recorded
+from jobs.provenance import job
 from jobs.shard import NotKept
+from jobs.shift import Shift
+from jobs.taking import Taker
 from jobs.task import execute_task
 from jobs.taskfile import TaskPlace
 from jobs.tasklog import say
+from jobs.workload import Workload
 from noisy.data import DataError
 
 if TYPE_CHECKING:
@@ -27,14 +34,17 @@ _NEAR_LIMIT = 0.5
 _EARLIEST_S = 150  # before the limit: a warning may come so early, which is the whole of a short limit
 
 
-def attempt_task(place: TaskPlace, attempt: int) -> None:
+def execute_or_exit(place: TaskPlace, attempt: int, shift: Shift | None = None, given_back: Collection[int] = ()) -> str:
     """Execute a task. An expected error is printed as one line, and the process exits with its status.
+
+    Returns:
+        As jobs.task.execute_task.
 
     Raises:
         SystemExit: with NOT_KEPT_STATUS or 1.
     """
     try:
-        execute_task(place, attempt)
+        return execute_task(place, attempt, shift, given_back)
     except NotKept as error:
         say(f"error: results cannot be kept: {error}")
         raise SystemExit(NOT_KEPT_STATUS) from error
@@ -44,37 +54,100 @@ def attempt_task(place: TaskPlace, attempt: int) -> None:
 
 
 @dataclass
-class SlurmWorker:
+class Worker:
     """The object that submitit pickles and calls. When Slurm warns, submitit asks it for a checkpoint.
 
-    started_s: time.monotonic() at the call. It is valid on one machine only, so the next attempt does not get it.
+    time_limit_min, mem_mb: what was asked for this worker; longest_min: the longest time limit of the submission; n_tasks: it
+    takes only so many, the first. started_s, shift, work: of this process. The next attempt does not get them.
     """
 
-    task: TaskPlace
+    campaign_dir: str
+    submission: int
+    n_tasks: int
     time_limit_min: int
+    longest_min: int
+    mem_mb: int
+    is_sweep: bool = False
+    waited_for: tuple[str, ...] = ()
     started_s: float = math.inf
+    shift: Shift = field(default_factory=Shift, compare=False)
+    work: Workload | None = field(default=None, compare=False)
 
     def __call__(self) -> None:
-        """Execute the task."""
-        self.started_s = time.monotonic()
-        attempt_task(self.task, _attempt())
+        """Take tasks and execute them, until nothing is left or there is no time for more.
+
+        Raises:
+            SystemExit: with NOT_KEPT_STATUS or 1.
+        """
+        self.started_s, limit_s = time.monotonic(), 60 * self.time_limit_min
+        restart = int(os.environ.get("SLURM_RESTART_COUNT", 0))
+        taker = Taker(job(), restart, self.mem_mb, self.is_sweep, self.waited_for)
+        self.shift = Shift(taker, self.started_s + limit_s - _EARLIEST_S)
+        try:
+            campaign, end_s = Campaign(Path(self.campaign_dir)), time.time() + limit_s
+            self.work = Workload(campaign, self.submission, taker, 60 * self.longest_min, end_s, self.n_tasks)
+            status = work_through(self.work, self.shift)
+        except OSError as error:
+            say(f"error: tasks cannot be taken: {error}; {advice_on(error)}")
+            raise SystemExit(NOT_KEPT_STATUS) from error
+        if status:
+            raise SystemExit(status)
 
     def checkpoint(self) -> "submitit.helpers.DelayedSubmission":
-        """The same task again, for what is missing. Called when Slurm warns of the time limit or of a preemption.
+        """The same worker again. Called when Slurm warns of a preemption or of the time limit.
+
+        It gives back what it holds, since it may have to wait for long.
 
         Raises:
             SystemExit: the time limit is near and no run was recorded. Another attempt would have no more time.
         """
-        import submitit  # here, not above: only a checkpoint needs it
+        again = replace(self, started_s=math.inf, shift=Shift(), work=None)
+        requeued = requeued_unless_stuck(again, self.shift.n_recorded, self.started_s, self.time_limit_min)
+        if self.work and self.work.held:
+            self.work.mark(self.work.held, BACK)
+        return requeued
 
-        prefix = shard_prefix(self.task.submission, self.task.index, _attempt())
-        recorded = Recorded("").updated(self.task.campaign.shard_paths(prefix))
-        running_s = time.monotonic() - self.started_s
-        if not len(recorded.records) and is_near_limit(running_s, self.time_limit_min):
-            say(f"no run was finished within the time limit of {self.time_limit_min} min: not requeued")
-            raise SystemExit(NO_PROGRESS_STATUS)
-        say("requeued for what is missing")
-        return submitit.helpers.DelayedSubmission(SlurmWorker(self.task, self.time_limit_min))
+
+def work_through(work: Workload, shift: Shift) -> int:
+    """Take and execute tasks until there is none for this worker; returns the exit status.
+
+    A task that cannot be read is left, and the others are done. Any other error ends this worker.
+
+    Raises:
+        OSError: tasks cannot be taken.
+        SystemExit: with NOT_KEPT_STATUS or 1; or as `Worker.checkpoint`.
+    """
+    status = 0
+    while taken := work.take(shift.left_s, shift.pace, shift.is_fresh):
+        try:
+            word = execute_or_exit(taken.place, taken.generation, shift, taken.given_back)
+        except SystemExit as ended:
+            if isinstance(ended.__cause__, ManifestError):
+                word, status = LEFT, 1
+            else:
+                if ended.__cause__:  # else it comes from `checkpoint`
+                    work.mark(taken, FAILED)
+                raise
+        work.mark(taken, word)
+    say("nothing is left for this worker")
+    return status
+
+
+def requeued_unless_stuck(
+    again: Callable[[], None], n_recorded: int, started_s: float, time_limit_min: int
+) -> "submitit.helpers.DelayedSubmission":
+    """What is executed after a warning. n_recorded: of this attempt, which started at `started_s`.
+
+    Raises:
+        SystemExit: with NO_PROGRESS_STATUS.
+    """
+    import submitit  # here, not above: only a checkpoint needs it
+
+    if not n_recorded and is_near_limit(time.monotonic() - started_s, time_limit_min):
+        say(f"no run was finished within the time limit of {time_limit_min} min: not requeued")
+        raise SystemExit(NO_PROGRESS_STATUS)
+    say("requeued for what is missing")
+    return submitit.helpers.DelayedSubmission(again)
 
 
 def is_near_limit(running_s: float, time_limit_min: int) -> bool:
@@ -83,14 +156,10 @@ def is_near_limit(running_s: float, time_limit_min: int) -> bool:
     return running_s > min(_NEAR_LIMIT * limit_s, limit_s - _EARLIEST_S)
 
 
-class ArrayTask(SlurmWorker):
-    """In jobs that an earlier version queued, pickled as jobs.task.ArrayTask."""
+def __getattr__(name: str) -> type:
+    """`SlurmWorker`: jobs that an earlier version has queued hold pickles of that name."""
+    if name == "SlurmWorker":
+        from jobs.earlier import SlurmWorker
 
-    def __setstate__(self, fields: dict[str, Any]) -> None:
-        place = (fields[name] for name in ("campaign_dir", "submission", "index", "offset_bytes"))
-        self.task, self.time_limit_min = TaskPlace(*place), fields["time_limit_min"]
-
-
-def _attempt() -> int:
-    """The attempt of this element, counted by Slurm from 0."""
-    return int(os.environ.get("SLURM_RESTART_COUNT", 0))
+        return SlurmWorker
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -33,10 +33,19 @@ def _reset_peak_memory() -> None:
         Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM to the present resident set
 
 
+def resident_mb() -> float:
+    """The resident set of this process now, in 10**6 bytes; where the kernel does not say, its high-water mark."""
+    return _memory_mb("VmRSS")
+
+
 def _peak_memory_mb() -> float:
+    return _memory_mb("VmHWM")
+
+
+def _memory_mb(field: str) -> float:
     try:
         status = Path("/proc/self/status").read_text()
-        return int(status.split("VmHWM:")[1].split()[0]) * 1024 / 1e6
+        return int(status.split(f"{field}:")[1].split()[0]) * 1024 / 1e6
     except (OSError, IndexError, ValueError):
         unit_bytes = 1 if sys.platform == "darwin" else 1024  # getrusage(2): bytes on macOS, KiB elsewhere
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit_bytes / 1e6

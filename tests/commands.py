@@ -65,13 +65,24 @@ def _hangs(*_: object) -> None:
 
 
 def submit(grid: Path, output_dir: Path, data_dir: Path, *options: object) -> subprocess.CompletedProcess:
-    """Call hpc.submit locally on a campaign in `output_dir`; its workers are real processes."""
+    """Call hpc.submit locally on a campaign in `output_dir`; its workers are real processes. Nothing is measured first."""
     return call(*submit_command(grid, output_dir, data_dir), *options)
 
 
 def submit_command(grid: Path, output_dir: Path, data_dir: Path) -> tuple[object, ...]:
     """The module and arguments of a local submit."""
-    return ("hpc.submit", "--grid", grid, "--output-dir", output_dir, "--data-dir", data_dir, "--executor", "local")
+    return (
+        "hpc.submit",
+        "--grid",
+        grid,
+        "--output-dir",
+        output_dir,
+        "--data-dir",
+        data_dir,
+        "--executor",
+        "local",
+        "--no-calibrate",
+    )
 
 
 @contextlib.contextmanager

@@ -88,7 +88,7 @@ ROOMS = {
     "state": {"planning", "state"},
     "execution": {"request", "planning", "state", "execution", "console"},
 }
-COMMANDS = ("submit", "status", "logs", "cancel", "doctor")
+COMMANDS = ("submit", "status", "logs", "cancel", "doctor", "calibrate")
 SLURM = r"slurm|s(batch|queue|acct|acctmgr|control|info|cancel|run)\b|submitit|afterany|OUT_OF_MEMORY|NODE_FAIL|\bTIMEOUT\b"
 
 
@@ -117,7 +117,7 @@ def test_nothing_imports_a_command() -> None:
 
 def test_planning_is_pure() -> None:
     """It computes: no file, no clock, no process, no scheduler."""
-    allowed = {"hpc", "noisy", "numpy", "abc", "collections", "dataclasses", "enum", "itertools", "math", "typing"}
+    allowed = {"hpc", "noisy", "numpy", "abc", "collections", "dataclasses", "enum", "functools", "itertools", "math", "typing"}
     for path in sources("hpc/planning"):
         names = imported(path)
         assert {name.split(".")[0] for name in names} <= allowed, path

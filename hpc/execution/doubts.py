@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from hpc.console import Refused, count, duration
-from hpc.planning.priors import largest_that_fits, least_mem_mb
+from hpc.planning.sizes import largest_that_fits, least_mem_mb
 from hpc.planning.tasks import Plan
 from hpc.request.changed import compare
 from hpc.state.known import among, finished_by

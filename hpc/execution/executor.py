@@ -9,12 +9,17 @@ from pathlib import Path
 from hpc.console import ALL_WELL
 from hpc.execution.site import Check
 from hpc.planning.decision import Decision
+from hpc.planning.model import PUBLISHED, Knowledge, Setting
+from hpc.request.deadline import Deadline
 from hpc.request.grid import Grid
+from hpc.state.measured import torch_of
 from hpc.state.runs import State
 from hpc.state.scheduler import Scheduler
 from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
+from jobs.provenance import machine
 from noisy.runs import Runs
+from noisy.spec import Execution
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,8 @@ class Request:
     """What a command line asks for: a grid, where its campaign and its data are, and what to submit of it.
 
     limit: at most so many runs; abandoned: submissions to be treated as ended; options: the executor's own; command: the
-    command line, as a shell reads it.
+    command line, as a shell reads it; knowledge: what is known of costs; calibrate_with: the file of the grid, with which
+    unknown costs are measured first (None: they are not); deadline: by when all has to be done.
     """
 
     grid: Grid
@@ -36,6 +42,9 @@ class Request:
     dry_run: bool = False
     yes: bool = False
     command: str = ""
+    knowledge: Knowledge = PUBLISHED
+    calibrate_with: Path | None = None
+    deadline: Deadline | None = None
 
 
 class Executor(Scheduler):
@@ -64,6 +73,10 @@ class Executor(Scheduler):
         Raises:
             Refused, SchedulerError: it cannot be executed.
         """
+
+    def setting(self, execution: Execution) -> Setting:
+        """Where runs are executed, as far as this is known. By default: on machines of any kind, with the torch of here."""
+        return Setting(torch_of(machine()["versions"]), execution.cpu_threads)
 
     @abstractmethod
     def decide(self, request: Request, runs: Runs, found: State) -> Decision:
@@ -94,9 +107,9 @@ class Executor(Scheduler):
         return None
 
     def cancel(self, jobs: Sequence[str]) -> None:
-        """Cancel tasks by their jobs' names. By default, tasks have no jobs."""
+        """Cancel workers by their jobs' names. By default, workers have no jobs."""
         assert not jobs, jobs
 
     @abstractmethod
-    def log_of(self, campaign: Campaign, submission: Submission, task: int) -> Path:
-        """Where a task's output is."""
+    def log_of(self, campaign: Campaign, submission: Submission, task: int, job: str = "") -> Path:
+        """Where the output of a task is that a job executed. job: empty for one executed without a job."""

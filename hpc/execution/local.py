@@ -8,28 +8,33 @@ import select
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
 from hpc.console import ALL_WELL, SOME_FAILED, Refused, count
+from hpc.execution.deadlines import seconds_left
 from hpc.execution.doubts import refuse_larger_than
 from hpc.execution.executor import Executor, Request
 from hpc.execution.progress import Progress
 from hpc.execution.site import NOTE, OK, Check, Line
+from hpc.planning.deadline import in_time
 from hpc.planning.decision import Decision
+from hpc.planning.efficiency import Span
+from hpc.planning.model import Setting
 from hpc.planning.priors import estimate
-from hpc.planning.tasks import plan
-from hpc.request.grid import Grid
+from hpc.planning.tasks import Plan, plan
 from hpc.state import submissions
 from hpc.state.runs import State
-from hpc.state.scheduler import Activity, TaskActivity
+from hpc.state.scheduler import Activity, TaskActivity, WorkerActivity
 from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from jobs.pool import STOP_S, last_line
 from jobs.probe import cores_limit, memory_limit_mb
-from jobs.provenance import PROJECT_ROOT
+from jobs.provenance import PROJECT_ROOT, machine
+from jobs.taskfile import read_task
 from noisy.processor import this_processor
 from noisy.runs import Runs
 from noisy.spec import Execution
@@ -56,8 +61,24 @@ class Local(Executor):
             _refuse_without_gpu({precision for axes in grid.training.values() for precision in axes["precision"]})
 
     def decide(self, request: Request, runs: Runs, found: State) -> Decision:
-        planned = plan(runs, _workers(request.grid, runs), request.grid.execution, empty_attempts=found.empty_attempts)
+        def planned_with(n_workers: int) -> Plan:
+            planned = plan(
+                runs,
+                n_workers,
+                request.grid.execution,
+                empty_attempts=found.empty_attempts,
+                runs_per_task=getattr(request.options, "runs_per_task", None),
+                knowledge=request.knowledge,
+            )
+            return replace(planned, is_forked=not request.grid.execution.use_cuda)
+
+        workers, deadline_s = _workers(request, runs), seconds_left(request)
+        planned = planned_with(workers) if deadline_s is None else in_time(deadline_s, workers, planned_with)
         return Decision(planned, planned)
+
+    def setting(self, execution: Execution) -> Setting:
+        here = machine()
+        return replace(super().setting(execution), cpu=here["cpu"], product_route=here["product_route"], host=here["host"])
 
     def execute(self, request: Request, submission: Submission, decision: Decision) -> int:
         campaign, tasks = request.campaign, decision.now.tasks
@@ -87,8 +108,19 @@ class Local(Executor):
     def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
         return {submission: _activity(submission) for submission in submissions}
 
-    def log_of(self, campaign: Campaign, submission: Submission, task: int) -> Path:
+    def spans(self, campaign: Campaign, submissions: Sequence[Submission]) -> list[Span]:
+        return [_span(campaign, each) for each in submissions if each.ended and each.n_tasks]
+
+    def log_of(self, campaign: Campaign, submission: Submission, task: int, job: str = "") -> Path:
         return campaign.log(submission.number, task)
+
+
+def _span(campaign: Campaign, submission: Submission) -> Span:
+    """All workers of a submission as one job, with the cores of all."""
+    began_s, ended_s = (datetime.fromisoformat(text or "").timestamp() for text in (submission.created, submission.ended))
+    execution = read_task(campaign.tasks(submission.number), 0, 0).execution
+    cores = submission.workers * (execution.cpu_threads + execution.data_workers)
+    return Span(f"local-{submission.number:04d}", began_s, began_s, ended_s, cores)
 
 
 def _machine() -> Iterator[Line]:
@@ -106,18 +138,20 @@ def _cores() -> int:
 
 def _activity(submission: Submission) -> Activity:
     is_alive = submission.process.is_alive()
-    is_possible = is_alive is not False
-    tasks = dict.fromkeys(range(submission.n_tasks), TaskActivity(is_begun=True)) if is_possible else {}
-    return Activity(tasks, is_alive is not None)
+    if is_alive is False:
+        return Activity({})
+    tasks = dict.fromkeys(range(submission.n_tasks), TaskActivity(is_begun=True))  # claims, if any, tell it better
+    return Activity(tasks, is_alive is not None, workers=(WorkerActivity("", is_begun=True),))
 
 
-def _workers(grid: Grid, runs: Runs) -> int:
+def _workers(request: Request, runs: Runs) -> int:
+    grid = request.grid
     wanted = 1 if grid.execution.use_cuda else grid.max_workers
     cells = {runs.cells[cell].spec for cell in np.unique(runs.cell)}
     if not grid.execution.use_cuda:  # (on a GPU, the GPU's memory is the limit)
         refuse_larger_than(_memory_mb("MemTotal"), cells, "this machine has")
-    mem_mb = max(estimate(run, grid.execution).mem_mb.high for run in cells)
-    capacity = local_capacity(wanted, grid.execution, mem_mb)
+    largest = max((estimate(run, grid.execution, request.knowledge) for run in cells), key=lambda cost: cost.mem_mb.high)
+    capacity = local_capacity(wanted, grid.execution, largest.mem_mb.high, largest.shared_mb)
     if not capacity.workers:
         raise Refused(capacity.reason)
     if capacity.reason:
@@ -146,13 +180,13 @@ class Capacity:
     reason: str = ""
 
 
-def local_capacity(wanted: int | None, execution: Execution, mem_mb: float) -> Capacity:
+def local_capacity(wanted: int | None, execution: Execution, mem_mb: float, shared_mb: float = 0.0) -> Capacity:
     """How many workers of `mem_mb` each fit here.
 
     Args:
         wanted: max_workers of the grid; None: as many as fit.
         execution: gives the cores of one worker.
-        mem_mb: peak memory of the largest run.
+        mem_mb: peak memory of the largest run; shared_mb: of which all workers together need this once.
     """
     cores = _cores()
     by_cores = cores // (execution.cpu_threads + execution.data_workers)
@@ -160,7 +194,7 @@ def local_capacity(wanted: int | None, execution: Execution, mem_mb: float) -> C
         each = f"cpu_threads_per_worker + data_workers is {execution.cpu_threads + execution.data_workers}"
         return Capacity(0, f"{each}, but this machine has {count(cores, 'core')}; lower one of them")
     available_mb = _memory_mb("MemAvailable")
-    by_memory = max(1, int(min(available_mb // mem_mb, by_cores)))
+    by_memory = max(1, int(min((available_mb - shared_mb) // (mem_mb - shared_mb), by_cores)))
     workers = min(by_cores, by_memory)
     if wanted is None or wanted <= workers:
         return Capacity(wanted or workers)

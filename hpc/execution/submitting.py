@@ -9,11 +9,16 @@ import numpy as np
 
 from hpc import console
 from hpc.console import ALL_WELL, NO_SCHEDULER, SOME_FAILED, Refused, count
+from hpc.execution.calibrating import basis, informed
+from hpc.execution.deadlines import refusal
 from hpc.execution.doubts import changes, long_runs
 from hpc.execution.executor import Executor, Request
 from hpc.execution.next import next_command
+from hpc.execution.overview import show_decision
+from hpc.planning.deadline import TooLate
 from hpc.planning.decision import Decision
 from hpc.planning.tasks import Plan
+from hpc.planning.workers import needed_mb
 from hpc.request.prepare import campaign_id, check_folder, prepare
 from hpc.state import submissions
 from hpc.state.runs import State, state
@@ -37,11 +42,11 @@ def submit(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
     header, left = None, None  # left: run_ids that this command has still to submit; None: all that are missing
     pause_s: float | None = None  # set once this command waits for room
     while True:
-        number, found, decision = _look(request, executor, schedulers, left, pause_s)
+        number, found, decision, costs = _look(request, executor, schedulers, left, pause_s)
         if decision is None:
             return _nothing_to_submit(request, executor, found)
         if header is None:
-            console.show_decision(decision, found, request.campaign, executor.where)
+            show_decision(decision, found, request, executor.where, costs)
             doubts = [*changes(request.campaign, request.runs, found), *long_runs(decision.whole)]
             if executor.is_rehearsal(request.options):
                 return executor.rehearse(request, decision)
@@ -54,7 +59,7 @@ def submit(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
             continue
         if decision.arrays:  # a scheduler may have taken fewer tasks
             taken = submissions.read(request.campaign, number).arrays
-            decision = replace(decision, now=decision.now.first(sum(array.n_tasks for array in taken)))
+            decision = replace(decision, now=decision.now.first(max((array.n_tasks for array in taken), default=0)))
         if found.unreachable and status == ALL_WELL:
             status = NO_SCHEDULER  # runs were left out
         pause_s = executor.pause_s(request, decision) if decision.n_held_back else None
@@ -72,8 +77,8 @@ def _look(
     schedulers: Mapping[str, Scheduler],
     left: np.ndarray | None,
     pause_s: float | None,
-) -> tuple[int, State, Decision | None]:
-    """The number to claim, the state, and what to submit; None if nothing is missing.
+) -> tuple[int, State, Decision | None, str]:
+    """The number to claim, the state, what to submit (None if nothing is missing), and what its costs are based on.
 
     Args:
         pause_s: between two looks while a scheduler is silent; None: silence is an error.
@@ -83,7 +88,12 @@ def _look(
         try:
             found = _state(request, executor, schedulers)
             runs = _to_submit(request, found, left)
-            return number, found, executor.decide(request, runs, found) if len(runs) else None
+            if not len(runs):
+                return number, found, None, ""
+            request = informed(request, executor, runs, left is None and not _only_looks(request, executor))
+            return number, found, executor.decide(request, runs, found), basis(request, runs)
+        except TooLate as late:
+            raise refusal(late, request) from late
         except SchedulerError as error:
             if pause_s is None:
                 raise
@@ -134,12 +144,22 @@ def _hand_over(request: Request, executor: Executor, number: int, header: Header
     now, commit = decision.now, code_commit()
     if not now.tasks:
         return ALL_WELL
-    arrays = submissions.arrays_of(header.campaign, number, decision.arrays, decision.waits_for)
-    others = {"arrays": arrays, "code_commit": commit}
+    arrays = submissions.arrays_of(header.campaign, number, len(now.tasks), decision.arrays, decision.waits_for)
+    others = {"arrays": arrays, "code_commit": commit, "deadline": request.deadline.text if request.deadline else ""}
     submission = Submission.by_this_process(number, header.campaign, executor.name, now, **others)
     together = (replace(now.execution, runs_together=task.runs_together) for task in now.tasks)
     tasks = (
-        Task(index, header.campaign, commit, str(request.data_dir), execution, task.runs)
+        Task(
+            index,
+            header.campaign,
+            commit,
+            str(request.data_dir),
+            execution,
+            task.runs,
+            task.per_run.wall_s.middle,
+            task.per_run.wall_s.high,
+            needed_mb(task, decision.first),
+        )
         for index, (task, execution) in enumerate(zip(now.tasks, together, strict=True))
     )
     submissions.claim(request.campaign, submission, tasks)

@@ -21,7 +21,7 @@ from hpc.planning.retrying import Outcome, Reason
 from hpc.request.grid import parse_grid
 from hpc.request.prepare import campaign_id
 from hpc.state.runs import State, state
-from hpc.state.scheduler import SchedulerError, TaskActivity
+from hpc.state.scheduler import SchedulerError, WorkerActivity
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError
 from jobs.pool import last_line
@@ -61,15 +61,21 @@ def trial(executor: Executor, given: argparse.Namespace, folder: Path) -> Iterat
             yield from _result(executor, request, started_s)
         finally:
             with contextlib.suppress(SchedulerError, ManifestError, OSError):
-                executor.cancel([task.job for task in _at_work(_state(executor, request)) if task.job])
+                executor.cancel([worker.job for worker in _every_worker(executor, request) if worker.job])
 
 
 def _state(executor: Executor, request: Request) -> State:
     return state(request.campaign, campaign_id(request.campaign), request.runs, {executor.name: executor})
 
 
-def _at_work(found: State) -> list[TaskActivity]:
-    return [task for activity in found.activities.values() for task in activity.tasks.values()]
+def _at_work(found: State) -> list[WorkerActivity]:
+    return [worker for activity in found.activities.values() for worker in activity.workers]
+
+
+def _every_worker(executor: Executor, request: Request) -> list[WorkerActivity]:
+    """Also those that have nothing to do."""
+    submitted = [each.submission for each in _state(executor, request).known.submitted]
+    return [worker for activity in executor.at_work(submitted).values() for worker in activity.workers]
 
 
 def _ended(executor: Executor, request: Request, started_s: float) -> State:
@@ -90,21 +96,22 @@ def _result(executor: Executor, request: Request, started_s: float) -> Iterator[
     n_done, n_runs, left = found.count("done"), len(found.runs), _at_work(found)
     result = f"{n_done} of {n_runs} are done after {time.monotonic() - started_s:.0f} s"
     if left:
-        why = "; ".join(sorted({task.why or "running" for task in left}))
+        why = "; ".join(sorted({worker.why or "running" for worker in left}))
         yield Line(NOTE, "trainings", f"{result}; the others are cancelled now: {why}")
     else:
         yield Line(OK if n_done == n_runs else PROBLEM, "trainings", result, "" if n_done == n_runs else "see the next lines")
     (submitted,) = found.known.submitted
-    logs = {
-        task: (executor.log_of(request.campaign, submitted.submission, task), array.resources)
+    logs = [
+        (executor.log_of(request.campaign, submitted.submission, 0, job), array.resources)
         for array in submitted.submission.arrays
-        for task in array.tasks
-    }
-    nodes = {probe["node"]: (probe, asked) for log, asked in logs.values() for probe in _probes(log)}
+        for job in array.jobs
+        if not array.is_sweep
+    ]
+    nodes = {probe["node"]: (probe, asked) for log, asked in logs for probe in _probes(log)}
     for probe, asked in nodes.values():
         yield from task_lines(probe, asked)
     for outcome in submitted.ended:
-        yield _end_of_task(outcome, executor.log_of(request.campaign, submitted.submission, outcome.task))
+        yield _end_of_task(outcome, executor.log_of(request.campaign, submitted.submission, outcome.task, outcome.job))
     if executor.is_asked:
         n_nodes = len(nodes.keys() | {outcome.node for outcome in submitted.ended} - {""})
         yield Line(NOTE, "not tried", f"nodes but {'this one' if n_nodes == 1 else 'these'}; the warning before the time limit")
@@ -122,4 +129,4 @@ def _end_of_task(outcome: Outcome, log: Path) -> Line:
     else:
         found = f"{where}; it left no log: the node does not see the folder"
         help_ = "choose an --output-dir that all nodes see, or leave this node out"
-    return Line(PROBLEM, f"task {outcome.task}", found, help_, (outcome.node,))
+    return Line(PROBLEM, f"worker {outcome.job}", found, help_, (outcome.node,))

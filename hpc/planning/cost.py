@@ -1,30 +1,37 @@
 """What runs cost, in CPU seconds, GPU seconds, wall seconds and memory: values with units."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 
 @dataclass(frozen=True)
 class Range:
-    """Low and high end of what is expected."""
+    """Low and high end of what is expected: of 20 values, one is expected below `low` and one above `high`.
+
+    mean: the expected value, if it is not in the middle of both ends.
+    """
 
     low: float
     high: float
+    mean: float | None = None
 
     @property
     def middle(self) -> float:
-        """The mean of both ends, which plans use."""
-        return (self.low + self.high) / 2
+        """The expected value, which plans use."""
+        return (self.low + self.high) / 2 if self.mean is None else self.mean
 
     def __add__(self, other: "Range") -> "Range":
-        return Range(self.low + other.low, self.high + other.high)
+        """Ends are added to ends: what is common to several runs, such as a slow machine, makes all of them slow."""
+        mean = None if self.mean is None and other.mean is None else self.middle + other.middle
+        return Range(self.low + other.low, self.high + other.high, mean)
 
     def scaled(self, factor: float) -> "Range":
-        """Both ends times `factor`."""
-        return Range(self.low * factor, self.high * factor)
+        """Everything times `factor`."""
+        return Range(self.low * factor, self.high * factor, None if self.mean is None else self.mean * factor)
 
     def at_least(self, floor: float) -> "Range":
-        """Both ends, but not below `floor`."""
-        return Range(max(self.low, floor), max(self.high, floor))
+        """The same, but nothing below `floor`."""
+        mean = None if self.mean is None else max(self.mean, floor)
+        return Range(max(self.low, floor), max(self.high, floor), mean)
 
 
 NOTHING = Range(0, 0)
@@ -35,15 +42,18 @@ class Cost:
     """The cost of one run, or of several runs one after the other.
 
     cpu_s: CPU seconds of all its threads; gpu_s: seconds of a GPU (0 without one); wall_s: from its start to its end;
-    mem_mb: peak resident memory in 10**6 bytes.
+    mem_mb: peak resident memory in 10**6 bytes of a worker that executes only such runs, of which forked workers share
+    `shared_mb`.
     """
 
     cpu_s: Range
     gpu_s: Range
     wall_s: Range
     mem_mb: Range
+    shared_mb: float = 0.0
 
     def times(self, n_runs: int, least_gpu_s: float = 0.0) -> "Cost":
         """The cost of `n_runs` such runs by one worker; a GPU takes at least `least_gpu_s` for them."""
         cpu_s, gpu_s, wall_s = (getattr(self, field.name).scaled(n_runs) for field in fields(self)[:3])
-        return Cost(cpu_s.at_least(least_gpu_s), gpu_s.at_least(least_gpu_s), wall_s.at_least(least_gpu_s), self.mem_mb)
+        floor = least_gpu_s
+        return replace(self, cpu_s=cpu_s.at_least(floor), gpu_s=gpu_s.at_least(floor), wall_s=wall_s.at_least(floor))

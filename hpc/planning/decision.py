@@ -1,11 +1,14 @@
 """Decides what to submit now."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from hpc.planning.deadline import in_time
+from hpc.planning.model import PUBLISHED, Knowledge
 from hpc.planning.retrying import Outcome, retries
 from hpc.planning.tasks import Plan, PlannedTask, plan
-from hpc.planning.workers import BusyArray, FirstRequest, Limits, PlannedArray, arrays, share_left
+from hpc.planning.waiting import BusyArray, share_left
+from hpc.planning.workers import NOTHING_ASKED, WORKER_TIME_MIN, FirstRequest, Limits, PlannedArray, arrays
 from noisy.runs import Runs
 from noisy.spec import Execution
 
@@ -26,7 +29,7 @@ class Decision:
 
     whole: the plan of all that is missing; now: its first tasks, for which there is room; arrays: of those, on a scheduler;
     waits_for: the job that has to end first, if any; avoided: nodes on which no task may run; unknown: why the scheduler's
-    limits are not known, empty if they are.
+    limits are not known, empty if they are; first: what the user asks for each worker.
     """
 
     whole: Plan
@@ -35,6 +38,7 @@ class Decision:
     waits_for: str | None = None
     unknown: str = ""
     avoided: tuple[str, ...] = ()
+    first: FirstRequest = NOTHING_ASKED
 
     @property
     def held_back(self) -> tuple[PlannedTask, ...]:
@@ -55,29 +59,58 @@ def decide(
     outcomes: Iterable[Outcome] = (),
     empty_attempts: Mapping[str, int] | None = None,
     runs_per_task: int | None = None,
+    worker_time_min: int = WORKER_TIME_MIN,
+    knowledge: Knowledge = PUBLISHED,
+    deadline_s: float | None = None,
 ) -> Decision:
-    """Plan these runs, and cut the plan to what the cluster accepts now.
+    """Plan these runs, and cut the plan to the tasks for which the cluster accepts workers now.
 
     Args:
-        first: what the user asks for each task.
+        first: what the user asks for each worker.
         outcomes, empty_attempts: what earlier submissions showed (hpc/planning/retrying.py, hpc/planning/tasks.py).
         runs_per_task: the most runs of a task, instead of what the estimates suggest.
+        worker_time_min: for how long a worker is asked.
+        knowledge: what is known of costs.
+        deadline_s: the fewest workers are planned with which all ends by then, counted from the first start.
 
     Raises:
         LookupError: no worker is free, and there is no job yet to wait for.
+        TooLate: the deadline cannot be met.
     """
     workers, waits_for = share_left(room.busy, room.max_workers)
     more = retries(outcomes, room.limits)
-    whole = plan(runs, workers, execution, more, empty_attempts, runs_per_task)
-    largest = max((len(task.runs) for task in whole.tasks), default=0)
-    while largest > 1 and first.time_limit_min is None and _is_too_long(whole, room.limits):
-        largest //= 2
-        whole = plan(runs, workers, execution, more, empty_attempts, largest)
-    now = whole.first(max(0, room.limits.max_submitted - room.n_queued))
-    return Decision(whole, now, arrays(now, room.limits, first) if now.tasks else (), waits_for)
+
+    def planned(n_workers: int) -> Plan:
+        whole = plan(runs, n_workers, execution, more, empty_attempts, runs_per_task, knowledge)
+        largest = max((len(task.runs) for task in whole.tasks), default=0)
+        while execution.use_cuda and largest > 1 and first.time_limit_min is None and _is_too_long(whole, room.limits):
+            largest //= 2  # runs that are trained together are one computation
+            whole = plan(runs, n_workers, execution, more, empty_attempts, largest, knowledge)
+        return whole
+
+    whole = in_time(deadline_s, workers, planned) if deadline_s is not None else planned(workers)
+    n_room = max(0, room.limits.max_submitted - room.n_queued)
+    now, made = _first_with_room(whole, room.limits, first, worker_time_min, n_room)
+    return Decision(whole, now, made, waits_for, first=first)
+
+
+def _first_with_room(
+    whole: Plan, limits: Limits, first: FirstRequest, worker_time_min: int, n_room: int
+) -> tuple[Plan, tuple[PlannedArray, ...]]:
+    """The first tasks of a plan for which there is room for all workers, and these workers."""
+    n_tasks = len(whole.tasks) if n_room else 0
+    while n_tasks:
+        now = whole.first(n_tasks)
+        now = replace(now, workers=min(now.workers, n_room))
+        made = arrays(now, limits, first, worker_time_min, n_room)
+        n_workers = sum(array.n_workers for array in made)
+        if n_workers <= n_room:
+            return now, made
+        n_tasks = min(n_tasks - 1, n_tasks * n_room // n_workers)
+    return whole.first(0), ()
 
 
 def _is_too_long(whole: Plan, limits: Limits) -> bool:
-    """Whether a task would ask for more time than the cluster allows."""
+    """Whether a worker would ask for more time than the cluster allows."""
     wanted_min = (array.resources.time_limit_min for array in arrays(whole, limits, FirstRequest()))
     return max(wanted_min, default=0) > limits.time_limit_min

@@ -1,20 +1,27 @@
 """Missing runs -> tasks, and their cost."""
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import cached_property
 
 import numpy as np
 
 from hpc.planning.cost import NOTHING, Cost, Range
+from hpc.planning.model import PUBLISHED, Knowledge
 from hpc.planning.priors import estimate, least_gpu_s
+from hpc.planning.published import START_S
 from noisy.runs import ID, Runs
 from noisy.spec import Execution, RunSpec
 
-TASK_MIN_S = 20  # a task should take much longer than its start (importing torch, loading data: some 3 s) ...
-TASK_MAX_S = 1800  # ... and be short enough to fit into gaps of a schedule and to lose little
-TASKS_PER_WORKER = 4  # so many that workers end at about the same time
+# A worker takes task after task. Long tasks need few claims and few files; short ones at the end let all workers end together.
+TASK_MAX_S = 1000
+TASK_MIN_S = 120  # in a campaign of hours; less in a short one, whose end would suffer more
+_TASK_LEAST_S = 5  # a claim, a shard and its syncs take some 0.1 s
+_ROUNDS = 3  # a task is this part of what is left for each worker, so tasks shrink as a campaign goes on
+_SHORTEST_SHARE = 1 / 30  # the shortest task, as a part of a worker's whole work
+WORKER_MIN_S = 20  # of work for a worker: its start (importing torch, loading data) takes some 3 s
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class PlannedTask:
     retry: Retry = Retry()
     runs_together: int = 1
 
-    @property
+    @cached_property
     def cost(self) -> Cost:
         """The cost of all its runs."""
         return self.per_run.times(len(self.runs), self.least_gpu_s)
@@ -47,11 +54,18 @@ class PlannedTask:
 
 @dataclass(frozen=True)
 class Plan:
-    """Tasks in the order in which they are to start, `workers` at a time."""
+    """Tasks in the order in which they are to start, `workers` at a time.
+
+    n_hosts: on so many hosts the costs of its runs were measured; 0: they are published ones. is_forked: whether workers share
+    the memory of what they load. start_s: until the first run begins.
+    """
 
     tasks: tuple[PlannedTask, ...]
     workers: int
     execution: Execution
+    n_hosts: int = 0
+    is_forked: bool = False
+    start_s: Range = START_S
 
     def first(self, n_tasks: int) -> "Plan":
         """The plan cut after `n_tasks` tasks."""
@@ -74,16 +88,10 @@ class Plan:
 
     @property
     def mem_mb(self) -> Range:
-        """Peak memory of all workers together: the largest tasks at the same time."""
-        largest = sorted((task.per_run.mem_mb for task in self.tasks), key=lambda mem: -mem.high)[: self.workers]
-        return sum(largest, NOTHING)
-
-    @property
-    def wall_s(self) -> Range:
-        """Time from the first start to the last end: work is shared evenly, but the longest task is a lower bound."""
-        walls = [task.cost.wall_s for task in self.tasks]
-        longest, share = max(walls, key=lambda wall_s: wall_s.high), sum(walls, NOTHING).scaled(1 / self.workers)
-        return Range(max(share.low, longest.low), max(share.high, longest.high))
+        """Peak memory of all workers together: the largest tasks at the same time. What forked workers share counts once."""
+        largest = sorted((task.per_run for task in self.tasks), key=lambda cost: -cost.mem_mb.high)[: self.workers]
+        shared_mb = sum(cost.shared_mb for cost in largest[1:]) if self.is_forked else 0.0
+        return sum((cost.mem_mb for cost in largest), NOTHING) + Range(-shared_mb, -shared_mb)
 
 
 def plan(
@@ -93,43 +101,50 @@ def plan(
     retries: Mapping[str, Retry] | None = None,
     empty_attempts: Mapping[str, int] | None = None,
     runs_per_task: int | None = None,
+    knowledge: Knowledge = PUBLISHED,
 ) -> Plan:
-    """Group runs into tasks of one resource class each. The longest runs come first, so that no long task is alone at the end.
+    """Group runs into tasks of one resource class each. The longest runs come first, and tasks become shorter and shorter, so
+    that no long task is alone at the end.
 
     On a GPU, a task has runs of one shape, as many as are trained together.
 
     Args:
         runs: what is missing, in the order in which results are wanted; at least one.
-        workers: tasks executed at the same time.
+        workers: tasks executed at the same time, at most. A plan of little work has fewer.
         execution: of every run.
         retries: run_id -> what its earlier tries showed. Such a run gets a task of its own, where it cannot harm others.
         empty_attempts: run_id -> attempts that began with this run and recorded nothing. Each halves the groups of its task,
             because they were too large for their memory or time.
         runs_per_task: the most runs of a task, instead of what the estimates suggest.
+        knowledge: what is known of costs.
     """
     retries = retries or {}
-    classes = _classes(runs, execution)
+    classes = _classes(runs, execution, knowledge)
     is_alone = np.isin(runs.run_id, np.array(list(retries), ID))
-    members = [places[~is_alone[places]] for places in classes.values()]
-    total_s = sum(cost.wall_s.middle * len(places) for (cost, _), places in zip(classes, members, strict=True))
-    task_s = min(max(total_s / (workers * TASKS_PER_WORKER), TASK_MIN_S), TASK_MAX_S)
+    members = {key: places[~is_alone[places]] for key, places in classes.items()}
+    left_s = total_s = sum(cost.wall_s.middle * len(places) for (cost, _), places in members.items())
     most = min(runs_per_task or len(runs), execution.runs_together) if execution.use_cuda else runs_per_task
+    useful = workers if most else max(1, min(workers, math.ceil(total_s / WORKER_MIN_S)))
     tasks = []
-    for (cost, shape), places in zip(classes, members, strict=True):
-        for start, end in _pieces(len(places), cost, task_s, most):
+    for (cost, shape), places in sorted(members.items(), key=lambda item: -item[0][0].wall_s.middle):
+        sizes = _even(len(places), most) if most else _shrinking(len(places), cost.wall_s.middle, left_s, total_s, useful)
+        ends = list(itertools.accumulate(sizes))
+        for start, end in zip([0, *ends], ends, strict=False):
             task = PlannedTask(runs.take(places[start:end]), cost, least_gpu_s(shape) if shape else 0.0)
             tasks.append(_grouped(task, execution, empty_attempts or {}))
+        left_s -= cost.wall_s.middle * len(places)
     for (cost, shape), places in classes.items():
         for place in places[is_alone[places]]:
             run = runs.take(slice(place, place + 1))
             tasks.append(PlannedTask(run, cost, least_gpu_s(shape) if shape else 0.0, retries[run.ids()[0]]))
     tasks.sort(key=lambda task: (-max(task.per_run.wall_s.middle, task.retry.time_limit_min * 60), task.retry.mem_mb))
-    return Plan(tuple(tasks), min(workers, len(tasks)), execution)
+    n_hosts = knowledge.n_hosts_of(runs.cells[cell].spec for cell in np.unique(runs.cell))
+    return Plan(tuple(tasks), min(max(useful, len(retries)), workers, len(tasks)), execution, n_hosts)
 
 
-def _classes(runs: Runs, execution: Execution) -> dict[tuple[Cost, RunSpec | None], np.ndarray]:
+def _classes(runs: Runs, execution: Execution, knowledge: Knowledge) -> dict[tuple[Cost, RunSpec | None], np.ndarray]:
     """(cost of a run, shape on a GPU) -> int64 (k,), the places of its runs."""
-    keys = runs.by_cell(lambda run: (estimate(run, execution), run.shape() if execution.use_cuda else None))
+    keys = runs.by_cell(lambda run: (estimate(run, execution, knowledge), run.shape() if execution.use_cuda else None))
     number_of = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     of_run = np.array([number_of[key] for key in keys], int)[runs.cell]
     order = np.argsort(of_run, kind="stable")
@@ -137,11 +152,27 @@ def _classes(runs: Runs, execution: Execution) -> dict[tuple[Cost, RunSpec | Non
     return {key: order[end - n : end] for key, end, n in zip(number_of, ends, np.diff(ends, prepend=0), strict=True)}
 
 
-def _pieces(n_runs: int, cost: Cost, task_s: float, most: int | None) -> list[tuple[int, int]]:
-    """The bounds of tasks of about `task_s` wall seconds, and of at most `most` runs."""
-    suggested = max(1, round(n_runs * cost.wall_s.middle / task_s))
-    n_tasks = min(n_runs, math.ceil(n_runs / most) if most else suggested)
-    return list(pairwise(n_runs * i // n_tasks for i in range(n_tasks + 1))) if n_tasks else []
+def _shrinking(n_runs: int, run_s: float, left_s: float, total_s: float, workers: int) -> Iterator[int]:
+    """The sizes of the tasks of one class, whose runs take `run_s` wall seconds each.
+
+    A task takes a third of what is left for each worker, within bounds. This is the guided self-scheduling of Polychronopoulos
+    and Kuck (1987), with a factor.
+
+    Args:
+        left_s, total_s: wall seconds of all runs of this class and the later ones, and of all runs of the plan.
+    """
+    shortest_s = min(max(total_s / workers * _SHORTEST_SHARE, _TASK_LEAST_S), TASK_MIN_S)
+    while n_runs:
+        length_s = min(max(left_s / workers / _ROUNDS, shortest_s), TASK_MAX_S)
+        size = n_runs if run_s * n_runs <= length_s else max(1, round(length_s / run_s))
+        yield size
+        n_runs, left_s = n_runs - size, left_s - size * run_s
+
+
+def _even(n_runs: int, most: int) -> list[int]:
+    """The sizes of the fewest tasks of at most `most` runs."""
+    n_tasks = math.ceil(n_runs / most)
+    return [n_runs * (i + 1) // n_tasks - n_runs * i // n_tasks for i in range(n_tasks)]
 
 
 def _grouped(task: PlannedTask, execution: Execution, empty_attempts: Mapping[str, int]) -> PlannedTask:

@@ -72,6 +72,12 @@ _SCALARS: dict[str, tuple[Allowed, Any]] = {  # key -> what is allowed, default
         Allowed(f"null (all cores) or {POSITIVE_INT.text}", lambda v: v is None or POSITIVE_INT.holds(v)),
         None,
     ),
+    "worker_time_min": (
+        Allowed(
+            "an integer from 5 to 10080 (a week)", lambda v: isinstance(v, int) and not isinstance(v, bool) and 5 <= v <= 10080
+        ),
+        60,
+    ),
     "cpu_threads_per_worker": (POSITIVE_INT, 1),
     "data_workers": (ALLOWED["repeat"], 0),
     "use_cuda": (Allowed("true or false", lambda v: isinstance(v, bool)), False),
@@ -96,6 +102,7 @@ class Grid:
     repeats: int
     training: dict[str, dict[str, tuple]]
     max_workers: int | None  # None: the executor decides
+    worker_time_min: int  # for which a scheduler is asked for a worker
     execution: Execution
     options: dict[str, dict[str, str | int | float | bool]]
     text: str  # the file as it was written
@@ -154,7 +161,7 @@ def parse_grid(text: str, sections: Sections | None = None) -> Grid:
     if check.problems:
         raise GridError(check.problems)
     grid = Grid(
-        **{key: scalars[key] for key in ("dataset", "seed", "repeats", "max_workers")},
+        **{key: scalars[key] for key in ("dataset", "seed", "repeats", "max_workers", "worker_time_min")},
         output_dir=Path(scalars["output_dir"]).expanduser(),
         data_dir=Path(scalars["data_dir"]).expanduser(),
         activations=axes["activations"],

@@ -7,7 +7,8 @@ import numpy as np
 
 from hpc.planning.retrying import Outcome, Reason
 from hpc.state import outcomes, submissions
-from hpc.state.scheduler import Activity, Scheduler, SchedulerError
+from hpc.state.claimed import Claimed, ended_attempts, with_claims
+from hpc.state.scheduler import Activity, EndedAttempt, Scheduler, SchedulerError
 from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from jobs.manifest import noting
@@ -19,8 +20,8 @@ from jobs.taskfile import TaskRuns, read_cancelled, read_task_runs
 class Submitted:
     """One submission, with all that is known of it.
 
-    activity: None if it cannot be known; ended: how tasks ended, as far as known; cancelled: run_ids; is_whole: whether the
-    runs of its tasks are known.
+    activity: None if it cannot be known; ended: how attempts ended, as far as known; cancelled: run_ids; is_whole: whether the
+    runs of its tasks are known; claimed: what its claims say.
     """
 
     submission: Submission
@@ -29,6 +30,16 @@ class Submitted:
     activity: Activity | None = None
     ended: list[Outcome] = field(default_factory=list)
     is_whole: bool = True
+    claimed: Claimed = field(default_factory=Claimed)
+
+    def jobs_of(self, task: int, recorded: Recorded) -> list[str]:
+        """The jobs that executed a task, as far as known, in order of attempts; an empty name for a process without a job."""
+        if not self.submission.is_claimed:
+            return [""]
+        by_shards = {(a.attempt, a.job) for a in recorded.attempts.get(self.submission.number, []) if a.task == task}
+        by_claims = {(place[1], claim.job) for place, claim in self.claimed.claims.items() if place[0] == task}
+        jobs = (job if self.submission.array_with(job) else "" for _, job in sorted(by_shards | by_claims))
+        return list(dict.fromkeys(jobs))
 
     @property
     def may_be_at_work(self) -> bool:
@@ -79,11 +90,16 @@ def _on_disk(campaign: Campaign, number: int, schedulers: Mapping[str, Scheduler
 
 
 def asked(
-    known: Known, schedulers: Mapping[str, Scheduler], abandoned: Collection[int], read_again: Callable[[], Recorded]
+    known: Known,
+    schedulers: Mapping[str, Scheduler],
+    abandoned: Collection[int],
+    read_claims: Callable[[Submission], Claimed],
+    read_again: Callable[[], Recorded],
 ) -> Known:
-    """The same with what the schedulers say: what is at work, and how the other tasks ended.
+    """The same with what the schedulers say: what is at work, and how the other attempts ended.
 
     Args:
+        read_claims: gives the claims of a submission as they are now: after the schedulers said which workers there are.
         read_again: gives the shards as they are now: a task that ended since they were read may have written more.
     """
     finished = finished_by(known.recorded)
@@ -97,16 +113,21 @@ def asked(
         except SchedulerError as error:
             problems.append(str(error))
             is_queue_known = False
-    submitted = [replace(each, activity=at_work.get(each.submission)) for each in known.submitted]
+    submitted = [
+        replace(each, activity=at_work.get(each.submission))
+        if over
+        else _with_activity(each, at_work.get(each.submission), read_claims)
+        for each, over in zip(known.submitted, is_over, strict=True)
+    ]
     recorded = known.recorded
-    if any(not over and unexplained_tasks(each, recorded, finished) for each, over in zip(submitted, is_over, strict=True)):
+    if any(not over and unexplained(each, recorded, finished) for each, over in zip(submitted, is_over, strict=True)):
         recorded = read_again()
         finished = finished_by(recorded)
-    unexplained = {each.submission: unexplained_tasks(each, recorded, finished) for each in submitted}
+    open_ends = {each.submission: unexplained(each, recorded, finished) for each in submitted}
     explained: dict[Submission, list[Outcome]] = {}
     for name, scheduler in schedulers.items():
         try:
-            explained |= scheduler.explain({s: tasks for s, tasks in unexplained.items() if tasks and s.executor == name})
+            explained |= scheduler.explain({s: ends for s, ends in open_ends.items() if ends and s.executor == name})
         except SchedulerError as error:
             problems.append(str(error))
     for i, each in enumerate(submitted):
@@ -114,22 +135,32 @@ def asked(
         ends = [outcome for outcome in new if outcome.reason is not Reason.NOT_ENDED]
         submitted[i] = replace(each, ended=[*each.ended, *ends])
         if each.activity and not is_over[i]:
-            final = {outcome.task for outcome in ends if outcome.reason is not Reason.UNKNOWN}
-            problems += _doubts(each, set(unexplained[each.submission]) - final, len(new) - len(ends))
+            final = {(outcome.task, outcome.job) for outcome in ends if outcome.reason is not Reason.UNKNOWN}
+            n_open = sum((end.task, end.job) not in final for end in open_ends[each.submission])
+            problems += _doubts(each, n_open, len(new) - len(ends))
     unreachable = "; ".join(dict.fromkeys(problems))
     return replace(known, recorded=recorded, submitted=submitted, unreachable=unreachable, is_queue_known=is_queue_known)
 
 
-def _doubts(submitted: Submitted, unexplained: Collection[int], n_not_ended: int) -> list[str]:
-    """Why tasks that a scheduler does not list may still be executed."""
+def _with_activity(submitted: Submitted, activity: Activity | None, read_claims: Callable[[Submission], Claimed]) -> Submitted:
+    """The submission with what is at work, as the scheduler and the claims say it."""
+    if activity is None or not submitted.submission.is_claimed:
+        return replace(submitted, activity=activity)
+    found = read_claims(submitted.submission)
+    return replace(submitted, claimed=found, activity=with_claims(submitted.submission, activity, found))
+
+
+def _doubts(submitted: Submitted, n_open: int, n_not_ended: int) -> list[str]:
+    """Why workers that a scheduler does not list may still be at work."""
     place = f"submission {submitted.submission.number:04d}"
+    what = "workers" if submitted.submission.is_claimed else "tasks"
     abandon = f"if you know that they are gone: python -m hpc.submit --abandon {submitted.submission.number}"
     if n_not_ended:
         return [
-            f"{place}: {n_not_ended} of its tasks are not in the queue, but by the accounting they have not ended; {abandon}"
+            f"{place}: {n_not_ended} of its {what} are not in the queue, but by the accounting they have not ended; {abandon}"
         ]
-    if unexplained and submitted.activity and submitted.activity.doubt:
-        return [f"{place}: {len(unexplained)} of its tasks may have ended or not ({submitted.activity.doubt}); {abandon}"]
+    if n_open and submitted.activity and submitted.activity.doubt:
+        return [f"{place}: {n_open} of its {what} may have ended or not ({submitted.activity.doubt}); {abandon}"]
     return []
 
 
@@ -139,18 +170,24 @@ def _is_over(submitted: Submitted, finished: np.ndarray, abandoned: Collection[i
     return is_done or bool(submitted.submission.ended) or submitted.submission.number in abandoned
 
 
-def unexplained_tasks(submitted: Submitted, recorded: Recorded, finished: np.ndarray) -> dict[int, str]:
-    """Tasks that are no longer executed, whose end is unknown, and that have runs without a record from this submission.
-
-    Returns:
-        task -> the run that was training, empty if none was.
-    """
+def unexplained(submitted: Submitted, recorded: Recorded, finished: np.ndarray) -> list[EndedAttempt]:
+    """Attempts that are no longer executed, whose end is unknown, and that left runs without a record from this submission."""
     if submitted.activity is None:
-        return {}
-    tasks, number = submitted.tasks, submitted.submission.number
+        return []
+    tasks, submission, number = submitted.tasks, submitted.submission, submitted.submission.number
     is_undone = ~among(tasks.run_id, finished) & ~among(tasks.run_id, recorded_by(recorded, number))
-    undone = set(tasks.task[is_undone].tolist()) - set(submitted.activity.tasks) - {each.task for each in submitted.ended}
-    return {task: recorded.at_hand.get((number, task), "") for task in sorted(undone)}
+    undone = set(tasks.task[is_undone].tolist())
+    if submission.is_claimed:
+        attempts = recorded.attempts.get(number, [])
+        found = ended_attempts(submission, submitted.activity, submitted.claimed, attempts, undone)
+        done = set(finished.astype(str).tolist()) if found else ()
+        found = [end for end in found if end.run_id not in done]
+    else:
+        at_hand = {task: recorded.at_hand.get((number, task), "") for task in sorted(undone - set(submitted.activity.tasks))}
+        arrays = ((task, run_id, submission.array_of(task)) for task, run_id in at_hand.items())
+        found = [EndedAttempt(task, run_id, array.job_of(task) if array else "") for task, run_id, array in arrays]
+    explained = {(outcome.task, outcome.job) for outcome in submitted.ended}
+    return [end for end in found if (end.task, end.job) not in explained]
 
 
 def keep(campaign: Campaign, before: Known, known: Known, abandoned: Collection[int]) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hpc.planning.retrying import MAX_TRIES, Outcome, Reason, tries
+from hpc.state import claimed
 from hpc.state.known import Known, Submitted, among, asked, finished_by, keep, on_disk, recorded_by
 from hpc.state.scheduler import Activity, Scheduler
 from hpc.state.submissions import Submission
@@ -99,7 +100,13 @@ def state(
         ManifestError: as `hpc.state.known.on_disk`.
     """
     before = on_disk(campaign, campaign_id, schedulers)
-    known = asked(before, schedulers, abandoned, lambda: before.recorded.updated(campaign.shard_paths(is_renewed=True)))
+    known = asked(
+        before,
+        schedulers,
+        abandoned,
+        lambda submission: claimed.read(campaign, submission),
+        lambda: before.recorded.updated(campaign.shard_paths(is_renewed=True)),
+    )
     if write and not known.unreachable:
         keep(campaign, before, known, abandoned)
     return classify(runs, known)
@@ -134,20 +141,22 @@ def states_of(
         is_silent: a scheduler could not be asked.
     """
     run_id, task, number = submitted.tasks.run_id, submitted.tasks.task, submitted.submission.number
-    activity, n_tasks = submitted.activity, submitted.tasks.n_tasks
-    training, blamed = np.zeros(n_tasks, ID), np.zeros(n_tasks, ID)
+    activity, n_tasks, arrays = submitted.activity, submitted.tasks.n_tasks, submitted.submission.arrays
+    training = np.zeros(n_tasks, ID)
     is_at_work, is_begun, has_ended, was_cancelled, was_not_submitted = (np.zeros(n_tasks, bool) for _ in range(5))
-    ids = {task: array.job_id for array in submitted.submission.arrays for task in array.tasks}
     for index in range(n_tasks):
         training[index] = recorded.at_hand.get((number, index), "")
-        was_not_submitted[index] = bool(ids) and ids.get(index) is None and (number, index) not in recorded.at_hand
+        is_theirs = any(index in array.tasks for array in arrays if array.job_id is not None)
+        was_not_submitted[index] = bool(arrays) and not is_theirs and (number, index) not in recorded.at_hand
     for index, element in (activity.tasks if activity else {}).items():
         if 0 <= index < n_tasks:  # the files may be damaged
             is_at_work[index], is_begun[index] = True, element.is_begun
+    if any(outcome.task < 0 and outcome.reason is Reason.CANCELLED for outcome in submitted.ended):
+        has_ended[:], was_cancelled[:] = True, True  # a person ended workers that would have taken them
     for outcome in (outcome for outcome in submitted.ended if 0 <= outcome.task < n_tasks):
         has_ended[outcome.task] = outcome.reason is not Reason.UNKNOWN
         was_cancelled[outcome.task] = outcome.reason is Reason.CANCELLED
-        blamed[outcome.task] = outcome.run_id if outcome.is_blamed_on_run else ""
+    blamed = np.array(sorted({outcome.run_id for outcome in submitted.ended if outcome.is_blamed_on_run}), ID)
     is_training = training[task] == run_id
     rules = {  # the first that holds decides
         "done": among(run_id, finished),
@@ -156,7 +165,7 @@ def states_of(
         "running": is_at_work[task] & is_begun[task] & is_training,
         "failed here": is_at_work[task] & among(run_id, recorded_by(recorded, number)),
         "queued": is_at_work[task],
-        "failed": among(run_id, failed) | (blamed[task] == run_id),
+        "failed": among(run_id, failed) | among(run_id, blamed),
         "missing": was_not_submitted[task] & (not is_silent),
         "not explained": ~has_ended[task],
         "task cancelled": was_cancelled[task],

@@ -13,14 +13,17 @@ from typing import Any
 
 from hpc.planning.tasks import Plan
 from hpc.planning.workers import PlannedArray, Resources
-from hpc.state.owner import Process
 from jobs.campaign import Campaign, listed
 from jobs.files import new_folder, publish
 from jobs.manifest import ManifestError, noting, refuse_newer
+from jobs.needs import needs_of, to_bytes
+from jobs.process import Process
 from jobs.reading import brief, made, parse_json, read_regular
 from jobs.taskfile import Task
 
-SCHEMA_VERSION = 2  # 1 had no number, no code_commit, and no waits_for in an array
+SCHEMA_VERSION = (
+    3  # 1 had no number, no code_commit, and no waits_for in an array; until 2 each element had one task of its own
+)
 _PRIVATE, _SHARED = 0o700, 0o777  # rights of the folder of logs
 _NAME = re.compile(r"\d{4}|[1-9]\d{4,16}", re.ASCII)  # of a submission's folder
 
@@ -31,9 +34,11 @@ class SubmissionTaken(Exception):
 
 @dataclass(frozen=True)
 class Array:
-    """A job array of a submission: its tasks are first_task, first_task + 1, ...; job_id is None until it is known.
+    """A job array of a submission; job_id is None until it is known.
 
-    waits_for: the job that has to end before it starts, if any.
+    tasks: those that its elements may execute: first_task, first_task + 1, ...; n_workers: its elements, each a worker that
+    takes tasks (0: of an earlier version: each element has one task of its own); waits_for: the jobs that have to end before it
+    starts; is_sweep: whether it does what killed workers left behind.
     """
 
     name: str
@@ -41,26 +46,33 @@ class Array:
     n_tasks: int
     parallel: int
     resources: Resources
+    n_workers: int = 0
     job_id: str | None = None
-    waits_for: str | None = None
+    waits_for: tuple[str, ...] = ()
+    is_sweep: bool = False
 
     @property
     def tasks(self) -> range:
         """Its tasks."""
         return range(self.first_task, self.first_task + self.n_tasks)
 
-    def index_of(self, task: int) -> int | None:
-        """The element that executes a task; None for an array of one, which is a plain job."""
-        return task - self.first_task if self.n_tasks > 1 else None
+    @property
+    def jobs(self) -> list[str]:
+        """The scheduler's names of its elements: JOB_INDEX, or JOB for an array of one, which is a plain job."""
+        n_elements = self.n_workers or self.n_tasks
+        return [f"{self.job_id}_{index}" for index in range(n_elements)] if n_elements > 1 else [f"{self.job_id}"]
 
     def task_of(self, index: int | None) -> int:
-        """The task of an element."""
+        """The task of an element that has its own."""
         return self.first_task + (index or 0)
 
     def job_of(self, task: int) -> str:
-        """The scheduler's name of what executes a task: JOB_INDEX, or JOB for an array of one."""
-        index = self.index_of(task)
-        return f"{self.job_id}" if index is None else f"{self.job_id}_{index}"
+        """The element that has this task for its own."""
+        return self.jobs[task - self.first_task]
+
+    def has(self, job: str) -> bool:
+        """Whether a job is one of its elements."""
+        return self.job_id is not None and job.split("_")[0] == self.job_id
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,9 @@ class Submission:
     """What `submission.json` says. Times are ISO 8601, UTC; ended is None until nothing of it is executed any more.
 
     process: the one that hands it over or executes it. arrays: empty for local submissions. is_interrupted: whether that
-    process ended before its tasks. code_commit: of the code that submitted it; empty if that was not yet recorded.
+    process ended before its tasks. code_commit: of the code that submitted it; empty if that was not yet recorded. is_claimed:
+    whether workers claim its tasks (jobs/claims.py), as they do since schema 3. deadline: by when all was to be done, empty for
+    none (hpc/request/deadline.py reads it).
     """
 
     number: int
@@ -83,6 +97,8 @@ class Submission:
     ended: str | None = None
     is_interrupted: bool = False
     code_commit: str = ""
+    is_claimed: bool = False
+    deadline: str = ""
     schema: int = field(default=SCHEMA_VERSION, compare=False)
 
     @property
@@ -94,7 +110,7 @@ class Submission:
     def by_this_process(cls, number: int, campaign: str, executor: str, planned: Plan, **others: Any) -> "Submission":
         """The record of a plan that this process is about to execute or to hand over."""
         sizes = len(planned.tasks), planned.n_runs, planned.workers
-        return cls(number, campaign, now(), executor, *sizes, Process.current(), **others)
+        return cls(number, campaign, now(), executor, *sizes, Process.current(), is_claimed=True, **others)
 
     @classmethod
     def unreadable(cls, number: int) -> "Submission":
@@ -102,8 +118,12 @@ class Submission:
         return cls(number, "", "", "", 0, 0, 0, Process("", "", 0, None, ""))
 
     def array_of(self, task: int) -> Array | None:
-        """The array that executes a task; None if it is executed here."""
+        """The array with an element for this task; None if it is executed here."""
         return next((array for array in self.arrays if task in array.tasks), None)
+
+    def array_with(self, job: str) -> Array | None:
+        """The array that a job is an element of; None if it is of none."""
+        return next((array for array in self.arrays if array.has(job)), None)
 
 
 def now() -> str:
@@ -146,16 +166,20 @@ def array_name(campaign: str, number: int, place: int) -> str:
     return f"{campaign}-{number:04d}-{place:02d}"
 
 
-def arrays_of(campaign: str, number: int, planned: Iterable[PlannedArray], waits_for: str | None) -> tuple[Array, ...]:
-    """The records of planned arrays; those that wait for none of them wait for the job `waits_for`, if any."""
+def arrays_of(
+    campaign: str, number: int, n_tasks: int, planned: Iterable[PlannedArray], waits_for: str | None
+) -> tuple[Array, ...]:
+    """The records of arrays planned for so many tasks; those that wait for none of them wait for the job `waits_for`."""
     return tuple(
         Array(
             array_name(campaign, number, place),
-            array.tasks.start,
-            len(array.tasks),
+            0,
+            n_tasks,
             array.parallel,
             array.resources,
-            waits_for=waits_for if array.after is None else None,
+            array.n_workers,
+            waits_for=(waits_for,) if waits_for and not array.after else (),
+            is_sweep=array.is_sweep,
         )
         for place, array in enumerate(planned)
     )
@@ -171,18 +195,24 @@ def read(campaign: Campaign, number: int, executors: Collection[str] = ()) -> Su
     try:
         record = parse_json(read_regular(path))
         refuse_newer(path, record.get("schema", 1), SCHEMA_VERSION)
-        arrays = tuple(made(Array, {**array, "resources": made(Resources, array["resources"])}) for array in record["arrays"])
-        ids = [job for array in arrays for job in (array.job_id, array.waits_for) if job is not None]
+        arrays = tuple(map(_array, record["arrays"]))
+        ids = [job for array in arrays for job in (array.job_id, *array.waits_for) if job is not None]
         if not all(job_id.isdecimal() for job_id in ids):  # they become arguments of programs
             raise ValueError(f"job ids {ids}")
         found = made(Submission, {**record, "process": made(Process, record["process"]), "arrays": arrays})
         datetime.fromisoformat(found.created).timestamp()
         is_known = found.executor in (executors or (found.executor,))
-        if not is_known or found.number != number or sum(array.n_tasks for array in arrays) > found.n_tasks:
+        if not is_known or found.number != number or any(array.tasks.stop > found.n_tasks for array in arrays):
             raise ValueError(f"number {found.number}, executor {found.executor!r}, {found.n_tasks} tasks")
         return found
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ManifestError(f"{path}: not the record of a submission ({brief(error)})") from error
+
+
+def _array(record: dict[str, Any]) -> Array:
+    before = record.get("waits_for") or ()  # until schema 2 it was one job, or none
+    waits_for = (before,) if isinstance(before, str) else tuple(before)
+    return made(Array, {**record, "resources": made(Resources, record["resources"]), "waits_for": waits_for})
 
 
 def read_all(campaign: Campaign) -> list[Submission]:
@@ -215,6 +245,9 @@ def claim(campaign: Campaign, submission: Submission, tasks: Iterable[Task]) -> 
         with new_folder(campaign.submission(submission.number)) as folder:
             (folder / "logs").mkdir(mode=rights)
             publish(folder / "tasks.jsonl", (task.line() for task in tasks))
+            with (folder / "tasks.jsonl").open("rb") as lines:
+                needs = needs_of(lines)
+            publish(folder / "needs.json", to_bytes(needs))
             publish(folder / "submission.json", _json(submission))
     except FileExistsError as error:
         raise SubmissionTaken(f"submission {submission.number:04d} was claimed by another submit") from error

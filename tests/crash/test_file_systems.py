@@ -111,7 +111,7 @@ def test_what_is_needed_is_refused_in_one_line(
 
 HIDDEN = """
 import dataclasses, os, sys
-from hpc.state.owner import Process
+from jobs.process import Process
 own = Process.current()
 os.setgid(65534); os.setuid(65534)
 print([dataclasses.replace(own, pid=int(pid), start_ticks=5).is_alive() for pid in sys.argv[1:]])

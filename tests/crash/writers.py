@@ -15,10 +15,10 @@ import numpy as np
 import jobs.shard
 from hpc.request.prepare import begin
 from hpc.state import submissions
-from hpc.state.owner import Process
 from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from jobs.image import Record
+from jobs.process import Process
 from jobs.shard import ShardWriter, read_shard
 from jobs.taskfile import Task
 from noisy.runs import Runs

@@ -89,7 +89,7 @@ def submit_to_small_programs(here: Path, *arguments: object) -> subprocess.Compl
     sbatch = f'cp "${{@: -1}}" {shlex.quote(str(here / "script"))}; echo Submitted batch job 17'
     scripts = {"sbatch": sbatch, "srun": "true", "squeue": squeue(), "sacct": sacct(), "scancel": "true"}
     with programs(here / "bin", **scripts, scontrol=SCONTROL, sinfo=SINFO, sacctmgr=SACCTMGR):
-        return commands.call("hpc.submit", "--executor", "slurm", *arguments)
+        return commands.call("hpc.submit", "--executor", "slurm", "--no-calibrate", *arguments)
 
 
 @pytest.mark.parametrize("name", ["100%A", "a\\b"])

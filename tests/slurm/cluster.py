@@ -23,7 +23,7 @@ from tests.campaigns import made_once
 VOLATILE = ["wall_s", "cpu_s", "peak_mem_mb", "finished_at_s", "host", "job", "attempt", "shard"]  # times, hosts, places
 
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))  # each test process has a cluster of its own
-PORT = 16800 + 40 * _WORKER
+PORT = int(os.environ.get("SLURM_TEST_PORT", "16800")) + 40 * _WORKER
 NODES = f"n{_WORKER}x"  # how the names of its nodes begin
 
 # 12 runs of half a second to a second; `stop_clock` makes tasks last until Slurm has acted
@@ -65,7 +65,19 @@ def submit(grid: Path, campaign: Path, data_dir: Path, *options: object) -> subp
 
 def submit_command(grid: Path, campaign: Path, data_dir: Path) -> tuple[object, ...]:
     """The module and arguments of a submit to Slurm."""
-    return ("hpc.submit", "--grid", grid, "--output-dir", campaign, "--data-dir", data_dir, "--executor", "slurm", "--yes")
+    return (
+        "hpc.submit",
+        "--grid",
+        grid,
+        "--output-dir",
+        campaign,
+        "--data-dir",
+        data_dir,
+        "--executor",
+        "slurm",
+        "--yes",
+        "--no-calibrate",
+    )
 
 
 def drain(timeout_s: float = 400) -> None:

@@ -1,4 +1,4 @@
-"""The reliable campaign's shape on the test cluster: 2,400 tiny trainings in 240 tasks, over MaxArraySize. By command only:
+"""The reliable campaign's shape on the test cluster: 2,400 tiny trainings in 240 tasks that workers claim. By command only:
 
 python -m pytest tests/slurm/scale.py --numprocesses=0 -s
 """

@@ -1,5 +1,6 @@
 """Whatever happens to a campaign on a real Slurm, its final CSV is that of an undisturbed one."""
 
+import json
 import os
 import re
 import signal
@@ -52,9 +53,17 @@ def finish(grid: Path, campaign: Path, digits_dir: Path) -> None:
     raise AssertionError("still not done")
 
 
+def ends_by_itself(campaign: Path) -> None:
+    """All is done without a second command, and no claim is left."""
+    wait_for(lambda: release_what_is_held() == "")
+    status = commands.call("hpc.status", "--output-dir", campaign)
+    assert "done            12  100.0 %" in status.stdout, status.stdout
+    assert not list((campaign / "submissions").glob("*/claims/*"))
+
+
 def test_an_undisturbed_campaign(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
     submitted = submit(grid, campaign, digits_dir, *CUT)
-    assert "4 tasks submitted as" in submitted.stdout
+    assert "4 tasks for 6 workers submitted as" in submitted.stdout
     wait_for(lambda: n_running() > 0)
     again = submit(grid, campaign, digits_dir, *CUT)
     assert "of submission 0001 still at work (queued or running)" in again.stdout
@@ -63,9 +72,8 @@ def test_an_undisturbed_campaign(grid: Path, campaign: Path, digits_dir: Path, u
     drain()
     assert set(records(campaign).values()) == {1}
     assert table(campaign) == undisturbed
-    status = commands.call("hpc.status", "--output-dir", campaign)
-    assert status.returncode == 0
-    assert "done            12  100.0 %" in status.stdout
+    assert commands.call("hpc.status", "--output-dir", campaign).returncode == 0
+    ends_by_itself(campaign)
 
 
 def test_a_node_goes_down(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
@@ -77,7 +85,7 @@ def test_a_node_goes_down(grid: Path, campaign: Path, digits_dir: Path, undistur
     go_on(pids)
     wait_for(lambda: "-1-" in " ".join(path.name for path in (campaign / "shards").iterdir()))  # another attempt
     sh(f"scontrol update nodename={node} state=resume", check=False)  # it may be back by itself
-    finish(grid, campaign, digits_dir)
+    ends_by_itself(campaign)
     assert table(campaign) == undisturbed
 
 
@@ -87,19 +95,23 @@ def test_tasks_are_preempted(grid: Path, campaign: Path, digits_dir: Path, undis
     stop_clock(campaign)  # Slurm lets them go on when it ends them
     sh("sbatch --partition=urgent --nodes=4 --exclusive --time=1 --output=/dev/null --wrap 'sleep 3'")
     wait_for(lambda: "PREEMPTED" in sh("sacct --allocations --duplicates --noheader --format=State"))
-    finish(grid, campaign, digits_dir)
+    ends_by_itself(campaign)
     assert table(campaign) == undisturbed
 
 
-def test_half_of_the_array_is_cancelled_by_hand(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
-    job = submit(grid, campaign, digits_dir, *CUT).stdout.split("submitted as ")[1].split()[0]
+def test_workers_are_cancelled_by_hand(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
+    """Those that are left take what the others held. Once all are cancelled, what is not done was cancelled."""
+    jobs = submit(grid, campaign, digits_dir, *CUT).stdout.split("submitted as ")[1].splitlines()[0].split()
     wait_for(lambda: records(campaign))
     pids = stop_clock(campaign)
-    sh(f"scancel {job}_[2-3]")
+    sh(f"scancel {jobs[0]}_[1-2]")
+    status = json.loads(commands.call("hpc.status", "--output-dir", campaign, "--json").stdout)
+    assert status["done"] + status["running"] + status["queued"] == 12
+    sh(f"scancel {' '.join(jobs)}")
     go_on(pids)
     drain()
-    status = commands.call("hpc.status", "--output-dir", campaign)
-    assert "cancelled" in status.stdout
+    status = json.loads(commands.call("hpc.status", "--output-dir", campaign, "--json").stdout)
+    assert status["done"] + status["cancelled"] == 12 and status["cancelled"], status
     finish(grid, campaign, digits_dir)
     assert set(records(campaign).values()) == {1}
     assert table(campaign) == undisturbed
@@ -118,30 +130,25 @@ def test_the_controller_is_restarted(grid: Path, campaign: Path, digits_dir: Pat
     assert table(campaign) == undisturbed
 
 
-TWO_ARRAYS = GRID.replace("hidden_sizes: [32]", "hidden_sizes: [[32], [48]]").replace("repeats: 2", "repeats: 1")
-
-
-@pytest.mark.parametrize("moment", ["before", "after"])
-def test_the_submitting_process_is_killed_between_two_arrays(
-    campaign: Path, digits_dir: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, moment: str
+@pytest.mark.parametrize(("array", "moment"), [(1, "before"), (1, "after"), (2, "before"), (2, "after")])
+def test_the_submitting_process_is_killed(
+    grid: Path, campaign: Path, digits_dir: Path, undisturbed: str, tmp_path: Path, array: int, moment: str
 ) -> None:
-    """At its second array: before Slurm has it, or after, when its id was never written down."""
-    grid = tmp_path / "grid.yaml"
-    grid.write_text(TWO_ARRAYS)
+    """At its first array or at the sweep: before Slurm has it, or after, when its id was never written down."""
     real = sh("command -v sbatch").strip()
     submits = f'{real} "$@"' if moment == "after" else "true"
-    second = f"echo >> {tmp_path}/calls; [ $(wc -l < {tmp_path}/calls) = 2 ]"
-    sbatch = f'if {second}; then {submits}; kill -9 $PPID; exit; fi; exec {real} "$@"'
+    reached = f"echo >> {tmp_path}/calls; [ $(wc -l < {tmp_path}/calls) = {array} ]"
+    sbatch = f'if {reached}; then {submits}; kill -9 $PPID; exit; fi; exec {real} "$@"'
     with programs(tmp_path / "bin", sbatch=sbatch):
         killed = commands.run(*submit_command(grid, campaign, digits_dir), *CUT)
     assert killed.returncode == -signal.SIGKILL
     again = submit(grid, campaign, digits_dir, *CUT)
-    left = r"runs +6 to run; .* of the grid's 12" if moment == "before" else "Nothing to submit: "  # what is queued is adopted
+    left = r"runs +12 to run; .* of the grid's 12" if (array, moment) == (1, "before") else "Nothing to submit: "  # it is adopted
     assert re.search(left, again.stdout)
     assert len(set(sh("squeue --noheader --array --format=%F").split())) <= 2
     finish(grid, campaign, digits_dir)
     assert set(records(campaign).values()) == {1}
-    assert table(campaign) == local_table(tmp_path_factory, TWO_ARRAYS, digits_dir)
+    assert table(campaign) == undisturbed
 
 
 def test_two_submits_at_the_same_moment(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
@@ -154,9 +161,9 @@ def test_two_submits_at_the_same_moment(grid: Path, campaign: Path, digits_dir: 
     assert table(campaign) == undisturbed
 
 
-def test_tasks_over_their_time_are_requeued(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
-    """Warned a minute before the limit, a task drops the run that trains and goes on in another attempt."""
-    submit(grid, campaign, digits_dir, "--runs-per-task", 12, "--sbatch", "time=2")
+def test_a_worker_over_its_time_is_requeued(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
+    """It hangs. Warned one or two minutes before the limit, it drops the run that trains and gives back what it holds."""
+    submit(grid, campaign, digits_dir, "--runs-per-task", 12, "--sbatch", "time=3")
     wait_for(lambda: records(campaign))
     (pid,) = stop_clock(campaign)
     wait_for(lambda: is_pending(pid, signal.SIGUSR2))
@@ -184,5 +191,38 @@ def test_a_zombie_does_no_harm(grid: Path, campaign: Path, digits_dir: Path, und
     subprocess.run(["slurmd", "-N", node], check=True)
     time.sleep(1)
     sh(f"scontrol update nodename={node} state=resume", check=False)
-    finish(grid, campaign, digits_dir)
+    ends_by_itself(campaign)
     assert table(campaign) == undisturbed
+
+
+EVENTFUL = """
+dataset: digits
+activations: [relu]
+ps: [0.0, 0.5]
+repeats: 3
+epochs: 1
+batch_size: 512
+hidden_sizes: [[424, 1180], [4, 60100]]
+max_workers: 2
+"""  # both networks have 844,536 weights: one class; the wide one takes some 740 MB, the other 320
+
+
+def test_an_eventful_campaign_ends_without_a_second_command(
+    campaign: Path, digits_dir: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Workers are preempted, a node dies, memory is exhausted: other workers, and at last the sweep, do what is left."""
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(EVENTFUL)
+    submit(grid, campaign, digits_dir, *CUT, "--sbatch", "mem=600M")
+    stop_clock(campaign)
+    sh("sbatch --partition=urgent --nodes=4 --exclusive --time=1 --output=/dev/null --wrap 'sleep 3'")
+    wait_for(lambda: "PREEMPTED" in sh("sacct --allocations --duplicates --noheader --format=State"))
+    pids = stop_clock(campaign)  # started again
+    node = sh("squeue --noheader --array --states=RUNNING --format=%N").split()[0]
+    sh(f"scontrol update nodename={node} state=down reason=test", check=False)
+    go_on(pids)
+    sh(f"scontrol update nodename={node} state=resume", check=False)
+    ends_by_itself(campaign)
+    ends = sh("sacct --allocations --duplicates --noheader --format=State%20")
+    assert "OUT_OF_MEMORY" in ends and "NODE_FAIL" in ends, ends
+    assert table(campaign) == local_table(tmp_path_factory, EVENTFUL, digits_dir)

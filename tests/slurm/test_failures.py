@@ -51,16 +51,19 @@ def grid(tmp_path: Path) -> Path:
 def test_a_run_that_exhausts_memory_harms_no_other(
     grid: Path, campaign: Path, digits_dir: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """The estimate knows weights, not widths: runs of a very wide network share a task with others, and do not fit."""
+    """The estimate knows weights, not widths: runs of a very wide network share a task with others, and do not fit.
+
+    Nor do they fit 1.5 times the memory, with which the sweep tries one.
+    """
     grid.write_text(OUT_OF_MEMORY)
-    submit(grid, campaign, digits_dir, "--sbatch", "mem=600M")
+    submit(grid, campaign, digits_dir, "--sbatch", "mem=450M")
     drain()
     status = json.loads(commands.call("hpc.status", "--output-dir", campaign, "--json").stdout)
     assert status["failed"] == 1
     assert 0 < status["done"] < 6
     logs = commands.call("hpc.logs", "--failed", "--output-dir", campaign)
     assert "OUT_OF_MEMORY (asked for" in logs.stdout
-    again = submit(grid, campaign, digits_dir)  # without the limit: 1.5 times what was asked
+    again = submit(grid, campaign, digits_dir)  # without the limit
     assert re.search(r"tasks +2, ", again.stdout)  # the run at hand alone, where it harms no other
     drain()
     assert len(records(campaign)) == 6
@@ -182,17 +185,19 @@ def test_a_rehearsal_tells_what_slurm_would_refuse(
 
 
 def test_the_users_limit_holds_back_and_feeding_goes_on(grid: Path, campaign: Path, digits_dir: Path) -> None:
-    grid.write_text(SMALL.replace("repeats: 3", "repeats: 4"))
-    sh("sacctmgr -i modify user root set MaxSubmitJobs=3")
+    """By the estimate, the work needs four workers of four minutes."""
+    grid.write_text(SMALL.replace("repeats: 3", "repeats: 16").replace("epochs: 50", "epochs: 60"))
+    options = ("--runs-per-task", 4, "--sbatch", "time=4")
+    sh("sacctmgr -i modify user root set MaxSubmitJobs=2")
     try:
-        first = submit(grid, campaign, digits_dir, "--runs-per-task", 2)
-        assert "held back: Slurm takes no more of your tasks now. The same command submits the rest" in first.stdout
-        assert len(sh("squeue --noheader --array").splitlines()) <= 3
-        submit(grid, campaign, digits_dir, "--runs-per-task", 2, "--keep-feeding")
+        first = submit(grid, campaign, digits_dir, *options)
+        assert "held back: Slurm takes no more of your jobs now. The same command submits the rest" in first.stdout
+        assert len(sh("squeue --noheader --array").splitlines()) <= 2
+        submit(grid, campaign, digits_dir, *options, "--keep-feeding")
         drain()
     finally:
         sh("sacctmgr -i modify user root set MaxSubmitJobs=-1")
-    assert len(records(campaign)) == 8
+    assert len(records(campaign)) == 32
     assert set(records(campaign).values()) == {1}
 
 

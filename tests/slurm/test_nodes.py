@@ -48,22 +48,31 @@ def start_again(slurm: Path, *command: str) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def test_a_node_that_swallows_tasks_is_named_and_avoided(
-    campaign: Path, grid: Path, digits_dir: Path, swallowing_node: str, tmp_path: Path
+def test_a_node_that_swallows_workers_is_named_and_avoided(
+    campaign: Path, grid: Path, digits_dir: Path, swallowing_node: str
 ) -> None:
-    many = SHORT.replace("repeats: 2", "repeats: 34").replace("epochs: 20", "epochs: 2")  # 204 runs
-    grid.write_text(many.replace("max_workers: 3", "max_workers: 16"))
-    spread = ("--sbatch", "cpus-per-task=5", "--runs-per-task", "10")  # four tasks fill a node
-    submit(grid, campaign, digits_dir, *spread)
+    submit(grid, campaign, digits_dir, "--limit", "3", "--sbatch", f"exclude={swallowing_node}")
+    drain()
+    submit(grid, campaign, digits_dir, "--runs-per-task", "3", "--sbatch", f"nodelist={swallowing_node}")
     drain()
     found = json.loads(commands.call("hpc.status", "--output-dir", campaign, "--json").stdout)
-    assert found["lost"]
+    assert (found["done"], found["lost"]) == (3, 9)
     assert list(found["suspects"]) == [swallowing_node]
-    again = submit(grid, campaign, digits_dir, *spread)
+    again = submit(grid, campaign, digits_dir)
     assert f"note: node {swallowing_node} is avoided: " in again.stdout
     drain()
-    assert len(records(campaign)) == 204
+    assert len(records(campaign)) == 12
     assert commands.call("hpc.status", "--output-dir", campaign).returncode == 0
+
+
+def test_where_one_node_swallows_workers_the_others_do_all(
+    campaign: Path, grid: Path, digits_dir: Path, swallowing_node: str
+) -> None:
+    grid.write_text(SHORT.replace("max_workers: 3", "max_workers: 16"))
+    submit(grid, campaign, digits_dir, "--runs-per-task", "1", "--sbatch", "cpus-per-task=5")  # four workers fill a node
+    drain()
+    assert set(records(campaign).values()) == {1}
+    assert len(records(campaign)) == 12
 
 
 def test_a_failed_prolog_is_named_with_the_command_that_helps(
@@ -113,4 +122,5 @@ def test_doctor_notes_that_there_is_no_accounting(tmp_path: Path) -> None:
 def test_doctor_names_a_node_that_does_not_see_the_folder(tmp_path: Path, swallowing_node: str) -> None:
     status, found = doctor("--output-dir", tmp_path, "--sbatch", f"nodelist={swallowing_node}", "--names")
     assert (status, found["trainings"]["mark"]) == (1, "problem")
-    assert found["task 1"]["found"].endswith(f"on {swallowing_node}; it left no log: the node does not see the folder")
+    (worker,) = {line["found"] for what, line in found.items() if what.startswith("worker ")}
+    assert worker.endswith(f"on {swallowing_node}; it left no log: the node does not see the folder")

@@ -174,4 +174,4 @@ def test_status_says_why_tasks_wait(campaign: Path, grid: Path, digits_dir: Path
     job = wait_for(lambda: sh("squeue --noheader --array --states=PENDING --format=%i").split())[0]
     sh(f"scontrol uhold {job}")
     shown = commands.call("hpc.status", "--output-dir", campaign).stdout
-    assert "1 task waiting: JobHeldUser: held by a user. It does not start by itself: scontrol release JOB" in shown, shown
+    assert "1 worker waiting: JobHeldUser: held by a user. It does not start by itself: scontrol release JOB" in shown, shown

@@ -1,10 +1,11 @@
 """Job arrays with submitit's scripts: submitted, rehearsed, and adopted when their submitting process died.
 
-What a task needs is on disk before sbatch is called, under the name of its array. A task finds it by this name and its index.
-So nothing depends on the id that sbatch prints. Only this module uses submitit's internals. If another version changes them, a
+What workers need is on disk before sbatch is called, under the name of their array, by which they find it. So nothing depends
+on the id that sbatch prints. Only this module uses submitit's internals. If another version changes them, a
 test fails and says so.
 """
 
+import math
 import re
 import shlex
 import shutil
@@ -27,12 +28,11 @@ from hpc.state.scheduler import SchedulerError
 from hpc.state.submissions import Array, Submission
 from jobs.campaign import Campaign
 from jobs.provenance import PROJECT_ROOT
-from jobs.taskfile import task_places
-from jobs.worker import SlurmWorker
+from jobs.worker import Worker
 
 WARNING_S = 60  # before the time limit: the run that is training is dropped and the task requeued
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_NO_LIMIT = 10**6  # requeues at the time limit: a task that makes no progress stops itself (jobs/worker.py)
+_NO_LIMIT = 10**6  # requeues at the time limit: a worker that makes no progress stops itself (jobs/worker.py)
 _TEMPORARY = re.compile(
     r"timed out|temporarily|[Uu]nable to contact|[Cc]onnection|try again|"
     r"Rate limit|MaxJobCount|standby mode|Zero Bytes|Message (send|receive) failure"
@@ -42,9 +42,9 @@ _UNSEEN_S = 20
 _LOOK_AGAIN_S = (0, 1, 2, 4)  # for an array that sbatch accepted without a clear id
 
 
-def input_of(folder: Path, array: Array, task: int) -> Path:
-    """What a task of an array loads."""
-    return folder / f"{array.name}_{array.index_of(task) or 0}.pkl"
+def input_of(folder: Path, array: Array) -> Path:
+    """What the workers of an array load."""
+    return folder / f"{array.name}.pkl"
 
 
 def output_of(folder: Path, job: str) -> Path:
@@ -52,27 +52,29 @@ def output_of(folder: Path, job: str) -> Path:
     return folder / f"{job}_0_log.out"
 
 
-def submit_arrays(campaign: Campaign, submission: Submission, after: Sequence[int | None], options: Options) -> Submission:
+def submit_arrays(campaign: Campaign, submission: Submission, after: Sequence[Sequence[int]], options: Options) -> Submission:
     """Submit one array after the other. Each id is on disk before the next array. Returns the record.
 
-    If Slurm accepts no more tasks of the user, half of an array is tried, then half of that. The record has what was accepted.
+    If Slurm accepts no more workers of the user, half of an array is tried, then half of that. The record has what was
+    accepted: fewer workers take only as many tasks, the first. A sweep for which there is no room is left out.
 
     Args:
-        after: for each array the place of the one that has to end first, if any; else it waits for its `waits_for`.
+        after: for each array the places of those that have to end first, if any; else it waits for its `waits_for`.
         options: the user's.
 
     Raises:
         Refused, SchedulerError: sbatch does not take an array; the ids of those before it are written.
     """
     arrays = list(submission.arrays)
-    for i, predecessor in enumerate(after):
-        if predecessor is not None:
-            arrays[i] = replace(arrays[i], waits_for=arrays[predecessor].job_id)
-        planned = arrays[i].n_tasks
-        arrays[i] = _submit_one(campaign, submission.number, arrays[i], options)
-        is_full = arrays[i].n_tasks < planned
+    longest_min = max(array.resources.time_limit_min for array in arrays)
+    for i, predecessors in enumerate(after):
+        if predecessors:
+            arrays[i] = replace(arrays[i], waits_for=tuple(arrays[place].job_id or "" for place in predecessors))
+        planned = arrays[i]
+        arrays[i] = _submit_one(campaign, submission.number, planned, longest_min, options)
+        is_full = arrays[i].n_workers < planned.n_workers
         if is_full:
-            arrays = [array for array in arrays[: i + 1] if array.n_tasks]
+            arrays = [array for array in arrays[: i + 1] if array.n_workers]
         submission = replace(submission, arrays=tuple(arrays))
         submissions.write(campaign, submission)
         if is_full:
@@ -80,24 +82,23 @@ def submit_arrays(campaign: Campaign, submission: Submission, after: Sequence[in
     return submission
 
 
-def _submit_one(campaign: Campaign, number: int, array: Array, options: Options) -> Array:
-    """Submit an array, or as many of its first tasks as Slurm accepts, perhaps none."""
-    logs, places, limit_min = (
-        campaign.submission(number) / "logs",
-        task_places(campaign, number),
-        array.resources.time_limit_min,
-    )
-    for task in array.tasks:
-        worker = submitit.helpers.DelayedSubmission(SlurmWorker(places[task], limit_min))
-        worker.set_timeout(limit_min, _NO_LIMIT)
-        worker.dump(input_of(logs, array, task))
+def _submit_one(campaign: Campaign, number: int, array: Array, longest_min: int, options: Options) -> Array:
+    """Submit an array, or as many of its workers as Slurm accepts, perhaps none."""
+    logs, limit_min = campaign.submission(number) / "logs", array.resources.time_limit_min
     script = logs / f"{array.name}.sh"
-    for n_tasks in (array.n_tasks >> halvings for halvings in range(array.n_tasks.bit_length())):
-        fewer = replace(array, n_tasks=n_tasks, parallel=min(n_tasks, array.parallel))
+    for n_workers in (array.n_workers >> halvings for halvings in range(array.n_workers.bit_length())):
+        n_tasks = array.n_tasks if array.is_sweep else math.ceil(array.n_tasks * n_workers / array.n_workers)
+        fewer = replace(array, n_workers=n_workers, n_tasks=n_tasks, parallel=min(n_workers, array.parallel))
+        folder, mem_mb = str(campaign.folder.resolve()), array.resources.mem_mb
+        sweeps = (array.is_sweep, array.waits_for if array.is_sweep else ())
+        worker = Worker(folder, number, n_tasks, limit_min, longest_min, mem_mb, *sweeps)
+        pickled = submitit.helpers.DelayedSubmission(worker)
+        pickled.set_timeout(limit_min, _NO_LIMIT)
+        pickled.dump(input_of(logs, array))
         script.write_text(script_of(campaign, number, fewer, options))
         if job_id := _hand_over(script, array.name):
             return replace(fewer, job_id=job_id)
-    return replace(array, n_tasks=0)
+    return replace(array, n_workers=0)
 
 
 def _hand_over(script: Path, name: str) -> str | None:
@@ -178,7 +179,7 @@ def script_of(campaign: Campaign, number: int, array: Array, options: Options) -
         raise SchedulerError("srun is not on PATH, and submitit needs it; is this a login node?")
     executor = submitit.SlurmExecutor(folder, max_num_timeout=_NO_LIMIT, python="exec " + shlex.quote(python))
     executor.update_parameters(**_parameters(folder, array, options))
-    executor.parameters["map_count"] = array.n_tasks if array.n_tasks > 1 else None
+    executor.parameters["map_count"] = array.n_workers if array.n_workers > 1 else None
     return executor._make_submission_file_text(executor._submitit_command_str, "")
 
 
@@ -197,7 +198,7 @@ def _parameters(folder: Path, array: Array, options: Options) -> Mapping[str, An
         "setup": [
             *_only_if_own(folder),
             *options.get("setup", ()),
-            *_take_input(folder, array.name),
+            *_take_input(folder, array),
             *(f"export {name}=${{SLURM_CPUS_PER_TASK:-1}}" for name in _THREAD_VARIABLES),
         ],
         "additional_parameters": {
@@ -220,11 +221,8 @@ def _only_if_own(folder: Path) -> list[str]:
     ]
 
 
-def _take_input(folder: Path, name: str) -> list[str]:
+def _take_input(folder: Path, array: Array) -> list[str]:
     """Lines of shell. submitit looks for its input under the job's id. If an earlier attempt left it there, it stays."""
     job = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
-    own, given = (
-        f'{shlex.quote(str(folder))}/"{job}_submitted.pkl"',
-        f"{shlex.quote(str(folder / name))}_${{SLURM_ARRAY_TASK_ID:-0}}.pkl",
-    )
+    own, given = f'{shlex.quote(str(folder))}/"{job}_submitted.pkl"', shlex.quote(str(input_of(folder, array)))
     return [f"[ -e {own} ] || {{ cp {given} {own}.new && mv {own}.new {own}; }}"]

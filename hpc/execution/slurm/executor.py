@@ -13,6 +13,7 @@ from typing import Any
 
 from hpc import console
 from hpc.console import ALL_WELL, WRONG_INPUT, Refused, count
+from hpc.execution.deadlines import seconds_left
 from hpc.execution.doubts import refuse_larger_than
 from hpc.execution.executor import Executor, Request
 from hpc.execution.site import Check
@@ -20,12 +21,14 @@ from hpc.execution.slurm import batch, options, programs, site
 from hpc.execution.slurm.fitting import check_fit, chosen
 from hpc.execution.slurm.states import REASONS, activity, outcome
 from hpc.planning.decision import Decision, Room, decide
+from hpc.planning.efficiency import Span
 from hpc.planning.retrying import Outcome, Reason
-from hpc.planning.workers import BusyArray, Limits
+from hpc.planning.waiting import BusyArray
+from hpc.planning.workers import Limits
 from hpc.state import submissions
 from hpc.state.nodes import suspects
 from hpc.state.runs import State
-from hpc.state.scheduler import Activity, SchedulerError
+from hpc.state.scheduler import Activity, EndedAttempt, SchedulerError
 from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from noisy.runs import Runs
@@ -90,7 +93,18 @@ class Slurm(Executor):
         room = Room(limits, n_queued, busy_arrays(found), request.grid.max_workers or _DEFAULT_WORKERS)
         per_task = request.options.runs_per_task
         try:
-            decision = decide(runs, execution, room, first, found.outcomes, found.empty_attempts, per_task)
+            ends = found.outcomes, found.empty_attempts
+            decision = decide(
+                runs,
+                execution,
+                room,
+                first,
+                *ends,
+                per_task,
+                request.grid.worker_time_min,
+                request.knowledge,
+                seconds_left(request),
+            )
         except LookupError as error:
             raise SchedulerError(f"{error}; try again in a minute") from error
         check_fit(decision.arrays, limits, first, every)
@@ -132,9 +146,10 @@ class Slurm(Executor):
 
     def rehearse(self, request: Request, decision: Decision) -> int:
         """Say, array by array, what Slurm would answer and what to change; returns the exit status."""
-        status, arrays = ALL_WELL, submissions.arrays_of("rehearsal", 0, decision.arrays, decision.waits_for)
+        n_tasks = len(decision.now.tasks)
+        status, arrays = ALL_WELL, submissions.arrays_of("rehearsal", 0, n_tasks, decision.arrays, decision.waits_for)
         for array, answer, is_accepted in batch.rehearse(request.campaign, arrays, _options(request, decision.avoided)):
-            print(f"{'accepted' if is_accepted else 'refused '}   {count(array.n_tasks, 'task')}: {answer}")
+            print(f"{'accepted' if is_accepted else 'refused '}   {count(array.n_workers, 'worker')}: {answer}")
             if not is_accepted:
                 change = f"change {options.what_to_change(answer)} in slurm: of the grid, or with --sbatch KEY=VALUE"
                 print(f"           {change} (sinfo shows what there is)")
@@ -147,8 +162,10 @@ class Slurm(Executor):
         after = [array.after for array in decision.arrays]
         submission = batch.submit_arrays(request.campaign, submission, after, _options(request, decision.avoided))
         ids = " ".join(array.job_id or "" for array in submission.arrays)
-        n_tasks = sum(array.n_tasks for array in submission.arrays)
-        print(f"submission {submission.number:04d}: {count(n_tasks, 'task')} submitted as {ids or 'nothing'}")
+        n_tasks = max((array.n_tasks for array in submission.arrays), default=0)
+        n_workers = sum(array.n_workers for array in submission.arrays)
+        what = f"{count(n_tasks, 'task')} for {count(n_workers, 'worker')}"
+        print(f"submission {submission.number:04d}: {what} submitted as {ids or 'nothing'}")
         if n_tasks == submission.n_tasks and not decision.n_held_back:
             print(f"Next: python -m hpc.status --output-dir {console.quoted(request.campaign.folder)}")
         return ALL_WELL
@@ -163,7 +180,7 @@ class Slurm(Executor):
 
     def _say_held_back(self, decision: Decision) -> None:
         if decision.n_held_back:
-            print(f"{count(decision.n_held_back, 'task')} held back: Slurm takes no more of your tasks now.", end=" ")
+            print(f"{count(decision.n_held_back, 'task')} held back: Slurm takes no more of your jobs now.", end=" ")
 
     def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
         # Whether a submit lives is asked first: what a dead one submitted is in the queue that is asked after that.
@@ -176,16 +193,30 @@ class Slurm(Executor):
         queues = [hidden if each.process.is_of_another_user else queue for each in submissions]
         return {each: activity(each, seen, lives) for each, seen, lives in zip(submissions, queues, is_alive, strict=True)}
 
-    def explain(self, ended: Mapping[Submission, Mapping[int, str]]) -> dict[Submission, list[Outcome]]:
-        asked = {s: [(a, t) for t in tasks if (a := s.array_of(t)) and a.job_id] for s, tasks in ended.items()}
+    def explain(self, ended: Mapping[Submission, Sequence[EndedAttempt]]) -> dict[Submission, list[Outcome]]:
+        asked = {s: [(array, end) for end in ends if (array := s.array_with(end.job))] for s, ends in ended.items()}
         jobs = sorted({array.job_id or "" for pairs in asked.values() for array, _ in pairs})
         for pause_s in (*self._lag_s, 0):
             answers = programs.accounting(jobs)
-            found = {s: [outcome(array, task, ended[s][task], answers) for array, task in pairs] for s, pairs in asked.items()}
+            found = {s: [each for pair in pairs if (each := outcome(*pair, answers))] for s, pairs in asked.items()}
             if not any(each.reason is Reason.NOT_ENDED for outcomes in found.values() for each in outcomes):
                 break
             time.sleep(pause_s)
         return found
+
+    def spans(self, campaign: Campaign, submissions: Sequence[Submission]) -> list[Span]:
+        arrays = {array.job_id: array for each in submissions for array in each.arrays if array.job_id}
+        return [
+            Span(job, *times, asked.cpus, asked.mem_mb, asked.time_limit_min * 60)
+            for job, times in programs.spans(sorted(arrays)).items()
+            if (array := arrays.get(job.split("_")[0])) and (asked := array.resources)
+        ]
+
+    def more_workers(self, submission: Submission, n_workers: int) -> str:
+        largest = max((a for a in submission.arrays if a.job_id and not a.is_sweep), key=lambda a: a.n_workers, default=None)
+        if largest is None or n_workers <= largest.parallel or largest.parallel >= largest.n_workers:
+            return ""
+        return f"scontrol update JobId={largest.job_id} ArrayTaskThrottle={min(n_workers, largest.n_workers)}"
 
     def reason_of(self, said: str) -> Reason:
         return REASONS.get(said, Reason.CLUSTER)
@@ -193,18 +224,21 @@ class Slurm(Executor):
     def cancel(self, jobs: Sequence[str]) -> None:
         programs.cancel(jobs)
 
-    def log_of(self, campaign: Campaign, submission: Submission, task: int) -> Path:
-        array, logs = submission.array_of(task), campaign.submission(submission.number) / "logs"
-        return batch.output_of(logs, array.job_of(task)) if array else logs
+    def log_of(self, campaign: Campaign, submission: Submission, task: int, job: str = "") -> Path:
+        array = submission.array_of(task)
+        own = array.job_of(task) if array and not submission.is_claimed else ""
+        is_theirs = bool(submission.array_with(job or own))
+        logs = campaign.submission(submission.number) / "logs"
+        return batch.output_of(logs, job or own) if is_theirs else campaign.log(submission.number, task)
 
 
 def busy_arrays(found: State) -> tuple[BusyArray, ...]:
-    """The arrays of a campaign with tasks that may still be executed."""
+    """The arrays of a campaign with workers that may be at work, or that wait."""
     return tuple(
         BusyArray(array.job_id, array.parallel, array.waits_for)
         for submission, activity in found.activities.items()
         for array in submission.arrays
-        if any(task in array.tasks for task in activity.tasks)
+        if any(array.name == worker.array for worker in activity.workers)
     )
 
 

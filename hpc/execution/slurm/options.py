@@ -3,7 +3,7 @@
 import argparse
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hpc.planning.workers import FirstRequest
@@ -114,14 +114,14 @@ def _memory_keys(options: Options) -> list[str]:
     return [key for key in _MEMORY if options.get(key) not in (None, False)]
 
 
-def for_script(options: Options, after: str | None) -> dict[str, Any]:
+def for_script(options: Options, after: Sequence[str]) -> dict[str, Any]:
     """A user's options as submitit takes them: an option that is false is left out; time and memory are asked for by the plan.
 
     Args:
-        after: the job that has to end first, beside what the user's own `dependency` names.
+        after: the jobs that have to end first, beside what the user's own `dependency` names.
     """
     named = {key: value for key, value in options.items() if value is not False}
-    dependencies = [f"afterany:{after}"] if after else []
+    dependencies = [f"afterany:{':'.join(after)}"] if after else []
     if "dependency" in named:
         dependencies.append(str(named["dependency"]))
     for key in ("time", *_MEMORY, "dependency", "setup", "python"):

@@ -3,12 +3,14 @@
 An answer counts only with its header: a program that prints nothing, or something else, has not answered.
 """
 
+import contextlib
 import math
 import os
 import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from hpc.execution.slurm.calling import call, last_line, succeed
 from hpc.execution.slurm.options import minutes
@@ -103,6 +105,24 @@ def accounting_rows(job_ids: Sequence[str]) -> list[list[str]]:
     """The rows (JobID, State, ExitCode, NodeList) of sacct. Raises SchedulerError, also where there is no accounting."""
     asked = ("--format=JobID,State,ExitCode,NodeList", "--jobs=" + ",".join(job_ids))
     return _table("JobID|State|ExitCode|NodeList", "sacct", "--allocations", "--allusers", "--parsable2", *asked)
+
+
+def spans(job_ids: Sequence[str]) -> dict[str, tuple[float, float, float]]:
+    """JOB_INDEX -> when it was submitted, began and ended, in seconds of the epoch, in one call of sacct.
+
+    Raises:
+        SchedulerError: sacct does not answer.
+    """
+    if not job_ids:
+        return {}
+    asked = ("--format=JobID,Submit,Start,End", "--jobs=" + ",".join(job_ids))
+    rows = _table("JobID|Submit|Start|End", "sacct", "--allocations", "--allusers", "--parsable2", *asked)
+    found = {}
+    for job, *times in rows:
+        with contextlib.suppress(ValueError):  # `Unknown` of a job that never began
+            submitted_s, began_s, ended_s = (datetime.fromisoformat(each).timestamp() for each in times)
+            found[job] = submitted_s, began_s, ended_s
+    return found
 
 
 @dataclass(frozen=True)

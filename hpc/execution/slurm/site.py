@@ -99,7 +99,7 @@ def _accepted(asked: options.Options) -> Iterator[Line]:
     """What sbatch would say of an array of two small tasks."""
     first = options.first_request(asked)
     wanted = Resources(1, 0, first.mem_mb or _OURS.mem_mb, first.time_limit_min or _OURS.time_limit_min)
-    arrays = arrays_of("doctor", 0, [PlannedArray(range(2), wanted, 2)], None)
+    arrays = arrays_of("doctor", 0, 2, [PlannedArray(2, wanted, 2)], None)
     for _, answer, is_accepted in batch.rehearse(Campaign(Path("doctor")), arrays, asked):
         names = tuple(re.findall(r"on nodes? (\S+)", answer))
         help_ = f"change {options.what_to_change(answer)}, with --sbatch KEY=VALUE (`sinfo` shows what there is)"

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from hpc.execution.slurm import programs
 from hpc.execution.slurm.reasons import in_words
 from hpc.planning.retrying import Outcome, Reason
-from hpc.state.scheduler import Activity, TaskActivity
+from hpc.state.scheduler import Activity, EndedAttempt, TaskActivity, WorkerActivity
 from hpc.state.submissions import Array, Submission
 from jobs.worker import NO_PROGRESS_STATUS, NOT_KEPT_STATUS
 
@@ -23,31 +23,34 @@ _FAILURES = {f"{NO_PROGRESS_STATUS}:0": Reason.TIME, f"{NOT_KEPT_STATUS}:0": Rea
 
 
 def activity(submission: Submission, queue: programs.Queue, is_alive: bool | None) -> Activity:
-    """The tasks of a submission that may still be executed.
+    """The workers of a submission that may be at work, and the tasks of those that have one of their own.
 
     Args:
         is_alive: whether its submitting process still runs; None if that cannot be known.
     """
     by_name = {array.name: array for array in submission.arrays}
-    tasks = {
-        by_name[element.name].task_of(element.index): TaskActivity(
-            element.is_running, element.job, "" if element.is_running else in_words(element.reason)
-        )
-        for element in queue.elements
-        if element.name in by_name and by_name[element.name].job_id in (None, element.job_id)  # else of a copy of the campaign
-    }
+    workers, tasks = list[WorkerActivity](), dict[int, TaskActivity]()
     for array in submission.arrays:
         if array.job_id is None and is_alive is not False:  # it may be about to be submitted
-            tasks = {**dict.fromkeys(array.tasks, TaskActivity(is_begun=True)), **tasks}
-    return Activity(tasks, is_alive is not None or all(array.job_id for array in submission.arrays), queue.doubt)
+            workers.append(WorkerActivity(array.name, is_begun=True))
+            tasks |= {} if submission.is_claimed else dict.fromkeys(array.tasks, TaskActivity(is_begun=True))
+    for element in queue.elements:
+        if element.name in by_name and by_name[element.name].job_id in (None, element.job_id):  # else of a copy of the campaign
+            why = "" if element.is_running else in_words(element.reason)
+            workers.append(WorkerActivity(element.name, element.is_running, element.job, why))
+            if not submission.is_claimed:
+                task = by_name[element.name].task_of(element.index)
+                tasks[task] = TaskActivity(element.is_running, element.job, why)
+    is_known = is_alive is not None or all(array.job_id for array in submission.arrays)
+    return Activity(tasks, is_known, queue.doubt, tuple(workers))
 
 
-def outcome(array: Array, task: int, run_id: str, answers: Mapping[str, programs.Ended]) -> Outcome:
-    """How a task ended. run_id: the run that was training, empty if none was."""
-    job, asked = array.job_of(task), array.resources
-    ended = answers.get(job, programs.Ended("UNKNOWN", "", ""))
-    reason = REASONS.get(ended.state, Reason.CLUSTER)
-    said = ended.state
-    if ended.state == "FAILED":
-        reason, said = _FAILURES.get(ended.exit_code, reason), f"FAILED {ended.exit_code}"
-    return Outcome(task, run_id, reason, said, ended.node, job, asked.mem_mb, asked.time_limit_min)
+def outcome(array: Array, ended: EndedAttempt, answers: Mapping[str, programs.Ended]) -> Outcome | None:
+    """How an attempt ended; None for a worker that found nothing to do."""
+    asked, answer = array.resources, answers.get(ended.job, programs.Ended("UNKNOWN", "", ""))
+    if ended.task < 0 and answer.state == "COMPLETED":
+        return None
+    reason, said = REASONS.get(answer.state, Reason.CLUSTER), answer.state
+    if answer.state == "FAILED":
+        reason, said = _FAILURES.get(answer.exit_code, reason), f"FAILED {answer.exit_code}"
+    return Outcome(ended.task, ended.run_id, reason, said, answer.node, ended.job, asked.mem_mb, asked.time_limit_min)

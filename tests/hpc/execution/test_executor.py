@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from hpc.planning.decision import Decision, Room, decide
 from hpc.planning.workers import FirstRequest, Limits
 from hpc.request.grid import parse_grid
 from hpc.request.prepare import campaign_id
+from hpc.state import submissions
 from hpc.state.runs import State, state
-from hpc.state.scheduler import Activity, SchedulerError
+from hpc.state.scheduler import Activity, EndedAttempt, SchedulerError
 from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from jobs.shard import ShardWriter
@@ -37,15 +39,20 @@ class Cluster(Executor):
         pass
 
     def decide(self, request: Request, runs: Runs, found: State) -> Decision:
-        room = Room(Limits(1000, 2), self.n_queued, (), 2)
-        return decide(runs, request.grid.execution, room, FirstRequest(), found.outcomes, runs_per_task=1)
+        room = Room(Limits(1000, 1000), 0, (), 2)
+        decision = decide(runs, request.grid.execution, room, FirstRequest(), found.outcomes, runs_per_task=1)
+        n_now = max(0, 2 - self.n_queued)
+        return replace(decision, now=decision.whole.first(n_now), arrays=decision.arrays[: min(n_now, 1)])
 
     def execute(self, request: Request, submission: Submission, decision: Decision) -> int:
         self.rounds.append([])
+        job = str(16 + submission.number)
+        arrays = tuple(replace(array, job_id=job) for array in submission.arrays)
+        submissions.write(request.campaign, replace(submission, arrays=arrays))
         for place in task_places(request.campaign, submission.number):
             task = read_task(place.campaign.tasks(place.submission), place.index, place.offset_bytes)
             writer = ShardWriter(
-                place.campaign.shards, place.submission, place.index, 0, ATTRIBUTES | {"campaign": task.campaign}
+                place.campaign.shards, place.submission, place.index, 0, ATTRIBUTES | {"campaign": task.campaign, "job": job}
             )
             for run in task.runs:
                 self.rounds[-1].append(run.run_id)
@@ -55,10 +62,10 @@ class Cluster(Executor):
     def pause_s(self, request: Request, decision: Decision) -> float | None:
         return 0.0 if request.options.keep_feeding else None
 
-    def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
-        return {submission: Activity({}) for submission in submissions}
+    def at_work(self, asked: Sequence[Submission]) -> dict[Submission, Activity]:
+        return {submission: Activity({}) for submission in asked}
 
-    def log_of(self, campaign: Campaign, submission: Submission, task: int) -> Path:
+    def log_of(self, campaign: Campaign, submission: Submission, task: int, job: str = "") -> Path:
         return campaign.log(submission.number, task)
 
 
@@ -229,14 +236,16 @@ def test_ends_are_asked_for_with_the_run_that_was_training(tmp_path: Path, digit
     asked = []
 
     class Asked(Cluster):
-        def explain(self, ended: Mapping[Submission, Mapping[int, str]]) -> dict:
-            asked.append({submission.number: dict(tasks) for submission, tasks in ended.items()})
+        def explain(self, ended: Mapping[Submission, Sequence[EndedAttempt]]) -> dict:
+            asked.append({submission.number: ends for submission, ends in ended.items()})
             return {}
 
     cluster = Asked(lambda writer, run: writer.begin(run.run_id))
     run(cluster, request(tmp_path, digits_dir))
     run(cluster, request(tmp_path, digits_dir))
-    assert asked == [{}, {1: dict(enumerate(cluster.rounds[0]))}]
+    at_hand = [EndedAttempt(task, run_id, "17") for task, run_id in enumerate(cluster.rounds[0])]
+    others = [EndedAttempt(-1, "", job) for job in ("17_0", "17_1")]
+    assert asked == [{}, {1: at_hand + others}]
 
 
 def test_a_plan_says_which_of_its_runs_were_cancelled(

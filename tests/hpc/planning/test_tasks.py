@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from hpc.planning.cost import Range
+from hpc.planning.deadline import end_of
+from hpc.planning.model import Knowledge, Measured
 from hpc.planning.priors import estimate
-from hpc.planning.tasks import TASK_MAX_S, TASK_MIN_S, Retry, plan
-from hpc.planning.workers import FirstRequest, Limits, arrays
+from hpc.planning.quantiles import Bounds
+from hpc.planning.tasks import TASK_MAX_S, TASK_MIN_S, WORKER_MIN_S, Retry, plan
 from hpc.request.grid import parse_grid
 from noisy.models import build_model
 from noisy.runs import Runs
@@ -20,22 +23,6 @@ RELIABLE = parse_grid(
     "{model_types: [mlp, cnn], models: {mlp: {hidden_sizes: [1024, 512, 256], epochs: 15}, cnn: {epochs: 20}}}"
 ).runs()
 COSTS = [estimate(run, Execution()) for run in RELIABLE]
-LARGE = Limits(10_000, 10_000)
-NOTHING_ASKED = FirstRequest()
-
-
-def test_published_costs_are_met() -> None:
-    assert estimate(MLP, Execution()).cpu_s == pytest.approx(Range(60, 180))
-    assert estimate(MLP, Execution()).mem_mb == Range(300, 800)
-    assert estimate(CNN, Execution()).cpu_s == pytest.approx(Range(120, 360))
-    assert estimate(CNN, Execution()).mem_mb == Range(500, 1200)
-
-
-def test_costs_are_linear_in_epochs_and_samples() -> None:
-    for run in (MLP, CNN):
-        whole = estimate(run, Execution()).cpu_s
-        assert estimate(replace(run, epochs=run.epochs * 3), Execution()).cpu_s == pytest.approx(whole.scaled(3))
-        assert estimate(replace(run, max_train_samples=6000), Execution()).cpu_s == pytest.approx(whole.scaled(0.1))
 
 
 def test_costs_follow_the_size_of_the_network() -> None:
@@ -65,58 +52,47 @@ def test_a_task_holds_one_class_and_the_longest_start_first() -> None:
     assert models == [{"cnn"}] * n_cnn + [{"mlp"}] * (len(models) - n_cnn)
 
 
-def test_tasks_are_neither_short_nor_long() -> None:
-    planned = plan(RELIABLE, 2, Execution())
-    lengths_s = [task.cost.cpu_s.middle for task in planned.tasks]
-    assert TASK_MIN_S < min(lengths_s) < max(lengths_s) < 1.5 * TASK_MAX_S
+@pytest.mark.parametrize("workers", [2, 20, 80])
+def test_tasks_shrink_from_a_third_of_a_workers_share_to_one_run(workers: int) -> None:
+    reliable = parse_grid("{model_types: [mlp, cnn], models: {mlp: {epochs: 15}, cnn: {epochs: 20}}, repeats: 40}").runs()
+    planned = plan(reliable, workers, Execution())
+    lengths_s = [task.cost.wall_s.middle for task in planned.tasks]
+    left_s = total_s = sum(lengths_s)
+    for i, (task, length_s) in enumerate(zip(planned.tasks, lengths_s, strict=True)):
+        run_s = task.per_run.wall_s.middle
+        wanted_s = min(max(left_s / workers / 3, total_s / workers / 30, 5), TASK_MAX_S)
+        assert length_s <= max(run_s, wanted_s + run_s / 2) * 1.0001
+        is_last_of_class = i + 1 == len(lengths_s) or planned.tasks[i + 1].per_run != task.per_run
+        assert length_s + run_s > min(wanted_s, TASK_MIN_S) or is_last_of_class
+        left_s -= length_s
+    assert lengths_s[0] > 3 * lengths_s[-1]
+
+
+def test_little_work_gets_few_workers() -> None:
     tiny = plan(runs(*(spec(repeat=i) for i in range(20))), 2, Execution())
     assert len(tiny.tasks) == 1  # starting a second worker would cost more than it saves
+    minutes = plan(runs(*(replace(MLP, repeat=i, epochs=1) for i in range(12))), 80, Execution())  # 8 s each
+    assert minutes.workers == pytest.approx(12 * 8 / WORKER_MIN_S, abs=1) and len(minutes.tasks) == 12
+    as_asked = plan(runs(*(spec(repeat=i) for i in range(20))), 8, Execution(), runs_per_task=3)
+    assert (as_asked.workers, [len(task.runs) for task in as_asked.tasks]) == (7, [2, 3, 3, 3, 3, 3, 3])
 
 
 def test_costs_add_up() -> None:
     planned = plan(RELIABLE, 4, Execution())
     assert planned.cpu_s.low == pytest.approx(sum(cost.cpu_s.low for cost in COSTS))
-    assert planned.wall_s.high == pytest.approx(planned.cpu_s.high / 4)
-    assert planned.mem_mb == Range(4 * 500, 4 * 1200)
-    assert plan(runs(CNN), 4, Execution(cpu_threads=2)).wall_s == pytest.approx(Range(60, 180))
+    largest_mb = max(cost.mem_mb.high for cost in COSTS)
+    assert planned.mem_mb.high == pytest.approx(4 * largest_mb)
+    shared_mb = COSTS[0].shared_mb
+    assert replace(planned, is_forked=True).mem_mb.high == pytest.approx(4 * largest_mb - 3 * shared_mb)
 
 
-# Arrays
-
-
-@pytest.mark.parametrize("workers", [1, 2, 3, 7, 80, 500])
-@pytest.mark.parametrize("max_array_size", [2, 11, 101])
-def test_arrays_keep_to_the_limits(workers: int, max_array_size: int) -> None:
-    planned = plan(RELIABLE, workers, Execution())
-    cut = arrays(planned, Limits(max_array_size, 10_000), NOTHING_ASKED)
-    tasks = [index for array in cut for index in array.tasks]
-    assert tasks == list(range(len(planned.tasks)))
-    assert max(len(array.tasks) for array in cut) <= max_array_size  # indices from 0: the largest is below it
-    assert all(1 <= array.parallel <= len(array.tasks) for array in cut)
-    at_once = [array.parallel for array in cut if array.after is None]
-    assert sum(at_once) <= workers
-    for i, array in enumerate(cut):  # one waiting array takes the place of one that ended
-        if array.after is not None:
-            assert array.after < i
-            assert array.parallel == cut[array.after].parallel == 1
-    assert len({array.after for array in cut if array.after is not None}) == sum(array.after is not None for array in cut)
-
-
-def test_workers_follow_the_cost() -> None:
-    cut = arrays(plan(RELIABLE, 60, Execution()), LARGE, NOTHING_ASKED)
-    cnn_s, mlp_s = (sum(cost.cpu_s.middle for cost in COSTS if (cost.mem_mb.high == 1200) is cnn) for cnn in (True, False))
-    shares = [array.parallel for array in cut]
-    assert sum(shares) == 60
-    assert shares[0] / shares[1] == pytest.approx(cnn_s / mlp_s, rel=0.1)
-
-
-def test_tasks_of_an_array_are_asked_for_with_a_margin() -> None:
-    three = runs(*(replace(CNN, repeat=repeat) for repeat in range(3)))
-    (array,) = arrays(plan(three, 1, Execution(cpu_threads=2, data_workers=1)), LARGE, NOTHING_ASKED)
-    assert array.resources.cpus == 3
-    assert array.resources.mem_mb == 1500
-    n_runs_a_task = 3 / len(array.tasks)
-    assert array.resources.time_limit_min == pytest.approx(n_runs_a_task * 360 * 1.25 / 2 / 60 + 3, abs=1)
+def test_a_plan_follows_what_was_measured() -> None:
+    bounds = Bounds(-0.1, 0.0, 0.1, False)
+    known = Knowledge({("mlp", "float32"): Measured(np.array([7.0, 0, 0, 0, 0]), (1e6, 2e6), 40, 20, bounds, bounds)})
+    mlps, cnns = ([run for run in RELIABLE if run.model_type == name] for name in ("mlp", "cnn"))
+    planned = plan(runs(*mlps), 4, Execution(), knowledge=known)
+    assert planned.cpu_s.middle == pytest.approx(7 * len(mlps))
+    assert (planned.n_hosts, plan(runs(*mlps, *cnns), 4, Execution(), knowledge=known).n_hosts) == (20, 0)
 
 
 @pytest.mark.parametrize("workers", [1, 4, 1000])
@@ -126,58 +102,20 @@ def test_a_gpu_task_holds_as_many_runs_as_are_trained_together(workers: int) -> 
     sizes = [len(task.runs) for task in planned.tasks]
     assert sum(sizes) == len(RELIABLE) and max(sizes) <= execution.runs_together
     assert min(sizes) > execution.runs_together / 2  # few runs leave a GPU idle
-    assert {array.resources.gpus for array in arrays(planned, LARGE, NOTHING_ASKED)} == {1}
     assert max(len(task.runs) for task in plan(RELIABLE, workers, execution, runs_per_task=5).tasks) == 5
     rates = runs(*(replace(run, learning_rate=rate) for run in list(RELIABLE)[:60] for rate in (0.1, 0.2)))
     for task in plan(rates, workers, execution).tasks:
         assert len({run.shape() for run in task.runs}) == 1
     threads = plan(RELIABLE, workers, replace(execution, cpu_threads=2))
-    assert threads.wall_s == planned.wall_s  # the GPU does the work
+    assert end_of(threads) == end_of(planned)  # the GPU does the work
 
 
-def test_few_runs_on_a_gpu_have_time_to_launch_their_steps_and_memory_for_all_weights() -> None:
-    execution = parse_grid("use_cuda: true").execution
-    small = replace(MLP, batch_size=16, epochs=100, hidden_sizes=(32,))
-    (array,) = arrays(plan(runs(small), 1, execution), LARGE, NOTHING_ASKED)
-    n_steps = 100 * 60_000 / 16
-    assert array.resources.time_limit_min * 60 > n_steps * 0.003
-    large = replace(MLP, hidden_sizes=(4096, 4096))
-    (array,) = arrays(plan(runs(large), 1, execution), LARGE, NOTHING_ASKED)
-    assert array.resources.mem_mb > 128 * 4 * (784 * 4096 + 4096 * 4096) / 1e6
-
-
-def test_a_run_that_was_killed_comes_alone_and_asks_for_more() -> None:
+def test_a_run_that_was_killed_comes_alone() -> None:
     six = runs(*(spec(repeat=i) for i in range(6)))
     third, fifth = six.ids()[2], six.ids()[4]
     planned = plan(six, 2, Execution(), {third: Retry(mem_mb=4500), fifth: Retry(time_limit_min=90)})
     assert [task.runs.ids() for task in planned.tasks if len(task.runs) == 1] == [[fifth], [third]]  # the longest first
-    asked = {planned.tasks[array.tasks[0]].runs.ids()[0]: array.resources for array in arrays(planned, LARGE, NOTHING_ASKED)}
-    plain = next(resources for run_id, resources in asked.items() if run_id not in (third, fifth))
-    assert asked[third] == replace(plain, mem_mb=4500)
-    assert asked[fifth] == replace(plain, time_limit_min=90)
     assert sum(len(task.runs) for task in planned.tasks) == 6
-
-
-@pytest.mark.parametrize("cpu_threads", [1, 2, 4, 8])
-def test_a_retry_is_a_floor_on_what_is_asked_for_whatever_the_threads(cpu_threads: int) -> None:
-    one = runs(CNN)
-    planned = plan(one, 1, Execution(cpu_threads=cpu_threads), {CNN.run_id: Retry(time_limit_min=50)})
-    (array,) = arrays(planned, LARGE, NOTHING_ASKED)
-    assert array.resources.time_limit_min == 50
-
-
-def test_a_retry_that_asks_for_less_than_the_estimate_changes_nothing() -> None:
-    (plain,) = arrays(plan(runs(CNN), 1, Execution()), LARGE, NOTHING_ASKED)
-    (retried,) = arrays(plan(runs(CNN), 1, Execution(), {CNN.run_id: Retry(1, 1)}), LARGE, NOTHING_ASKED)
-    assert retried.resources == plain.resources
-
-
-def test_the_users_own_request_comes_first_and_a_retry_may_ask_for_more() -> None:
-    asked = FirstRequest(mem_mb=4000, time_limit_min=7)
-    (first,) = arrays(plan(runs(CNN), 1, Execution()), LARGE, asked)
-    assert (first.resources.mem_mb, first.resources.time_limit_min) == (4000, 7)
-    (again,) = arrays(plan(runs(CNN), 1, Execution(), {CNN.run_id: Retry(6000, 10.5)}), LARGE, asked)
-    assert (again.resources.mem_mb, again.resources.time_limit_min) == (6000, 10)
 
 
 def test_costs_have_a_field_for_each_kind_of_second() -> None:

@@ -32,7 +32,7 @@ def known(tmp_path: Path) -> Callable[..., Known]:
 
     def made(*ends: tuple[int, str, Reason], age: timedelta = timedelta(0)) -> Known:
         submission = Submission.by_this_process(1, "c0ffee", "slurm", planned)
-        submission = replace(submission, created=(NOW - age).isoformat())
+        submission = replace(submission, created=(NOW - age).isoformat(), is_claimed=False)
         outcomes = [Outcome(task, "", reason, "FAILED", node, "17", 1000, 10) for task, node, reason in ends]
         return Known(recorded, [Submitted(submission, TaskRuns.__new__(TaskRuns), (), ended=outcomes)])
 

@@ -1,4 +1,8 @@
-"""The state of every run of a Slurm submission, from shards and from what small programs on PATH say of the queue."""
+"""The state of every run of a Slurm submission, from shards and from what small programs on PATH say of the queue.
+
+Each element of an array has a task of its own here, as in submissions of earlier versions (tests/hpc/state/test_claimed.py has
+those whose workers claim tasks).
+"""
 
 import json
 import os
@@ -12,11 +16,12 @@ from hpc.execution.choice import EXECUTORS
 from hpc.execution.slurm.executor import Slurm, busy_arrays
 from hpc.planning.retrying import Reason
 from hpc.planning.tasks import Plan, plan
-from hpc.planning.workers import BusyArray, PlannedArray, Resources
+from hpc.planning.waiting import BusyArray
+from hpc.planning.workers import Resources
 from hpc.request.prepare import campaign_id
 from hpc.state import submissions
 from hpc.state.runs import State, state
-from hpc.state.submissions import Submission
+from hpc.state.submissions import Array, Submission
 from jobs.campaign import Campaign
 from jobs.manifest import write_manifest
 from jobs.shard import ShardWriter
@@ -48,11 +53,11 @@ def campaign(tmp_path: Path) -> Campaign:
 
 def hand_over(campaign: Campaign, number: int, tasks: list[Task], job_id: str | None, resources: Resources = ASKED) -> None:
     """A submission by a process that has ended, as an array with this id."""
-    arrays = submissions.arrays_of("c0ffee", number, [PlannedArray(range(len(tasks)), resources, len(tasks))], None)
-    others = {"arrays": (replace(arrays[0], job_id=job_id),), "code_commit": "abc"}
-    submission = Submission.by_this_process(number, "c0ffee", "slurm", PLAN, **others)
+    array = Array(f"c0ffee-{number:04d}-00", 0, len(tasks), len(tasks), resources, job_id=job_id)
+    submission = Submission.by_this_process(number, "c0ffee", "slurm", PLAN, arrays=(array,), code_commit="abc")
     owner = replace(submission.process, start_ticks=1)
-    submissions.claim(campaign, replace(submission, process=owner, n_tasks=len(tasks)), tasks)
+    before = replace(submission, process=owner, n_tasks=len(tasks), is_claimed=False)
+    submissions.claim(campaign, before, tasks)
 
 
 def begin(campaign: Campaign, task: int, records: list, at_hand: str = "", submission: int = 1, attempt: int = 0) -> None:
@@ -121,7 +126,7 @@ def test_a_full_disk_is_no_try_of_a_run_and_status_says_so(campaign: Campaign, t
     with programs(tmp_path / "bin", squeue=squeue(), sacct=accounts):
         shown = commands.call("hpc.status", "--output-dir", campaign.folder)
     assert (
-        "4 tasks could not keep results (disk full, no rights, share down): python -m hpc.logs --failed says why"
+        "4 workers could not keep results (disk full, no rights, share down): python -m hpc.logs --failed says why"
         in shown.stdout
     )
 
@@ -319,10 +324,10 @@ def test_cancelling_passes_over_runs_and_cancels_tasks_with_nothing_left(campaig
         wrong = commands.call("hpc.cancel", "--filter", "colour=3", "--output-dir", campaign.folder, "--yes")
         rest = commands.call("hpc.cancel", "--output-dir", campaign.folder, "--yes")
     assert unasked.returncode == 1
-    assert "Cancelled 1 run, and 0 queued tasks" in cancelled.stdout
+    assert "Cancelled 1 run, and 0 workers" in cancelled.stdout
     assert wrong.returncode == 2
     assert "allowed: FIELD=VALUE with FIELD one of dataset, activation" in wrong.stderr
-    assert "Cancelled 6 runs, and 4 queued tasks" in rest.stdout
+    assert "Cancelled 6 runs, and 4 workers" in rest.stdout
     assert (tmp_path / "cancelled").read_text().split() == ["17_0", "17_1", "17_2", "17_3"]
 
 
@@ -471,7 +476,7 @@ def test_status_tells_of_tasks_that_failed_before_a_run(campaign: Campaign, tmp_
     rows = [f"17_{task}|FAILED|1:0|n1" for task in range(4)]
     with programs(tmp_path / "bin", squeue=squeue(), sacct=sacct(*rows)):
         shown = commands.call("hpc.status", "--output-dir", campaign.folder)
-    assert "4 tasks failed before the first run began: see python -m hpc.logs --failed" in shown.stdout
+    assert "4 workers failed before the first run began: see python -m hpc.logs --failed" in shown.stdout
 
 
 # Submissions that cannot be read
@@ -501,7 +506,7 @@ def test_runs_of_a_submission_without_a_record_are_unknown_until_it_is_abandoned
 def test_a_submission_at_work_on_nobody_knows_what_leaves_the_rest_unknown(campaign: Campaign, tmp_path: Path) -> None:
     hand_over(campaign, 2, TASKS[:1], "18")
     begin(campaign, 0, [record(RUNS[0])], submission=1)
-    for damage in ("torn", "", '{"task":0,"schema":2,"runs":[]}\n'):
+    for damage in ("torn", "", '{"task":0,"schema":3,"runs":[]}\n'):
         campaign.tasks(1).write_text(damage)
         seen = found(campaign, tmp_path, QUEUE, sacct())
         assert states(seen) == ["done", "lost"] + ["unknown"] * 6  # submission 2 has the last word on the first two
@@ -541,9 +546,9 @@ def test_cancel_leaves_tasks_without_a_wanted_run_alone(campaign: Campaign, tmp_
     with programs(tmp_path / "bin", squeue=squeue(*rows), sacct=sacct(), scancel=scancel):
         command = ("hpc.cancel", "--output-dir", campaign.folder, "--yes", "--filter")
         one = commands.call(*command, "repeat=3")
-        assert "Cancelled 1 run, and 0 queued tasks" in one.stdout
+        assert "Cancelled 1 run, and 0 workers" in one.stdout
         assert not (tmp_path / "cancelled").exists()
-        assert "Cancelled 1 run, and 1 queued task " in commands.call(*command, "repeat=2").stdout
+        assert "Cancelled 1 run, and 1 worker " in commands.call(*command, "repeat=2").stdout
         commands.call(*command, "repeat=0")
-        assert "Cancelled 1 run, and 1 queued task " in commands.call(*command, "repeat=1").stdout
+        assert "Cancelled 1 run, and 1 worker " in commands.call(*command, "repeat=1").stdout
     assert (tmp_path / "cancelled").read_text().split() == ["17_1", "18"]

@@ -14,10 +14,10 @@ from hpc.execution.local import Local
 from hpc.planning.tasks import Plan, plan
 from hpc.planning.workers import PlannedArray, Resources
 from hpc.state import submissions
-from hpc.state.owner import Process, start_ticks
 from hpc.state.submissions import Array, Submission, SubmissionTaken
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError
+from jobs.process import Process, start_ticks
 from jobs.taskfile import Task, read_task, task_places
 from noisy.spec import Execution
 from tests.rights import like_any_user
@@ -151,12 +151,21 @@ def test_what_is_no_submission_is_told_from_what_may_be_one(campaign: Campaign) 
 
 def test_an_array_knows_its_tasks_by_element() -> None:
     asked = Resources(1, 0, 1000, 10)
-    several, one = Array("a", 3, 2, 1, asked, "17"), Array("b", 5, 1, 1, asked, "18")
-    assert [(several.index_of(task), several.job_of(task)) for task in several.tasks] == [(0, "17_0"), (1, "17_1")]
-    assert (one.index_of(5), one.job_of(5)) == (None, "18")
+    several, one = Array("a", 3, 2, 1, asked, job_id="17"), Array("b", 5, 1, 1, asked, job_id="18")
+    assert [several.job_of(task) for task in several.tasks] == several.jobs == ["17_0", "17_1"]
+    assert one.job_of(5) == "18"
     assert [several.task_of(0), several.task_of(1), one.task_of(None)] == [3, 4, 5]
     both = dataclasses.replace(local(), arrays=(several, one))
     assert [both.array_of(task) for task in (3, 4, 5, 6)] == [several, several, one, None]
+
+
+def test_an_array_knows_its_workers() -> None:
+    asked = Resources(1, 0, 1000, 10)
+    main, sweep = Array("a", 0, 9, 2, asked, 3, "17"), Array("b", 0, 9, 1, asked, 1, "18", ("17",), True)
+    assert (main.jobs, sweep.jobs) == (["17_0", "17_1", "17_2"], ["18"])
+    both = dataclasses.replace(local(), arrays=(main, sweep))
+    assert [both.array_with(job) for job in ("17_2", "18", "17", "171_0", "", "None")] == [main, sweep, main, None, None, None]
+    assert dataclasses.replace(both, arrays=(dataclasses.replace(main, job_id=None),)).array_with("None_0") is None
 
 
 def test_a_new_submission_is_above_all_of_which_anything_is_left(campaign: Campaign) -> None:
@@ -170,10 +179,11 @@ def test_a_new_submission_is_above_all_of_which_anything_is_left(campaign: Campa
 
 
 def test_arrays_wait_for_the_job_only_where_they_wait_for_none_of_their_own() -> None:
-    planned = [PlannedArray(range(2), Resources(1, 0, 1000, 10), 2), PlannedArray(range(2, 5), Resources(1, 0, 900, 9), 1, 0)]
-    first, second = submissions.arrays_of("c0ffee", 3, planned, "17")
-    assert (first.name, list(first.tasks), first.parallel, first.waits_for) == ("c0ffee-0003-00", [0, 1], 2, "17")
-    assert (second.name, list(second.tasks), second.parallel, second.waits_for) == ("c0ffee-0003-01", [2, 3, 4], 1, None)
+    planned = [PlannedArray(4, Resources(1, 0, 1000, 10), 2), PlannedArray(1, Resources(1, 0, 900, 9), 1, (0,), True)]
+    first, second = submissions.arrays_of("c0ffee", 3, 5, planned, "17")
+    assert (first.name, list(first.tasks), first.n_workers, first.parallel) == ("c0ffee-0003-00", [0, 1, 2, 3, 4], 4, 2)
+    assert (second.name, list(second.tasks), second.n_workers, second.parallel) == ("c0ffee-0003-01", [0, 1, 2, 3, 4], 1, 1)
+    assert [(array.waits_for, array.is_sweep) for array in (first, second)] == [(("17",), False), ((), True)]
     assert second.resources == planned[1].resources
     with pytest.raises(ManifestError, match="not an id"):
-        submissions.arrays_of("c0ffee; touch owned", 3, planned, None)
+        submissions.arrays_of("c0ffee; touch owned", 3, 5, planned, None)

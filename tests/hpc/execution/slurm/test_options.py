@@ -34,9 +34,10 @@ def test_what_reaches_the_script() -> None:
 
 
 def test_an_array_waits_for_ours_and_for_the_users_job() -> None:
-    assert for_script({}, "17") == {"dependency": "afterany:17"}
-    assert for_script({"dependency": "afterok:5"}, "17") == {"dependency": "afterany:17,afterok:5"}
-    assert for_script({"dependency": "afterok:5"}, None) == {"dependency": "afterok:5"}
+    assert for_script({}, ["17"]) == {"dependency": "afterany:17"}
+    assert for_script({}, ["17", "18"]) == {"dependency": "afterany:17:18"}
+    assert for_script({"dependency": "afterok:5"}, ["17"]) == {"dependency": "afterany:17,afterok:5"}
+    assert for_script({"dependency": "afterok:5"}, []) == {"dependency": "afterok:5"}
 
 
 @pytest.mark.parametrize(

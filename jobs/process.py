@@ -1,4 +1,4 @@
-"""Telling whether a process of an earlier command is still at work."""
+"""Telling whether a process is still at work, as far as this machine can know."""
 
 import os
 import platform

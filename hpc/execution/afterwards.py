@@ -1,0 +1,63 @@
+"""Once all is done: what was asked for beside what was used, and what to change next time."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+
+from hpc.console import count, duration
+from hpc.planning.efficiency import CPU_LEAST, MEMORY_LEAST, TIME_LEAST, Used, efficiency
+from hpc.state.runs import State
+from hpc.state.scheduler import Scheduler, SchedulerError
+from jobs.campaign import Campaign
+from jobs.recorded import Recorded
+
+_LEAST = {"cpu": CPU_LEAST, "memory": MEMORY_LEAST, "time": TIME_LEAST}
+
+
+def used_and_asked(campaign: Campaign, found: State, schedulers: Mapping[str, Scheduler]) -> dict[str, Any] | None:
+    """The figures of hpc/planning/efficiency.py with `advice`; None if something is not done, or if nobody knows them."""
+    if found.activities or found.count("done") < len(found.runs):
+        return None
+    submitted = [each.submission for each in found.known.submitted]
+    try:
+        spans = [
+            span
+            for name, scheduler in schedulers.items()
+            for span in scheduler.spans(campaign, [each for each in submitted if each.executor == name])
+        ]
+    except SchedulerError:  # it is only a figure: nothing depends on it
+        return None
+    known = efficiency(spans, used_by(found.recorded))
+    return {**asdict(known), "advice": known.advice} if known else None
+
+
+def used_by(recorded: Recorded) -> dict[str, Used]:
+    """job -> what its runs used; by the number of the submission (`local-0001`) where there is no job."""
+    parts: dict[str, list[np.ndarray]] = defaultdict(list)
+    for source in recorded.sources:
+        if len(source.records):
+            number = source.attributes.get("submission", 0)
+            parts[str(source.attributes.get("job", "")) or f"local-{number:04d}"].append(source.records)
+    return {job: _used(np.concatenate(records)) for job, records in parts.items()}
+
+
+def _used(records: np.ndarray) -> Used:
+    peaks_mb = records["peak_mem_mb"][~np.isnan(records["peak_mem_mb"])]
+    return Used(float(np.nansum(records["cpu_s"])), float(np.nansum(records["wall_s"])), float(peaks_mb.max(initial=0)))
+
+
+def lines_of(known: Mapping[str, Any]) -> Iterator[str]:
+    """The figures for people."""
+    shares = ", ".join(
+        f"{name} {known[name]:.0%} ({'good' if known[name] >= least else 'low'}: {least:.0%} is the least)"
+        for name, least in _LEAST.items()
+        if known[name] is not None
+    )
+    yield f"  used of what was asked for: {shares}"
+    idle = f", of which {known['n_idle']} found nothing to do" if known["n_idle"] else ""
+    overhead = f"{known['overhead']:.0%} of the workers' time was not training"
+    yield f"  {count(known['n_jobs'], 'job')}{idle}; the first waited {duration(known['wait_s'])}; {overhead}"
+    yield f"  next time: {known['advice']}"

@@ -1,0 +1,37 @@
+"""The deadline that a command asks for: what plans make of it, and what is said if it cannot be met."""
+
+from datetime import datetime
+
+from hpc.console import Refused, count, duration
+from hpc.execution.executor import Request
+from hpc.planning.deadline import PROMISE_HOSTS, TooLate
+
+
+def seconds_left(request: Request) -> float | None:
+    """How long all may take from the first start on; None without a deadline.
+
+    A time of day counts from now, because nobody knows how long the queue lets a campaign wait.
+    """
+    return request.deadline.left_s(datetime.now().astimezone()) if request.deadline else None
+
+
+def refusal(late: TooLate, request: Request) -> Refused:
+    """By how much a deadline cannot be met, and what would do."""
+    assert request.deadline
+    left_s, end, workers = seconds_left(request) or 0.0, late.end, late.planned.workers
+    called = "promised" if end.is_promise else f"expected (a promise needs records of {PROMISE_HOSTS} hosts)"
+    would_do = [f"--deadline {_longer(end.high_s)}"]
+    if late.would_do:
+        would_do.append(f"max_workers: {late.would_do} in the grid")
+    if 0 < late.n_runs < late.planned.n_runs:
+        would_do.append(f"--limit {late.n_runs}, the first repeats of each cell")
+    soonest = f"with {count(workers, 'worker')} all is done within {duration(end.high_s)}, as {called}"
+    return Refused(
+        f"the deadline cannot be met: {soonest}; that is {duration(end.high_s - left_s)} too late; what would do: "
+        + "; or ".join(would_do)
+    )
+
+
+def _longer(seconds: float) -> str:
+    """A time that is a little longer, as --deadline reads it."""
+    return f"{int(seconds // 60) + 1}min" if seconds < 10 * 3600 else f"{seconds / 3600 + 0.05:.1f}h"

@@ -1,0 +1,107 @@
+"""The plan as a table, before anything is submitted: beside each figure that of one run an array element."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from hpc.console import count, duration, hours, show_others
+from hpc.execution.executor import Request
+from hpc.planning.alone import MEM_MB, one_run_each
+from hpc.planning.cost import Range
+from hpc.planning.deadline import PROMISE_HOSTS, End, end_of
+from hpc.planning.decision import Decision
+from hpc.planning.tasks import Plan
+from hpc.state.runs import State
+
+_WIDTH = 11, 52  # columns of a label, and of the plan's figure
+
+
+def show_decision(decision: Decision, found: State, request: Request, where: str, costs: str) -> None:
+    """Print a plan. costs: what its costs are based on, in words."""
+    show_others(found)
+    planned = decision.whole
+    cores = planned.execution.cpu_threads + planned.execution.data_workers
+    print(f"campaign   {request.campaign.folder}")
+    print(f"runs       {planned.n_runs} to run; of the grid's {len(found.runs)}, {found.count('done')} are done")
+    at_a_time = f"{len(planned.tasks):,}, {planned.workers} at a time, {count(cores, 'core')} each, {where}"
+    rows = [("tasks", at_a_time, ""), *_figures(planned)]
+    if decision.arrays:
+        rows = [("", "this plan", "one run an element"), *_beside(decision, rows)]
+    for row in rows:
+        print("".join(f"{text:{width}}" for text, width in zip(row, (*_WIDTH, 0), strict=True)).rstrip(), flush=True)
+    print(f"costs      {costs}", flush=True)
+    for line in (*_about_end(planned, request), *_cancelled(planned, found), *_retries(planned), *_arrays(decision)):
+        print(line, flush=True)
+
+
+def _figures(planned: Plan) -> list[tuple[str, str, str]]:
+    unit, seconds = ("GPU", planned.gpu_s) if planned.execution.use_cuda else ("CPU", planned.cpu_s)
+    return [
+        (f"{unit} time", f"{_hours(seconds, unit)}", ""),
+        ("memory", f"{planned.mem_mb.high / 1000:.1f} GB at most, all workers together", ""),
+        ("end", _end(end_of(planned)), ""),
+    ]
+
+
+def _beside(decision: Decision, rows: list[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
+    """The rows with the figures of one run an element, and how many elements start."""
+    planned, alone = decision.whole, one_run_each(decision.whole)
+    unit = "GPU" if planned.execution.use_cuda else "CPU"
+    asked_mb = max(array.resources.mem_mb * array.parallel for array in decision.arrays if not array.is_sweep)
+    n_elements = sum(array.n_workers for array in decision.arrays)
+    per_min = n_elements / (end_of(decision.now).expected_s / 60)
+    beside = {
+        "tasks": f"{alone.n_elements:,}",
+        f"{unit} time": _hours(alone.cpu_s, unit) if unit == "CPU" else "",
+        "memory": f"{alone.mem_mb / 1000:.0f} GB, at {MEM_MB / 1000:.0f} GB each",
+        "end": _end(alone.end),
+    }
+    for label, text, _ in rows:
+        asked = f"{asked_mb / 1000:.0f} GB asked for at once" if label == "memory" else text
+        yield label, asked, beside[label]
+    yield "starts", f"{per_min:.1f} a minute", f"{alone.starts_per_min:.1f} a minute"
+
+
+def _hours(seconds: Range, unit: str) -> str:
+    low, middle, high = (hours(each / 3600) for each in (seconds.low, seconds.middle, seconds.high))
+    return f"{middle} {unit} hours expected ({low} to {high})"
+
+
+def _end(end: End) -> str:
+    return f"{duration(end.expected_s)} expected ({duration(end.low_s)} to {duration(end.high_s)})"
+
+
+def _about_end(planned: Plan, request: Request) -> Iterator[str]:
+    """Whether the end is promised, and what became of a deadline."""
+    end = end_of(planned)
+    if end.is_promise:
+        yield f"promise    the end is promised within {duration(end.high_s)} of the first start"
+    if request.deadline is not None:
+        called = "promised" if end.is_promise else f"expected, not promised: that needs records of {PROMISE_HOSTS} hosts"
+        yield f"deadline   {count(planned.workers, 'worker')} will do; the end by then is {called}"
+
+
+def _cancelled(planned: Plan, found: State) -> Iterator[str]:
+    cancelled = found.runs.run_id[found.places("cancelled")]
+    if n := sum(int(np.isin(task.runs.run_id, cancelled).sum()) for task in planned.tasks):
+        yield f"cancelled  {n:,} of these were cancelled before, and will run again; remove unwanted ones from the grid"
+
+
+def _retries(planned: Plan) -> Iterator[str]:
+    alone = [task.retry for task in planned.tasks if task.retry.mem_mb or task.retry.time_limit_min]
+    if alone:
+        mem_gb, time_min = max(retry.mem_mb for retry in alone) / 1000, max(retry.time_limit_min for retry in alone)
+        more = [f"{mem_gb:.1f} GB"] * (mem_gb > 0) + [f"{time_min:.0f} min"] * (time_min > 0)
+        asked = f"each alone in a task that asks for more (up to {' and '.join(more)}), even if you set mem or time"
+        yield f"retries    {count(len(alone), 'run')} ran out of memory or time before: {asked}"
+
+
+def _arrays(decision: Decision) -> Iterator[str]:
+    label = "arrays"
+    for array in decision.arrays:
+        asked = array.resources
+        gpus = f", {count(asked.gpus, 'GPU')}" if asked.gpus else ""
+        each = f"{count(asked.cpus, 'CPU')}{gpus}, {asked.mem_mb / 1000:.1f} GB, {asked.time_limit_min} min each"
+        sweep = "; they do what others left" if array.is_sweep else ""
+        yield f"{label:{_WIDTH[0]}}{count(array.n_workers, 'worker')}, {array.parallel} at a time, {each}{sweep}"
+        label = ""

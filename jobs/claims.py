@@ -1,0 +1,254 @@
+"""Claims: the workers of a submission share out its tasks, without a server and without ever waiting for a lock.
+
+A claim is a small file in the folder `claims` of the submission. Its name says what became of a task:
+
+    00007.0        the first generation: a worker holds the task and executes it; the content says which worker, and until when
+    00007.0.back   that worker ended before all runs were done, and gave the rest back: anyone may take it
+    00007.0.failed that worker failed (no data, no GPU, a full disk): anyone may take it
+    00007.0.left   what is left was training when an earlier worker died: only a worker with more memory tries it again
+    00007.1        another worker holds the task
+    00007.done     all its runs have a record, or were cancelled
+
+A claim is made with O_CREAT | O_EXCL, so one worker wins; its whole content is written at once. This is atomic on NFS (3 and
+later), Lustre and GPFS, and needs no hard link and no lock. If an answer of the server is lost, the file is read: the token in
+it says whose claim it is. An empty file belongs to a worker that died in that instant.
+
+A claim is a lease, which ends with the time limit of its worker's job. After that, or once its worker is known to be gone, any
+worker may take the task, by making the next generation (jobs/taking.py has the rules).
+
+Claims are an economy and guarantee nothing. If they fail (a folder that was removed, a clock that is wrong, a worker that
+outlives its lease), some runs are executed twice, and each of them counts once: what is done is told by the shards alone.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import re
+import secrets
+import shutil
+import time
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+
+from jobs.files import publish
+from jobs.process import Process
+from jobs.reading import made, parse_json, read_regular
+
+SCHEMA_VERSION = 1
+LONGEST_S = 3600  # the lease of a worker without a time limit, at least
+CLOCK_SKEW_S = 300  # between two machines, at most: a lease is taken to end so much later than it says
+FREE, HELD, BACK, FAILED, LEFT, DONE = "free", "held", "back", "failed", "left", "done"
+_NAME = re.compile(r"(\d{5,9})\.(?:(\d{1,6})(?:\.(back|failed|left))?|(done))", re.ASCII)
+_ORDER = (FREE, BACK, FAILED, LEFT, HELD, DONE)  # of one generation; where several names are there, the last of these counts
+_NOT_KNOWN = (errno.EEXIST, errno.ESTALE, errno.EIO, errno.ETIMEDOUT)  # whether the file was made or written
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a worker writes into its claim.
+
+    job: in the scheduler's notation, empty for a process without one; restart: how often the job was started before; begun,
+    until: ISO 8601, UTC; mem_mb: what the worker may use, in 10**6 bytes, 0 if nobody set a limit.
+    """
+
+    process: Process
+    job: str
+    restart: int
+    begun: str
+    until: str
+    mem_mb: int = 0
+    token: str = field(default_factory=lambda: secrets.token_hex(8))
+    schema: int = SCHEMA_VERSION
+
+    @classmethod
+    def lasting(cls, lease_s: float, process: Process, job: str, restart: int, mem_mb: int, now_s: float) -> "Claim":
+        """A claim of this worker. now_s: the time, in seconds of the epoch."""
+        return cls(process, job, restart, _iso(now_s), _iso(now_s + lease_s), mem_mb)
+
+    def is_over(self, now_s: float) -> bool:
+        """Whether the lease has ended, by any clock that is less than five minutes wrong."""
+        return now_s > datetime.fromisoformat(self.until).timestamp() + CLOCK_SKEW_S
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What became of a task, by the names in the folder. generation: the newest; -1 if nobody took it yet."""
+
+    word: str = FREE
+    generation: int = -1
+
+
+def standings(names: Iterable[str]) -> dict[int, Standing]:
+    """task -> what became of it, from the names in the folder. A task without a name is free. Other names are passed over."""
+    found: dict[int, Standing] = {}
+    for name in names:
+        if match := _NAME.fullmatch(name):
+            task, word = int(match[1]), match[4] or match[3] or HELD
+            here = Standing(word, int(match[2] or 0))
+            found[task] = max(found.get(task, Standing()), here, key=_rank)
+    return found
+
+
+def given_back(names: Iterable[str]) -> frozenset[tuple[int, int]]:
+    """(task, generation) of the claims whose workers gave the task back."""
+    return frozenset((int(match[1]), int(match[2])) for match in map(_NAME.fullmatch, names) if match and match[3] == BACK)
+
+
+def held(names: Iterable[str]) -> list[tuple[int, int]]:
+    """(task, generation) of the claims whose workers hold the task, or ended without a word."""
+    matches = (match for match in map(_NAME.fullmatch, names) if match)
+    return sorted((int(match[1]), int(match[2])) for match in matches if match[2] and not match[3])
+
+
+def _rank(standing: Standing) -> tuple[bool, int, int]:
+    return standing.word == DONE, standing.generation, _ORDER.index(standing.word)
+
+
+class Claims:
+    """The claims of one submission. longest_s: the longest time limit of its workers, for claims that cannot be read."""
+
+    def __init__(self, submission: Path, longest_s: float) -> None:
+        self._folder, self._finished, self._longest_s = submission / "claims", submission / "finished", longest_s
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether some worker saw that all is done. There are no claims any more."""
+        return self._finished.exists()
+
+    def names(self) -> list[str]:
+        """All names in the folder; none if there is no folder."""
+        try:
+            return os.listdir(self._folder)
+        except FileNotFoundError:
+            return []
+
+    def take(self, task: int, generation: int, claim: Claim) -> bool:
+        """Claim a task; False if another worker has or had this generation.
+
+        Raises:
+            OSError: a claim cannot be written here.
+        """
+        if not self._is_made(task, generation, claim):
+            return False
+        others = [self._named(task, generation, word) for word in (BACK, FAILED, LEFT, DONE)]
+        if any(path.exists() for path in (self._finished, *others)):  # it was taken and ended since the folder was listed
+            with contextlib.suppress(OSError):
+                os.unlink(self._path(task, generation))
+            return False
+        return True
+
+    def _is_made(self, task: int, generation: int, claim: Claim) -> bool:
+        """Whether the file of this claim is ours."""
+        path, content = self._path(task, generation), json.dumps(asdict(claim)).encode() + b"\n"
+        try:
+            try:
+                _create(path, content)
+            except FileNotFoundError:  # the first claim; or somebody removed the folder
+                if self.is_finished:
+                    return False
+                self._folder.mkdir(exist_ok=True)
+                _create(path, content)
+            return True
+        except OSError as error:
+            if error.errno not in _NOT_KNOWN:
+                raise
+            return self._is_ours(path, claim, error)
+
+    def _is_ours(self, path: Path, claim: Claim, error: OSError) -> bool:
+        """Whose a claim is whose making was answered with an error."""
+        try:
+            return _parse(read_regular(path)).token == claim.token
+        except FileNotFoundError:
+            if error.errno == errno.EEXIST:  # it was there, and has another name by now
+                return False
+            raise error from None
+        except (OSError, ValueError, TypeError, KeyError):
+            return False
+
+    def holder(self, task: int, generation: int) -> Claim | None:
+        """Who holds a task; None if the claim is gone. A claim that cannot be read is nobody's, and lasts as long as any."""
+        path = self._path(task, generation)
+        try:
+            return _parse(read_regular(path))
+        except FileNotFoundError:
+            return None
+        except (OSError, ValueError, TypeError, KeyError):
+            return Claim.lasting(self._longest_s, NOBODY, "", 0, 0, _made_s(path))
+
+    def mark(self, task: int, generation: int, word: str) -> None:
+        """Say what became of a claimed task: BACK, FAILED, LEFT or DONE. If this cannot be said, the lease ends by itself."""
+        named = self._named(task, generation, word)
+        with contextlib.suppress(OSError):
+            try:
+                os.rename(self._path(task, generation), named)
+            except FileNotFoundError:  # another holder of the same claim was first, or somebody removed the folder
+                if word == DONE:
+                    named.touch()
+
+    def finish(self) -> None:
+        """Say that all tasks are done, and remove the claims. If this cannot be said, they stay, and do no harm."""
+        with contextlib.suppress(OSError):
+            if not self.is_finished:
+                publish(self._finished, b"")
+            shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _path(self, task: int, generation: int) -> Path:
+        return self._folder / f"{task:05d}.{generation}"
+
+    def _named(self, task: int, generation: int, word: str) -> Path:
+        return self._folder / (f"{task:05d}.{DONE}" if word == DONE else f"{task:05d}.{generation}.{word}")
+
+
+NOBODY = Process("", "", 0, None, "")
+
+
+def _create(path: Path, content: bytes) -> None:
+    """Make a file with this content, in one write.
+
+    Raises:
+        FileExistsError: there is one.
+        OSError: it cannot be written; what is known to be incomplete is removed.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        if os.write(descriptor, content) < len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NOT_KNOWN:
+            with contextlib.suppress(OSError):
+                os.unlink(path)
+        error.filename = str(path)
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+
+
+def _parse(content: bytes) -> Claim:
+    """A claim from its file.
+
+    Raises:
+        ValueError, TypeError, KeyError: it is empty, torn, damaged, or of a newer version.
+    """
+    record = parse_json(content)
+    if record["schema"] != SCHEMA_VERSION or not record["token"]:
+        raise ValueError(f"schema {record['schema']}")
+    claim = made(Claim, {**record, "process": made(Process, record["process"])})
+    datetime.fromisoformat(claim.until).timestamp()
+    return claim
+
+
+def _made_s(path: Path) -> float:
+    """When a file was made, by the clock of its server; now, if that cannot be read."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return time.time()
+
+
+def _iso(now_s: float) -> str:
+    return datetime.fromtimestamp(now_s, timezone.utc).isoformat(timespec="seconds")

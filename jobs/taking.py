@@ -1,0 +1,147 @@
+"""The rules by which workers take tasks and begin runs. They are pure: workers obey them, and the simulator plays with them."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from jobs.claims import BACK, DONE, FAILED, FREE, HELD, LEFT, Claim, Standing
+
+MARGIN = 1.25  # times the time that a worker expects from its own last runs (1.15 loses 1.1 runs for 100 workers, this 0.9)
+LAST_RUNS = 20  # of a worker, by which it judges its own speed
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a worker has to know of a task before it takes it. None: not known (a task file of an earlier version).
+
+    offset_bytes: of its line in the task file; expected_s: mean wall seconds of one of its runs; high_s: so many are enough in
+    95 of 100 cases; mem_mb: memory, in 10**6 bytes.
+    """
+
+    offset_bytes: int
+    expected_s: float | None = None
+    high_s: float | None = None
+    mem_mb: float | None = None
+
+
+@dataclass(frozen=True)
+class Taker:
+    """A worker, as far as the rules see it.
+
+    job: in the scheduler's notation (`123_7`), empty for a process without one; restart: how often the job was started before;
+    mem_mb: what it may use, 0 if nobody set a limit; is_sweep: whether it does what others left; waited_for: ids of jobs that
+    had ended before it began.
+    """
+
+    job: str = ""
+    restart: int = 0
+    mem_mb: int = 0
+    is_sweep: bool = False
+    waited_for: tuple[str, ...] = ()
+
+
+ANYBODY = Taker()
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a worker is: for its last runs, the measured time divided by the expected time."""
+
+    ratios: tuple[float, ...] = ()
+
+    def after(self, wall_s: float, expected_s: float | None) -> "Pace":
+        """The pace after one more run, or after a group of runs."""
+        return Pace((*self.ratios, wall_s / expected_s)[-LAST_RUNS:]) if expected_s else self
+
+    def needed_s(self, need: Need, n_runs: int = 1) -> float:
+        """What a worker allows for its next runs of a task: by its own speed, or by the high estimate before its first run."""
+        if not need.expected_s:
+            return 0.0
+        if not self.ratios:
+            return n_runs * (need.high_s or need.expected_s)
+        return n_runs * need.expected_s * MARGIN * sum(self.ratios) / len(self.ratios)
+
+
+NO_PACE = Pace()  # of a worker that has trained nothing yet
+
+
+def may_begin(left_s: float, needed_s: float, is_fresh: bool) -> bool:
+    """Whether a worker begins runs: if they will end before its job is warned of the time limit.
+
+    A fresh worker has done nothing yet. It begins in any case: no other worker would have more time.
+    """
+    return is_fresh or needed_s <= left_s
+
+
+def is_gone(claim: Claim, taker: Taker, now_s: float, is_alive: bool | None) -> bool:
+    """Whether the worker that made a claim is known to be gone, so that its task may be taken.
+
+    Args:
+        is_alive: whether its process lives; None if that cannot be known from here.
+    """
+    is_restarted = claim.job == taker.job != "" and claim.restart < taker.restart
+    return claim.is_over(now_s) or is_alive is False or is_restarted or claim.job.split("_")[0] in taker.waited_for
+
+
+@dataclass
+class Choice:
+    """Which task a worker takes next. passed_over: (task, generation) that it tried in vain, or left itself."""
+
+    taker: Taker
+    needs: Sequence[Need]
+    tasks: range
+    passed_over: set[tuple[int, int]] = field(default_factory=set)
+
+    def next_task(
+        self,
+        standings: Mapping[int, Standing],
+        is_gone: Callable[[int, int], bool],
+        left_s: float,
+        pace: Pace,
+        is_fresh: bool,
+    ) -> tuple[int, int] | None:
+        """The task to take and its new generation; None if there is nothing for this worker.
+
+        Tasks that nobody holds come first, in their order: the longest runs are the first. Then come those whose worker is
+        gone. A fresh worker for whose time limit all runs are too long takes the first of them.
+
+        Args:
+            is_gone: tells of a held task and its generation whether its worker is known to be gone.
+        """
+        too_long: tuple[int, int] | None = None
+        for words in ((FREE, BACK, FAILED, LEFT) if self.taker.is_sweep else (FREE, BACK, FAILED), (HELD,)):
+            for task in self.tasks:
+                here = standings.get(task, Standing())
+                place = task, here.generation + 1
+                if here.word not in words or place in self.passed_over or not self._fits(task):
+                    continue
+                if here.word == HELD and not is_gone(task, here.generation):
+                    continue
+                if may_begin(left_s, pace.needed_s(self.needs[task]), is_fresh=False):
+                    return place
+                too_long = too_long or place
+        return too_long if is_fresh else None
+
+    def _fits(self, task: int) -> bool:
+        mem_mb = self.needs[task].mem_mb
+        return not (mem_mb and self.taker.mem_mb) or mem_mb <= self.taker.mem_mb
+
+
+def all_done(standings: Mapping[int, Standing], n_tasks: int) -> bool:
+    """Whether all tasks of a submission are done."""
+    return sum(here.word == DONE for task, here in standings.items() if task < n_tasks) == n_tasks
+
+
+def is_left(earlier: Mapping[str, object], taker: Taker, given_back: Collection[int] = ()) -> bool:
+    """Whether the run that was training when an earlier worker ended is left to others: it may have killed that worker.
+
+    A worker with more memory tries it, and so does the same job when it is started again. Where nobody set a limit (on this
+    machine), it is tried as often as jobs/pool.py allows.
+
+    Args:
+        earlier: attributes of the shard of that worker.
+        given_back: generations whose workers gave the task back, so they were not killed.
+    """
+    had_mb = earlier.get("job_mem_mb", 0)
+    if not taker.mem_mb or not isinstance(had_mb, int) or not had_mb:
+        return False
+    return had_mb >= taker.mem_mb and earlier.get("job") != taker.job and earlier.get("attempt") not in given_back

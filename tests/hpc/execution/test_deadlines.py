@@ -1,0 +1,43 @@
+"""A deadline on the command line: kept in the submission, told in status, or refused before anything is written."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests import commands
+
+GRID = "{dataset: digits, activations: [relu], ps: [0.5], repeats: 6, epochs: 1, hidden_sizes: [8], max_workers: 1}"
+
+
+@pytest.fixture
+def submitted_with(tmp_path: Path):
+    """Runs submit with a deadline."""
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(GRID)
+    where = ("--grid", str(grid), "--output-dir", str(tmp_path / "out"), "--executor", "local", "--no-calibrate", "--yes")
+    return lambda deadline: commands.run("hpc.submit", *where, "--deadline", deadline)
+
+
+@pytest.mark.slow
+def test_a_deadline_that_is_met_is_kept_in_the_submission(submitted_with, tmp_path: Path) -> None:
+    done = submitted_with("1h")
+    assert done.returncode == 0, done.stderr
+    assert "deadline   1 worker will do; the end by then is expected, not promised" in done.stdout
+    assert json.loads((tmp_path / "out/submissions/0001/submission.json").read_text())["deadline"] == "3600 s"
+    shown = commands.run("hpc.status", "--output-dir", str(tmp_path / "out"), "--json")
+    found = json.loads(shown.stdout)
+    assert found["deadlines"] == [] and 0 < found["efficiency"]["cpu"] <= 1.5
+    assert "next time: " in commands.run("hpc.status", "--output-dir", str(tmp_path / "out")).stdout
+
+
+@pytest.mark.slow
+def test_a_deadline_that_cannot_be_met_is_refused_with_what_would_do(submitted_with, tmp_path: Path) -> None:
+    refused = submitted_with("1s")
+    assert refused.returncode == 2
+    assert re.search(
+        r"cannot be met: with 1 worker all is done within .* too late; what would do: --deadline \d+min", refused.stderr
+    )
+    assert submitted_with("soon").returncode == 2
+    assert not (tmp_path / "out").exists()
