@@ -12,7 +12,7 @@ import os
 import random
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import product
 from pathlib import Path
 
@@ -22,10 +22,9 @@ from hpc.execution.local import run_locally
 from hpc.planning.cost import Cost
 from hpc.planning.model import Knowledge, Observation, Setting, learn
 from hpc.planning.priors import estimate
-from hpc.state.measured import observed, torch_of
+from hpc.state.measured import observed
 from jobs.campaign import Campaign
 from jobs.files import publish
-from jobs.provenance import machine
 from jobs.taskfile import Task
 from noisy import data
 from noisy.runs import Runs
@@ -35,6 +34,7 @@ from noisy.spec import Execution, RunSpec, spec_of
 FITTED, UNSEEN = ((500, 1), (2000, 2), (6000, 1)), ((1000, 1), (1500, 3), (4000, 1), (8000, 1))
 BATCHES, OTHER_BATCHES = (32, 512), (64, 128, 256)
 NETWORKS, OTHER_NETWORKS = ((1024, 512, 256), (256, 128)), ((512, 512), (128,), (800, 400, 200))
+_RUNS_OF_WORKER = 5
 ACTIVATIONS, PS = ("relu", "tanh", "sigmoid"), (0.0, 0.3, 0.9)
 
 
@@ -52,10 +52,8 @@ def main() -> None:
     seen = _read(arguments.source) if arguments.source else _measured(arguments.data_dir, arguments.share)
     if arguments.keep:
         arguments.keep.write_text("".join(_line(one) for one in seen))
-    here = machine()
     print(f"{seen[0].cpu}, torch {seen[0].torch}; {len(seen)} runs")
-    setting = Setting(torch_of(here["versions"]), cpu=here["cpu"], product_route=here["product_route"], host=here["host"])
-    setting = replace(setting, torch=seen[0].torch, cpu=seen[0].cpu, product_route=seen[0].product_route, host=seen[0].host)
+    setting = Setting(seen[0].torch, cpu=seen[0].cpu, product_route=seen[0].product_route, host=seen[0].host)
     fitted = [one for one in seen if one.run in set(fit_runs())]
     known = learn(fitted, setting)
     groups = {"of these networks": unseen_runs(), "of networks never seen": unseen_networks()}
@@ -76,7 +74,8 @@ def fit_runs() -> list[RunSpec]:
 
 def unseen_runs() -> list[RunSpec]:
     """Other batch sizes, sample counts and epochs of the same networks."""
-    shapes = [_run("mlp", n, e, b, sizes) for sizes, b, (n, e) in product(NETWORKS, OTHER_BATCHES, UNSEEN)]
+    batches = (*OTHER_BATCHES, 384)
+    shapes = [_run("mlp", n, e, b, sizes) for sizes, b, (n, e) in product(NETWORKS, batches, UNSEEN)]
     return shapes + [_run("cnn", n, e, b) for b, (n, e) in product(OTHER_BATCHES, UNSEEN)]
 
 
@@ -102,7 +101,7 @@ def _measured(data_dir: str, share: float) -> list[Observation]:
         campaign = Campaign(Path(folder) / "campaign")
         campaign.log(1, 0).parent.mkdir(parents=True)
         campaign.shards.mkdir()
-        parts = [runs[i : i + 20] for i in range(0, len(runs), 20)]  # no more of a shard are read
+        parts = [runs[i : i + _RUNS_OF_WORKER] for i in range(0, len(runs), _RUNS_OF_WORKER)]
         place = str(Path(data_dir).resolve())
         tasks = (Task(i, "benchmark", "", place, Execution(), Runs.of(part)).line() for i, part in enumerate(parts))
         publish(campaign.tasks(1), tasks)
@@ -132,17 +131,18 @@ def _print_memory(seen: Sequence[Observation], setting: Setting) -> None:
     workers = {one.worker: [other for other in seen if other.worker == one.worker] for one in seen}
     halves = list(workers.values())[::2], list(workers.values())[1::2]
     known = learn([one for ones in halves[0] for one in ones], setting)
-    errors, above = [], 0
+    errors, above, n_runs = list[float](), 0, 0
     for ones in halves[1]:
         peak_mb = max(one.peak_mem_mb for one in ones)
         costs = [estimate(one.run, Execution(), known) for one in ones]
         # A forked worker has less of the libraries' memory than one that loaded them itself.
         shared_mb = ones[0].start_mb - costs[0].shared_mb
         errors.append(abs((max(cost.mem_mb.middle for cost in costs) + shared_mb) / peak_mb - 1))
+        n_runs += len(ones)
         above += peak_mb > max(cost.mem_mb.high for cost in costs) + shared_mb
     if errors:
-        print(f"memory of {len(errors)} workers: error median {np.median(errors):.1%}, most {max(errors):.1%}; ", end="")
-        print(f"{above} above their request")
+        print(f"memory of {len(errors)} workers with {n_runs} runs, from {len(halves[0])} other workers:")
+        print(f"  error median {np.median(errors):.1%}, most {max(errors):.1%}; {above} workers above their request")
 
 
 def _middle(cost: Cost) -> float:
@@ -158,7 +158,7 @@ def _low(cost: Cost) -> float:
 
 
 def _line(one: Observation) -> str:
-    return json.dumps({**asdict(replace(one)), "run": one.run.canonical_json()}) + "\n"
+    return json.dumps({**asdict(one), "run": one.run.canonical_json()}) + "\n"
 
 
 def _read(path: Path) -> list[Observation]:

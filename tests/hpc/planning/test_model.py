@@ -136,7 +136,7 @@ def test_memory_is_learnt_from_workers() -> None:
 def test_probes_are_short_runs_of_the_ends_of_each_kind() -> None:
     whole = [replace(run, max_train_samples=None) for run in SHAPES]
     found = probes([*whole, CNN, replace(CNN, activation="tanh")], 8.0)
-    assert {run.epochs for run in found} == {1}
+    assert {run.epochs for run in found if run.model_type == "cnn"} == {1}
     assert {run.activation for run in found if run.model_type == "cnn"} == {"relu", "tanh"}
     sizes = {(run.hidden_sizes, run.batch_size) for run in found}
     assert sizes == {((1024, 512, 256), 32), ((1024, 512, 256), 512), ((256, 128), 32), ((256, 128), 512), (None, 256)}
