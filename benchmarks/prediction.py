@@ -63,6 +63,7 @@ def main() -> None:
         for model_type in ("mlp", "cnn"):
             _print_errors(f"{model_type}, shapes {name}", [one for one in some if one.run.model_type == model_type], known)
     _print_errors("all shapes of these networks", [one for one in seen if one.run in set(unseen_runs())], known)
+    _print_errors("all shapes that the fit has not seen", [one for one in seen if one not in fitted], known)
     _print_memory(seen, setting)
 
 
