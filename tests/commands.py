@@ -71,18 +71,8 @@ def submit(grid: Path, output_dir: Path, data_dir: Path, *options: object) -> su
 
 def submit_command(grid: Path, output_dir: Path, data_dir: Path) -> tuple[object, ...]:
     """The module and arguments of a local submit."""
-    return (
-        "hpc.submit",
-        "--grid",
-        grid,
-        "--output-dir",
-        output_dir,
-        "--data-dir",
-        data_dir,
-        "--executor",
-        "local",
-        "--no-calibrate",
-    )
+    places = ("--grid", grid, "--output-dir", output_dir, "--data-dir", data_dir)
+    return ("hpc.submit", *places, "--executor", "local", "--no-calibrate")
 
 
 @contextlib.contextmanager

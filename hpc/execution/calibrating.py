@@ -30,21 +30,19 @@ def known(executor: Executor, request: Request) -> Knowledge:
     return learn(observed(results_of(request.campaign)), setting, assumed_import_mb())
 
 
-def informed(request: Request, executor: Executor, runs: Runs, measures: bool) -> Request:
-    """The request with what is known of the costs of these runs; first, what is not known is measured, if that is worth it.
+def measured(request: Request, executor: Executor, runs: Runs) -> tuple[Request, bool]:
+    """Measure here what is not known of the costs of these runs, if that is worth it.
 
-    Args:
-        measures: whether it may be measured. Without `calibrate_with` nothing is measured.
+    Returns the request, with which nothing is measured again, and whether something was measured.
     """
-    request = replace(request, knowledge=known(executor, request))
-    missing = _worth_measuring(request, runs)
-    if not (missing and measures and request.calibrate_with):
-        return request
+    missing, after = _worth_measuring(known(executor, request), request, runs), replace(request, calibrate_with=None)
+    if not missing:
+        return after, False
     how = f"some {_QUICK_S + 4} s; --no-calibrate leaves it out"
     print(f"measuring  {', '.join(missing)}: never measured here ({how})", flush=True)
     if said := _measure(request):
         print(f"note: not measured: {said}", file=sys.stderr)
-    return replace(request, knowledge=known(executor, request))
+    return after, not said
 
 
 def basis(request: Request, runs: Runs) -> str:
@@ -52,11 +50,11 @@ def basis(request: Request, runs: Runs) -> str:
     cells = _cells(runs)
     if request.grid.execution.use_cuda:
         return "assumed: GPUs were not yet measured"
-    measured = {" ".join(kind_of(run)): found for run in cells if (found := request.knowledge.of(run))}
-    seen = {name: f"{count(found.n_runs, 'run')} on {count(found.n_hosts, 'host')}" for name, found in measured.items()}
+    known_kinds = {" ".join(kind_of(run)): found for run in cells if (found := request.knowledge.of(run))}
+    seen = {name: f"{count(found.n_runs, 'run')} on {count(found.n_hosts, 'host')}" for name, found in known_kinds.items()}
     words = [f"{name} measured ({text})" for name, text in seen.items()]
     words += [f"{name} unknown: published costs" for name in _names(unknown(cells, request.knowledge))]
-    is_assumed = any(found.wall.is_assumed for found in measured.values())
+    is_assumed = any(found.wall.is_assumed for found in known_kinds.values())
     return "; ".join(words) + ("; its range is assumed, since few runs or hosts were measured" if is_assumed else "")
 
 
@@ -90,7 +88,7 @@ def _cells(runs: Runs) -> list[RunSpec]:
     return [cell.spec for place, cell in enumerate(runs.cells) if place in used]
 
 
-def _worth_measuring(request: Request, runs: Runs) -> list[str]:
+def _worth_measuring(knowledge: Knowledge, request: Request, runs: Runs) -> list[str]:
     """The kinds of these runs that are not known, if the runs are many enough."""
     if request.grid.execution.use_cuda:
         return []
@@ -98,7 +96,7 @@ def _worth_measuring(request: Request, runs: Runs) -> list[str]:
     n_of = [0] * len(cells)
     for place in runs.cell.tolist():
         n_of[place] += 1
-    left = [(run, n) for run, n in zip(cells, n_of, strict=True) if n and not request.knowledge.of(run)]
+    left = [(run, n) for run, n in zip(cells, n_of, strict=True) if n and not knowledge.of(run)]
     cpu_s = sum(estimate(run, request.grid.execution).cpu_s.high * n for run, n in left)
     return _names(run for run, _ in left) if cpu_s > _WORTH_CPU_S else []
 

@@ -22,7 +22,7 @@ def show_decision(decision: Decision, found: State, request: Request, where: str
     planned = decision.whole
     cores = planned.execution.cpu_threads + planned.execution.data_workers
     print(f"campaign   {request.campaign.folder}")
-    print(f"runs       {planned.n_runs} to run; of the grid's {len(found.runs)}, {found.count('done')} are done")
+    print(f"runs       {planned.n_runs} to run; {found.count('done')} of the grid's {len(found.runs)} are done")
     at_a_time = f"{len(planned.tasks):,}, {planned.workers} at a time, {count(cores, 'core')} each, {where}"
     rows = [("tasks", at_a_time, ""), *_figures(planned)]
     if decision.arrays:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hpc import console
 from hpc.console import ALL_WELL, NO_SCHEDULER, SOME_FAILED, Refused, count
-from hpc.execution.calibrating import basis, informed
+from hpc.execution.calibrating import basis, known, measured
 from hpc.execution.deadlines import refusal
 from hpc.execution.doubts import changes, long_runs
 from hpc.execution.executor import Executor, Request
@@ -45,6 +45,10 @@ def submit(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
         number, found, decision, costs = _look(request, executor, schedulers, left, pause_s)
         if decision is None:
             return _nothing_to_submit(request, executor, found)
+        if header is None and request.calibrate_with and _is_agreed(request, executor, decision):
+            request, is_new = measured(request, executor, Runs.joined([task.runs for task in decision.whole.tasks]))
+            if is_new:  # plan again
+                continue
         if header is None:
             show_decision(decision, found, request, executor.where, costs)
             doubts = [*changes(request.campaign, request.runs, found), *long_runs(decision.whole)]
@@ -90,7 +94,7 @@ def _look(
             runs = _to_submit(request, found, left)
             if not len(runs):
                 return number, found, None, ""
-            request = informed(request, executor, runs, left is None and not _only_looks(request, executor))
+            request = replace(request, knowledge=known(executor, request))
             return number, found, executor.decide(request, runs, found), basis(request, runs)
         except TooLate as late:
             raise refusal(late, request) from late
@@ -99,6 +103,12 @@ def _look(
                 raise
             print(f"{error}; looking again in {pause_s:.0f} s", flush=True)
             time.sleep(pause_s)
+
+
+def _is_agreed(request: Request, executor: Executor, decision: Decision) -> bool:
+    """Whether the plan is surely wanted. Before that, nothing is measured, since this writes files."""
+    is_asked_about = long_runs(decision.whole) or request.campaign.manifest.exists()  # (a changed grid is)
+    return not _only_looks(request, executor) and (request.yes or not is_asked_about)
 
 
 def _only_looks(request: Request, executor: Executor) -> bool:

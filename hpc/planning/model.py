@@ -21,7 +21,7 @@ from noisy.spec import RunSpec
 
 Kind = tuple[str, str]  # model type, precision
 NEWEST = 500  # measured runs of a kind that count
-_PULL = 0.003  # how strongly a coefficient is drawn to its proportion: as if runs scattered by 5 %, and proportions by 90 %
+_PULL = 0.02  # how strongly a coefficient is drawn to its proportion: as if runs scattered by 10 %, and proportions by 70 %
 _SHRINK = 5  # runs of a kind of host that move its factor half the way from 1
 _SIMILAR = 3.0  # a network is known if one of between a third and three times its multiply-adds was measured
 _FOLDS = 10

@@ -57,8 +57,9 @@ def _typical_s(run: RunSpec) -> float:
 
 
 def _short(run: RunSpec, seconds: float) -> RunSpec:
-    """A run of one epoch, and of as many batches as take some `seconds` on a common core; at least one."""
+    """A run of as many batches as take some `seconds` on a common core, at least one. A tiny network takes several epochs."""
     one, two = (replace(run, epochs=1, max_train_samples=n * _batch(run)) for n in (1, 2))
     first_s, second_s = map(_typical_s, (one, two))
     n_batches = 1 + max(0, int((seconds - first_s) / max(second_s - first_s, 1e-9)))
-    return replace(one, max_train_samples=min(n_batches * _batch(run), run.n_train_samples()))
+    epoch = replace(one, max_train_samples=min(n_batches * _batch(run), run.n_train_samples()))
+    return replace(epoch, epochs=max(1, min(run.epochs, int(seconds / _typical_s(epoch)))))

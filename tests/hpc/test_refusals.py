@@ -140,6 +140,7 @@ def test_the_table_has_all_options() -> None:
         "--dry-run",
         "--limit",
         "--retry-failed",
+        "--no-calibrate",
         "--yes",
         "--help",
     }

@@ -65,19 +65,8 @@ def submit(grid: Path, campaign: Path, data_dir: Path, *options: object) -> subp
 
 def submit_command(grid: Path, campaign: Path, data_dir: Path) -> tuple[object, ...]:
     """The module and arguments of a submit to Slurm."""
-    return (
-        "hpc.submit",
-        "--grid",
-        grid,
-        "--output-dir",
-        campaign,
-        "--data-dir",
-        data_dir,
-        "--executor",
-        "slurm",
-        "--yes",
-        "--no-calibrate",
-    )
+    places = ("--grid", grid, "--output-dir", campaign, "--data-dir", data_dir)
+    return ("hpc.submit", *places, "--executor", "slurm", "--yes", "--no-calibrate")
 
 
 def drain(timeout_s: float = 400) -> None:

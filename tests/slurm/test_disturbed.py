@@ -143,7 +143,7 @@ def test_the_submitting_process_is_killed(
         killed = commands.run(*submit_command(grid, campaign, digits_dir), *CUT)
     assert killed.returncode == -signal.SIGKILL
     again = submit(grid, campaign, digits_dir, *CUT)
-    left = r"runs +12 to run; .* of the grid's 12" if (array, moment) == (1, "before") else "Nothing to submit: "  # it is adopted
+    left = r"runs +12 to run; .* of the grid's 12" if (array, moment) == (1, "before") else "Nothing to submit: "  # adopted
     assert re.search(left, again.stdout)
     assert len(set(sh("squeue --noheader --array --format=%F").split())) <= 2
     finish(grid, campaign, digits_dir)

@@ -14,7 +14,7 @@ def hosts(n: int, runs: int, chance: np.random.Generator, spread: float = HOST_S
     return [speed + 0.05 * chance.standard_normal(runs) for speed in speeds]
 
 
-def covered(n_hosts: int, runs: int, draws: int = 400) -> float:
+def covered(n_hosts: int, runs: int, draws: int = 250) -> float:
     """The share of runs on new hosts that are below the bound."""
     chance = np.random.default_rng(7)
     return float(np.mean([hosts(1, 1, chance)[0][0] <= of_new_host(hosts(n_hosts, runs, chance)).high for _ in range(draws)]))
@@ -41,14 +41,14 @@ def test_few_hosts_are_covered_by_the_assumption_where_it_is_right(n_hosts: int)
 def test_runs_of_one_host_say_little_about_others() -> None:
     """What the bound of one host's own runs would cover: the host is what is sampled."""
     chance = np.random.default_rng(7)
-    draws = [hosts(1, 1, chance)[0][0] <= of_known_host(hosts(1, 40, chance)[0]).high for _ in range(400)]
+    draws = [hosts(1, 1, chance)[0][0] <= of_known_host(hosts(1, 40, chance)[0]).high for _ in range(250)]
     assert np.mean(draws) < 0.75
 
 
 @pytest.mark.parametrize("n_runs", [1, 5, 30, 200])
 def test_new_runs_of_a_measured_host_are_covered(n_runs: int) -> None:
     chance = np.random.default_rng(3)
-    draws = [chance.normal(0.3, 0.06) <= of_known_host(chance.normal(0.3, 0.06, n_runs)).high for _ in range(400)]
+    draws = [chance.normal(0.3, 0.06) <= of_known_host(chance.normal(0.3, 0.06, n_runs)).high for _ in range(250)]
     assert 0.93 <= np.mean(draws) <= 0.995
 
 

@@ -52,7 +52,7 @@ def test_a_partition_that_takes_no_jobs_is_refused(every: list[Partition], named
 def test_workers_ask_for_no_more_time_than_the_partition_allows(time_limit_min: float) -> None:
     """Six runs of some minutes, on one worker."""
     room = Room(Limits(1001, 10_000, time_limit_min=time_limit_min), 0, (), 1)
-    wanted = runs(*(spec(dataset="mnist", epochs=60, repeat=repeat) for repeat in range(6)))
+    wanted = runs(*(spec(dataset="mnist", epochs=180, repeat=repeat) for repeat in range(6)))
     decision = decide(wanted, Execution(), room, FirstRequest(), runs_per_task=6)
     asked_min = [array.resources.time_limit_min for array in decision.arrays]
     assert max(asked_min) <= time_limit_min

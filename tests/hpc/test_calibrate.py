@@ -1,0 +1,105 @@
+"""hpc.calibrate, and what submit measures by itself: real short runs, of which later plans know."""
+
+from pathlib import Path
+
+import pytest
+
+from hpc.state.measured import CALIBRATION, observed
+from jobs.campaign import Campaign
+from tests import commands
+
+GRID = "{dataset: digits, activations: [relu], ps: [0.3], repeats: 2, hidden_sizes: [32], epochs: 2, max_workers: 2}"
+LONG = GRID.replace("repeats: 2", "repeats: 9000")
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def grid(tmp_path: Path) -> Path:
+    path = tmp_path / "grid.yaml"
+    path.write_text(GRID)
+    return path
+
+
+def arguments(grid: Path, digits_dir: Path) -> tuple[object, ...]:
+    return "--grid", grid, "--output-dir", grid.parent / "results" / "it", "--data-dir", digits_dir
+
+
+def test_a_calibration_measures_compares_and_is_known_to_plans(grid: Path, digits_dir: Path) -> None:
+    places = arguments(grid, digits_dir)
+    before = commands.call("hpc.calibrate", *places, "--show")
+    assert before.returncode == 0, before.stderr
+    assert "mlp 32 float32, batch 128, 2 epochs" in before.stdout and "never" in before.stdout
+    assert not (grid.parent / "results").exists(), "it wrote"
+
+    done = commands.call("hpc.calibrate", *places, "--seconds", 1)
+    assert done.returncode == 0, done.stderr
+    measured = observed(grid.parent / "results")
+    assert len(measured) >= 4 and {one.run.hidden_sizes for one in measured} == {(32,)}
+    assert {one.host for one in measured} and all(one.start_mb > 50 for one in measured)
+    assert "never" not in done.stdout.splitlines()[-1]
+
+    again = commands.call("hpc.calibrate", *places, "--missing")
+    assert "Nothing to measure: all kinds of this grid were measured." in again.stdout
+
+    planned = commands.submit(grid, grid.parent / "results" / "it", digits_dir, "--dry-run")
+    assert f"mlp float32 measured ({len(measured)} runs on 1 host)" in planned.stdout
+    elsewhere = commands.submit(grid, grid.parent / "others" / "it", digits_dir, "--dry-run")
+    assert "costs      mlp float32 unknown: published costs" in elsewhere.stdout
+
+
+def test_submit_measures_what_it_does_not_know_and_only_then(grid: Path, digits_dir: Path) -> None:
+    grid.write_text(LONG)
+    submit = ("hpc.submit", *arguments(grid, digits_dir), "--executor", "local", "--limit", 4000)
+    calibrations = grid.parent / "results" / CALIBRATION
+    for without in ("--dry-run", "--no-calibrate"):
+        said = commands.call(*submit, without, "--dry-run").stdout
+        assert "costs      mlp float32 unknown: published costs" in said and not calibrations.exists()
+    process = commands.start(*submit, "--yes")
+    assert process.stdout
+    said = []
+    for line in process.stdout:
+        said.append(line)
+        if line.startswith("costs"):
+            break
+    process.terminate()
+    process.communicate()
+    assert said[0].startswith("measuring  mlp float32: never measured here")
+    assert "mlp float32 measured" in said[-1]
+    (campaign,) = calibrations.iterdir()
+    assert len(Campaign(campaign).shard_paths()) >= 1
+    known = commands.call(*submit, "--dry-run").stdout
+    assert "mlp float32 measured" in known and "measuring" not in known
+
+
+def test_what_cannot_be_measured_is_published(grid: Path, digits_dir: Path, tmp_path: Path) -> None:
+    """A folder of results in which nothing can be written stops no submit."""
+    grid.write_text(LONG)
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / CALIBRATION).write_text("in the way")
+    process = commands.start("hpc.submit", *arguments(grid, digits_dir), "--executor", "local")
+    assert process.stdout and process.stderr
+    for line in process.stdout:
+        if line.startswith("costs"):
+            break
+    process.terminate()
+    _, errors = process.communicate()
+    assert line == "costs      mlp float32 unknown: published costs\n"
+    assert "note: not measured: error: " in errors
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (("--seconds", "0"), 2, "--seconds: '0': allowed: an integer of at least 1"),
+        (("--executor", "none"), 2, "invalid choice: 'none'"),
+    ],
+)
+def test_wrong_options(grid: Path, digits_dir: Path, options: tuple[str, ...], status: int, said: str) -> None:
+    done = commands.call("hpc.calibrate", *arguments(grid, digits_dir), *options)
+    assert done.returncode == status and said in done.stderr
+
+
+def test_a_grid_for_gpus_is_refused(grid: Path, digits_dir: Path) -> None:
+    grid.write_text(GRID.replace("max_workers: 2", "use_cuda: true"))
+    done = commands.call("hpc.calibrate", *arguments(grid, digits_dir))
+    assert done.returncode == 2 and "only CPUs are measured" in done.stderr
