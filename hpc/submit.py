@@ -76,7 +76,7 @@ def _submit(options: argparse.Namespace, own_options: dict[str, list[argparse.Ac
         options.yes,
         command,
     )
-    return submit(request, EXECUTORS[name], EXECUTORS)
+    return EXECUTORS[name].join(request) if options.join else submit(request, EXECUTORS[name], EXECUTORS)
 
 
 def _refuse_others(options: argparse.Namespace, name: str, own_options: dict[str, list[argparse.Action]]) -> None:
@@ -104,7 +104,6 @@ def _add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Act
     return {
         name: executor.add_options(parser.add_argument_group(f"only with --executor {name}").add_argument)
         for name, executor in EXECUTORS.items()
-        if name != "local"
     }
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hpc.console import ALL_WELL, SOME_FAILED, Refused, count
+from hpc.console import ALL_WELL, SOME_FAILED, Refused, count, positive
 from hpc.execution.doubts import refuse_larger_than
 from hpc.execution.executor import Executor, Request
 from hpc.execution.progress import Progress
@@ -30,6 +30,7 @@ from jobs.campaign import Campaign
 from jobs.pool import STOP_S, last_line
 from jobs.probe import cores_limit, memory_limit_mb
 from jobs.provenance import PROJECT_ROOT
+from jobs.taskfile import read_task_runs
 from noisy.processor import this_processor
 from noisy.runs import Runs
 from noisy.spec import Execution
@@ -43,6 +44,11 @@ class Local(Executor):
     name = "local"
     where = "on this machine"
     is_asked = False
+
+    def add_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
+        return [
+            add("--join", type=positive, metavar="NUMBER", help="take tasks of this submission, which is at work elsewhere")
+        ]
 
     def check(self, request: Request) -> None:
         grid = request.grid
@@ -80,6 +86,33 @@ class Local(Executor):
         hint = "" if done == n_runs else f"\nWhy: {logs}. The same command tries again, up to three times a run."
         print(f"{done} of {count(n_runs, 'run')} done, {failed} failed.{hint}")
         return ALL_WELL if done == n_runs else SOME_FAILED
+
+    def join(self, request: Request) -> int:
+        """Execute what nobody holds of a submission, beside the workers that it has elsewhere."""
+        self.check(request)
+        number, campaign = request.options.join, request.campaign
+        submission = submissions.read(campaign, number)
+        if submission.ended or not submission.is_claimed:
+            why = "it has ended" if submission.ended else "an earlier version made it, and its workers share out nothing"
+            raise Refused(f"--join {number}: not possible: {why}; allowed: a submission that is at work")
+        tasks = read_task_runs(campaign.tasks(number), submission.n_tasks)
+        runs = request.runs.take(np.isin(request.runs.run_id, tasks.run_id))
+        if not len(runs):
+            raise Refused(
+                f"--join {number}: it has no run of this grid; allowed: a submission of {campaign.folder} with its grid"
+            )
+        progress = Progress(campaign, number, runs, np.ones(len(runs)))
+        try:
+            workers = _workers(request.grid, runs)
+            problems = run_locally(campaign, number, workers, request.grid.execution, progress.update)
+        finally:
+            progress.close()
+        for problem in problems:
+            print(f"error: {problem}", file=sys.stderr)
+        print(
+            f"submission {number:04d}: {progress.n_done} of {count(len(runs), 'run')} done. Nobody but its own workers has the rest."
+        )
+        return SOME_FAILED if problems else ALL_WELL
 
     def checks(self, given: argparse.Namespace, folder: Path) -> list[Check]:
         return [Check("machine", _machine, "see that /proc is mounted")]
