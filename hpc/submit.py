@@ -80,7 +80,7 @@ def _submit(options: argparse.Namespace, own_options: dict[str, list[argparse.Ac
         calibrate_with=None if options.no_calibrate else options.grid,
         deadline=options.deadline and _deadline(options.deadline),
     )
-    return submit(request, EXECUTORS[name], EXECUTORS)
+    return EXECUTORS[name].join(request) if options.join else submit(request, EXECUTORS[name], EXECUTORS)
 
 
 def _deadline(text: str) -> Deadline:
@@ -117,7 +117,6 @@ def _add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Act
     return {
         name: executor.add_options(parser.add_argument_group(f"only with --executor {name}").add_argument)
         for name, executor in EXECUTORS.items()
-        if name != "local"
     }
 
 

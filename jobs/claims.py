@@ -29,8 +29,9 @@ import secrets
 import shutil
 import time
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
+from functools import cache
 from pathlib import Path
 
 from jobs.files import publish
@@ -68,6 +69,10 @@ class Claim:
         """A claim of this worker. now_s: the time, in seconds of the epoch."""
         return cls(process, job, restart, _iso(now_s), _iso(now_s + lease_s), mem_mb)
 
+    def line(self) -> bytes:
+        """The content of its file."""
+        return json.dumps({**vars(self), "process": vars(self.process)}).encode() + b"\n"
+
     def is_over(self, now_s: float) -> bool:
         """Whether the lease has ended, by any clock that is less than five minutes wrong."""
         return now_s > datetime.fromisoformat(self.until).timestamp() + CLOCK_SKEW_S
@@ -81,30 +86,34 @@ class Standing:
     generation: int = -1
 
 
+@cache  # a worker lists the folder again and again
+def _parsed(name: str) -> tuple[int, Standing, tuple[bool, int, int]] | None:
+    """The task, what its name says, and the weight of that against other names of the task; None for another name."""
+    match = _NAME.fullmatch(name)
+    if not match:
+        return None
+    here = Standing(match[4] or match[3] or HELD, int(match[2] or 0))
+    return int(match[1]), here, (here.word == DONE, here.generation, _ORDER.index(here.word))
+
+
 def standings(names: Iterable[str]) -> dict[int, Standing]:
     """task -> what became of it, from the names in the folder. A task without a name is free. Other names are passed over."""
     found: dict[int, Standing] = {}
-    for name in names:
-        if match := _NAME.fullmatch(name):
-            task, word = int(match[1]), match[4] or match[3] or HELD
-            here = Standing(word, int(match[2] or 0))
-            found[task] = max(found.get(task, Standing()), here, key=_rank)
+    weights: dict[int, tuple[bool, int, int]] = {}
+    for parsed in map(_parsed, names):
+        if parsed and (parsed[0] not in weights or parsed[2] > weights[parsed[0]]):
+            found[parsed[0]], weights[parsed[0]] = parsed[1], parsed[2]
     return found
 
 
 def given_back(names: Iterable[str]) -> frozenset[tuple[int, int]]:
     """(task, generation) of the claims whose workers gave the task back."""
-    return frozenset((int(match[1]), int(match[2])) for match in map(_NAME.fullmatch, names) if match and match[3] == BACK)
+    return frozenset((p[0], p[1].generation) for p in map(_parsed, names) if p and p[1].word == BACK)
 
 
 def held(names: Iterable[str]) -> list[tuple[int, int]]:
     """(task, generation) of the claims whose workers hold the task, or ended without a word."""
-    matches = (match for match in map(_NAME.fullmatch, names) if match)
-    return sorted((int(match[1]), int(match[2])) for match in matches if match[2] and not match[3])
-
-
-def _rank(standing: Standing) -> tuple[bool, int, int]:
-    return standing.word == DONE, standing.generation, _ORDER.index(standing.word)
+    return sorted((p[0], p[1].generation) for p in map(_parsed, names) if p and p[1].word == HELD)
 
 
 class Claims:
@@ -133,8 +142,9 @@ class Claims:
         """
         if not self._is_made(task, generation, claim):
             return False
-        others = [self._named(task, generation, word) for word in (BACK, FAILED, LEFT, DONE)]
-        if any(path.exists() for path in (self._finished, *others)):  # it was taken and ended since the folder was listed
+        # Was it taken, and did it end, since the folder was listed? The last look tells whether the names are still there.
+        ends = [self._named(task, generation, word) for word in (BACK, FAILED, LEFT, DONE)]
+        if any(path.exists() for path in (*ends, self._finished)):
             with contextlib.suppress(OSError):
                 os.unlink(self._path(task, generation))
             return False
@@ -142,7 +152,7 @@ class Claims:
 
     def _is_made(self, task: int, generation: int, claim: Claim) -> bool:
         """Whether the file of this claim is ours."""
-        path, content = self._path(task, generation), json.dumps(asdict(claim)).encode() + b"\n"
+        path, content = self._path(task, generation), claim.line()
         try:
             try:
                 _create(path, content)
@@ -160,12 +170,12 @@ class Claims:
     def _is_ours(self, path: Path, claim: Claim, error: OSError) -> bool:
         """Whose a claim is whose making was answered with an error."""
         try:
-            return _parse(read_regular(path)).token == claim.token
+            return claim.token.encode() in read_regular(path)
         except FileNotFoundError:
             if error.errno == errno.EEXIST:  # it was there, and has another name by now
                 return False
             raise error from None
-        except (OSError, ValueError, TypeError, KeyError):
+        except OSError:
             return False
 
     def holder(self, task: int, generation: int) -> Claim | None:

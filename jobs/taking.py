@@ -1,6 +1,6 @@
 """The rules by which workers take tasks and begin runs. They are pure: workers obey them, and the simulator plays with them."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from jobs.claims import BACK, DONE, FAILED, FREE, HELD, LEFT, Claim, Standing
@@ -64,6 +64,9 @@ class Pace:
 NO_PACE = Pace()  # of a worker that has trained nothing yet
 
 
+_UNTOUCHED = Standing()
+
+
 def may_begin(left_s: float, needed_s: float, is_fresh: bool) -> bool:
     """Whether a worker begins runs: if they will end before its job is warned of the time limit.
 
@@ -99,7 +102,18 @@ class Choice:
         pace: Pace,
         is_fresh: bool,
     ) -> tuple[int, int] | None:
-        """The task to take and its new generation; None if there is nothing for this worker.
+        """The task to take and its new generation; None if there is nothing for this worker. Arguments as below."""
+        return next(self.tasks_to_take(standings, is_gone, left_s, pace, is_fresh), None)
+
+    def tasks_to_take(
+        self,
+        standings: Mapping[int, Standing],
+        is_gone: Callable[[int, int], bool],
+        left_s: float,
+        pace: Pace,
+        is_fresh: bool,
+    ) -> Iterator[tuple[int, int]]:
+        """The tasks that a worker tries to take, one after the other until it gets one, each with its new generation.
 
         Tasks that nobody holds come first, in their order: the longest runs are the first. Then come those whose worker is
         gone. A fresh worker for whose time limit all runs are too long takes the first of them.
@@ -107,19 +121,22 @@ class Choice:
         Args:
             is_gone: tells of a held task and its generation whether its worker is known to be gone.
         """
-        too_long: tuple[int, int] | None = None
+        too_long, is_any = list[tuple[int, int]](), False
         for words in ((FREE, BACK, FAILED, LEFT) if self.taker.is_sweep else (FREE, BACK, FAILED), (HELD,)):
             for task in self.tasks:
-                here = standings.get(task, Standing())
+                here = standings.get(task, _UNTOUCHED)
                 place = task, here.generation + 1
                 if here.word not in words or place in self.passed_over or not self._fits(task):
                     continue
                 if here.word == HELD and not is_gone(task, here.generation):
                     continue
                 if may_begin(left_s, pace.needed_s(self.needs[task]), is_fresh=False):
-                    return place
-                too_long = too_long or place
-        return too_long if is_fresh else None
+                    is_any = True
+                    yield place
+                else:
+                    too_long.append(place)
+        if is_fresh and not is_any:
+            yield from too_long
 
     def _fits(self, task: int) -> bool:
         mem_mb = self.needs[task].mem_mb

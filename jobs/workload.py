@@ -1,5 +1,6 @@
 """The tasks of a submission, as one worker takes them: by claims (jobs/claims.py) and rules (jobs/taking.py)."""
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -71,14 +72,17 @@ class Workload:
             standings = standings_of(names)
             if all_done(standings, len(self._needs)):
                 break
-            place = self._own(standings) if is_fresh and self._taker.restart else None
-            place = place or self._choice.next_task(standings, self._is_gone, left_s, pace, is_fresh)
-            if place is None:
+            own = self._own(standings) if is_fresh and self._taker.restart else []
+            others = self._choice.tasks_to_take(standings, self._is_gone, left_s, pace, is_fresh)
+            n_tried = 0
+            for place in itertools.chain(own, others):
+                n_tried += 1
+                if taken := self.claim(*place):
+                    before = frozenset(generation for task, generation in given_back(names) if task == place[0])
+                    self.held = replace(taken, given_back=before)
+                    return self.held
+            if not n_tried:
                 return None
-            if taken := self.claim(*place):
-                before = frozenset(generation for task, generation in given_back(names) if task == place[0])
-                self.held = replace(taken, given_back=before)
-                return self.held
         self._claims.finish()
         return None
 
@@ -103,11 +107,11 @@ class Workload:
         if word != DONE:
             self._choice.passed_over.add((taken.place.index, taken.generation + 1))
 
-    def _own(self, standings: Mapping[int, Standing]) -> tuple[int, int] | None:
+    def _own(self, standings: Mapping[int, Standing]) -> list[tuple[int, int]]:
         """What this job held when it was stopped to be started again."""
-        held = [(task, here.generation) for task, here in sorted(standings.items()) if here.word == HELD]
-        own = ((task, generation + 1) for task, generation in held if self._is_own(task, generation))
-        return next((place for place in own if place not in self._choice.passed_over), None)
+        held = ((task, here.generation) for task, here in sorted(standings.items()) if here.word == HELD)
+        own = [(task, generation + 1) for task, generation in held if self._is_own(task, generation)]
+        return [place for place in own if place not in self._choice.passed_over]
 
     def _is_own(self, task: int, generation: int) -> bool:
         claim = self._holder(task, generation)

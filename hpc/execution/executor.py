@@ -106,6 +106,10 @@ class Executor(Scheduler):
         """Say what is held back. Returns the seconds until the next look, or None: a later command goes on."""
         return None
 
+    def join(self, request: Request) -> int:
+        """Help with a submission that is at work elsewhere; returns the exit status. Only some executors have the option."""
+        raise NotImplementedError
+
     def cancel(self, jobs: Sequence[str]) -> None:
         """Cancel workers by their jobs' names. By default, workers have no jobs."""
         assert not jobs, jobs

@@ -2,24 +2,24 @@
 
 import argparse
 import contextlib
-import math
 import os
 import select
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
-from hpc.console import ALL_WELL, SOME_FAILED, Refused, count
+from hpc.console import ALL_WELL, SOME_FAILED, Refused, count, positive
+from hpc.execution.capacity import local_capacity, look_at_machine, memory_mb
 from hpc.execution.deadlines import seconds_left
 from hpc.execution.doubts import refuse_larger_than
 from hpc.execution.executor import Executor, Request
 from hpc.execution.progress import Progress
-from hpc.execution.site import NOTE, OK, Check, Line
+from hpc.execution.site import Check
 from hpc.planning.deadline import in_time
 from hpc.planning.decision import Decision
 from hpc.planning.efficiency import Span
@@ -32,9 +32,8 @@ from hpc.state.scheduler import Activity, TaskActivity, WorkerActivity
 from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from jobs.pool import STOP_S, last_line
-from jobs.probe import cores_limit, memory_limit_mb
 from jobs.provenance import PROJECT_ROOT, machine
-from jobs.taskfile import read_task
+from jobs.taskfile import read_task, read_task_runs
 from noisy.processor import this_processor
 from noisy.runs import Runs
 from noisy.spec import Execution
@@ -48,6 +47,11 @@ class Local(Executor):
     name = "local"
     where = "on this machine"
     is_asked = False
+
+    def add_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
+        return [
+            add("--join", type=positive, metavar="NUMBER", help="take tasks of this submission, which is at work elsewhere")
+        ]
 
     def check(self, request: Request) -> None:
         grid = request.grid
@@ -102,8 +106,34 @@ class Local(Executor):
         print(f"{done} of {count(n_runs, 'run')} done, {failed} failed.{hint}")
         return ALL_WELL if done == n_runs else SOME_FAILED
 
+    def join(self, request: Request) -> int:
+        """Execute what nobody holds of a submission, beside the workers that it has elsewhere."""
+        self.check(request)
+        number, campaign = request.options.join, request.campaign
+        submission = submissions.read(campaign, number)
+        if submission.ended or not submission.is_claimed:
+            why = "it has ended" if submission.ended else "an earlier version made it, and its workers share out nothing"
+            raise Refused(f"--join {number}: not possible: {why}; allowed: a submission that is at work")
+        tasks = read_task_runs(campaign.tasks(number), submission.n_tasks)
+        runs = request.runs.take(np.isin(request.runs.run_id, tasks.run_id))
+        if not len(runs):
+            raise Refused(
+                f"--join {number}: it has no run of this grid; allowed: a submission of {campaign.folder} with its grid"
+            )
+        progress = Progress(campaign, number, runs, np.ones(len(runs)))
+        try:
+            workers = _workers(request, runs)
+            problems = run_locally(campaign, number, workers, request.grid.execution, progress.update)
+        finally:
+            progress.close()
+        for problem in problems:
+            print(f"error: {problem}", file=sys.stderr)
+        done = f"{progress.n_done} of {count(len(runs), 'run')} done"
+        print(f"submission {number:04d}: {done}. Its own workers do the rest.")
+        return SOME_FAILED if problems else ALL_WELL
+
     def checks(self, given: argparse.Namespace, folder: Path) -> list[Check]:
-        return [Check("machine", _machine, "see that /proc is mounted")]
+        return [Check("machine", look_at_machine, "see that /proc is mounted")]
 
     def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
         return {submission: _activity(submission) for submission in submissions}
@@ -123,19 +153,6 @@ def _span(campaign: Campaign, submission: Submission) -> Span:
     return Span(f"local-{submission.number:04d}", began_s, began_s, ended_s, cores)
 
 
-def _machine() -> Iterator[Line]:
-    """Cores and memory, and limits of a container that plans do not know."""
-    cores, free_mb = _cores(), _memory_mb("MemAvailable")
-    for what, found, limit in (("cores", cores, cores_limit()), ("memory_mb", free_mb, memory_limit_mb())):
-        is_less = limit is not None and limit < found
-        less = f"; a control group allows only {limit:,.1f}: set max_workers of the grid accordingly" if is_less else ""
-        yield Line(NOTE if is_less else OK, what, f"{found:,.0f} free for workers{less}")
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _activity(submission: Submission) -> Activity:
     is_alive = submission.process.is_alive()
     if is_alive is False:
@@ -149,7 +166,7 @@ def _workers(request: Request, runs: Runs) -> int:
     wanted = 1 if grid.execution.use_cuda else grid.max_workers
     cells = {runs.cells[cell].spec for cell in np.unique(runs.cell)}
     if not grid.execution.use_cuda:  # (on a GPU, the GPU's memory is the limit)
-        refuse_larger_than(_memory_mb("MemTotal"), cells, "this machine has")
+        refuse_larger_than(memory_mb("MemTotal"), cells, "this machine has")
     largest = max((estimate(run, grid.execution, request.knowledge) for run in cells), key=lambda cost: cost.mem_mb.high)
     capacity = local_capacity(wanted, grid.execution, largest.mem_mb.high, largest.shared_mb)
     if not capacity.workers:
@@ -170,37 +187,6 @@ def _refuse_without_gpu(precisions: set[str]) -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         raise Refused((done.stderr.strip().splitlines() or ["torch does not load"])[-1].removeprefix("RuntimeError: "))
-
-
-@dataclass(frozen=True)
-class Capacity:
-    """How many workers this machine allows (perhaps 0), and why not more. `reason` is empty if all wanted workers fit."""
-
-    workers: int
-    reason: str = ""
-
-
-def local_capacity(wanted: int | None, execution: Execution, mem_mb: float, shared_mb: float = 0.0) -> Capacity:
-    """How many workers of `mem_mb` each fit here.
-
-    Args:
-        wanted: max_workers of the grid; None: as many as fit.
-        execution: gives the cores of one worker.
-        mem_mb: peak memory of the largest run; shared_mb: of which all workers together need this once.
-    """
-    cores = _cores()
-    by_cores = cores // (execution.cpu_threads + execution.data_workers)
-    if not by_cores:
-        each = f"cpu_threads_per_worker + data_workers is {execution.cpu_threads + execution.data_workers}"
-        return Capacity(0, f"{each}, but this machine has {count(cores, 'core')}; lower one of them")
-    available_mb = _memory_mb("MemAvailable")
-    by_memory = max(1, int(min((available_mb - shared_mb) // (mem_mb - shared_mb), by_cores)))
-    workers = min(by_cores, by_memory)
-    if wanted is None or wanted <= workers:
-        return Capacity(wanted or workers)
-    memory = f"{available_mb / 1000:.1f} GB of free memory at {mem_mb / 1000:.1f} GB a worker"
-    what = memory if by_memory < by_cores else count(cores, "core")
-    return Capacity(workers, f"max_workers is {wanted}, but {what} allow only {count(workers, 'worker')}")
 
 
 def run_locally(
@@ -255,11 +241,3 @@ def _stop(pool: subprocess.Popen) -> None:
             pool.wait(2 * STOP_S)  # it stops its workers in half of that
         except subprocess.TimeoutExpired:
             pool.kill()  # its workers notice
-
-
-def _memory_mb(name: str) -> float:
-    try:
-        with open("/proc/meminfo") as lines:
-            return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(f"{name}:"))
-    except (OSError, StopIteration):
-        return math.inf  # no Linux: left to the user

@@ -153,11 +153,11 @@ def test_a_site_with_problems(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         with programs(tmp_path / "full", squeue=full, srun="", sinfo=sinfo.replace("|1|", "|9000|")):
             held = seen(capsys, "--executor", "slurm", "--output-dir", tmp_path, "--run")[1]["trainings"][0]["found"]
     assert status == 1
-    assert "2 tasks held back: Slurm takes no more of your tasks now" in held
+    assert "2 tasks held back: Slurm takes no more of your jobs now" in held
     assert "honoured: SBATCH_ACCOUNT" in found["environment"][0]["found"]
     assert "taken out: " in found["environment"][0]["found"] and "SQUEUE_STATES" in found["environment"][0]["found"]
     assert found["accounting"][0]["mark"] == NOTE
     assert (found["partition"][0]["mark"], well["mark"]) == (PROBLEM, OK)
     assert found["partition"][0]["help"].startswith("--sbatch mem=false")
-    assert found["limits"][0]["found"] == "11 tasks in an array, 100 of yours in the queue"
+    assert found["limits"][0]["found"] == "11 workers in an array, 100 of yours in the queue"
     assert found["test-only"][0]["help"].startswith("change account")

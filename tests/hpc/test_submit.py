@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from hpc.execution.choice import SECTIONS
-from hpc.execution.local import local_capacity
+from hpc.execution.capacity import local_capacity
 from hpc.planning.tasks import plan
 from hpc.request.grid import load_grid
 from hpc.state import submissions

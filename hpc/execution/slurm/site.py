@@ -92,7 +92,7 @@ def _partitions(asked: options.Options) -> Iterator[Line]:
         found = programs.limits(used)
     for line in said.getvalue().splitlines():
         yield Line(NOTE, "limits", line.removeprefix("note: "))
-    yield Line(OK, "limits", f"{found.max_array_size:,} tasks in an array, {found.max_submitted:,} of yours in the queue")
+    yield Line(OK, "limits", f"{found.max_array_size:,} workers in an array, {found.max_submitted:,} of yours in the queue")
 
 
 def _accepted(asked: options.Options) -> Iterator[Line]:

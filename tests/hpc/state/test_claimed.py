@@ -23,7 +23,8 @@ from jobs.shard import ShardWriter
 from jobs.taskfile import Task
 from noisy.spec import Execution
 from tests import commands
-from tests.programs import programs, sacct, squeue
+from tests.campaigns import GRID
+from tests.programs import prints, programs, sacct, squeue
 from tests.records import ATTRIBUTES, failure, record
 from tests.specs import runs, spec
 
@@ -312,3 +313,25 @@ def test_status_says_why_workers_wait(campaign: Campaign) -> None:
         shown = commands.call("hpc.status", "--output-dir", campaign.folder).stdout
     assert "submission 0001: 4 tasks at work or waiting" in shown
     assert "3 workers waiting: Priority: its turn has not come" in shown
+
+
+@pytest.mark.slow
+def test_this_machine_helps_with_a_submission_on_a_cluster(tmp_path: Path, digits_dir: Path) -> None:
+    """Its workers wait in the queue, and find nothing left when they begin."""
+    grid, out = tmp_path / "grid.yaml", tmp_path / "campaign"
+    grid.write_text(GRID)
+    sinfo = prints("PARTITION|AVAIL|MEMORY|TIMELIMIT", "main*|up|32000|60")
+    config = prints("MaxJobCount = 100", "MaxArraySize = 100", "AccountingStorageType = none")
+    scripts = {"sbatch": "echo Submitted batch job 17", "srun": "true", "sinfo": sinfo, "scontrol": config, "squeue": squeue()}
+    common = ("--grid", grid, "--output-dir", out, "--data-dir", digits_dir, "--executor")
+    with programs(tmp_path / "bin", **scripts, sacct=sacct()):
+        assert commands.call("hpc.submit", *common, "slurm").returncode == 0
+    helped = commands.call("hpc.submit", *common, "local", "--join", 1)
+    assert helped.returncode == 0, helped.stderr
+    assert "submission 0001: 8 of 8 runs done." in helped.stdout
+    assert (out / "submissions/0001/finished").exists()
+    for options, answer in (("slurm", "--join: only with --executor local"), ("local", "--join 1: not possible: it has ended")):
+        with programs(tmp_path / "bin", **scripts, sacct=sacct()):
+            commands.call("hpc.submit", *common, "slurm")  # notes that all is done
+            refused = commands.call("hpc.submit", *common, options, "--join", 1)
+        assert refused.returncode == 2 and answer in refused.stderr, refused.stderr
