@@ -109,9 +109,7 @@ class Local(Executor):
             progress.close()
         for problem in problems:
             print(f"error: {problem}", file=sys.stderr)
-        print(
-            f"submission {number:04d}: {progress.n_done} of {count(len(runs), 'run')} done. Nobody but its own workers has the rest."
-        )
+        print(f"submission {number:04d}: {progress.n_done} of {count(len(runs), 'run')} done. Its own workers have the rest.")
         return SOME_FAILED if problems else ALL_WELL
 
     def checks(self, given: argparse.Namespace, folder: Path) -> list[Check]:
