@@ -63,9 +63,10 @@ PER_RUN: Mapping[str, tuple[str, str]] = {  # name -> unit, meaning; also the un
         "a bit per test image, right or wrong after that epoch: numpy.unpackbits(..., axis=1, count=n_test)",
     ),
 }
+_OK = "runs with the status ok"
 SUMMARY: Mapping[str, tuple[str, str]] = {
     **{name: _SPEC[name] for name in ("model_type", "activation", "p")},
-    "repeats": ("", "finished runs: ok, chance and diverged; every mean, spread and interval is over all of them"),
+    "repeats": ("", "finished runs, n: ok, chance and diverged; every mean, spread and interval is over all of them"),
     "mean_test_accuracy": ("1", "mean of test_accuracy"),
     "std_test_accuracy": ("1", "population standard deviation of test_accuracy"),
     "stderr_test_accuracy": ("1", "std_test_accuracy / sqrt(repeats)"),
@@ -80,6 +81,84 @@ SUMMARY: Mapping[str, tuple[str, str]] = {
     "chance": ("", "finished runs with the status chance"),
     "diverged": ("", "finished runs with the status diverged"),
     **{name: _SPEC[name] for name in _SPEC if name not in ("model_type", "activation", "p")},
+    "sample_std_test_accuracy": (
+        "1",
+        "sample standard deviation s of test_accuracy, n - 1 in its denominator; empty for one run",
+    ),
+    "sample_stderr_test_accuracy": ("1", "s / sqrt(n)"),
+    "ci95_low_clipped": ("1", "max(ci95_low, 0); clipping does not change how often the interval covers the mean"),
+    "ci95_high_clipped": ("1", "min(ci95_high, 1)"),
+    "median_test_accuracy": ("1", "median"),
+    "q25_test_accuracy": ("1", "lower quartile, linear between order statistics"),
+    "q75_test_accuracy": ("1", "upper quartile, likewise"),
+    "min_test_accuracy": ("1", "smallest"),
+    "max_test_accuracy": ("1", "largest"),
+    "iqm_test_accuracy": ("1", "interquartile mean: without the lowest and the highest int(n / 4) runs"),
+    "share_chance": ("1", "chance / repeats"),
+    "share_chance_low": ("1", "lower end of Wilson's 95 % interval of this share"),
+    "share_chance_high": ("1", "upper end: 0 of 40 runs at chance still allow 0.088"),
+    "n_trained": ("", f"{_OK}: they trained. The columns below that end in _trained are conditional on this"),
+    "mean_trained_accuracy": ("1", f"mean of test_accuracy of {_OK}"),
+    "sample_std_trained_accuracy": ("1", f"sample standard deviation of {_OK}; empty for one"),
+    "ci95_low_trained": ("1", f"lower end of the t interval of {_OK}, clipped at 0; empty for one"),
+    "ci95_high_trained": ("1", "upper end, clipped at 1"),
+    "test_set_low": (
+        "1",
+        "lower end of Wilson's 95 % interval of the mean accuracy, as the share of n_test images that is right: "
+        "the test set's own sampling, which no number of repeats makes smaller",
+    ),
+    "test_set_high": ("1", "upper end"),
+    "seed_std_explained": (
+        "1",
+        "standard deviation of test_accuracy that independent errors on the N test images explain: square root of "
+        "sum_i c_i (n - c_i) / (n (n - 1)) / N^2, where c_i of the n runs are right on image i (from `correct`); "
+        "empty for one run",
+    ),
+    "seed_std_genuine": (
+        "1",
+        "standard deviation of the accuracy on all images that the test set stands for: square root of "
+        "N / (N - 1) (s^2 - seed_std_explained^2), 0 if that is negative; empty for one run",
+    ),
+    "is_seed_std_truncated": ("", "whether the variance behind seed_std_genuine was negative, so that 0 stands there"),
+    "mean_cpu_s": ("s", "mean of cpu_s of the finished runs"),
+    "total_cpu_s": ("s", "sum of cpu_s of the runs with a record, failed ones included where a record says it"),
+}
+COMPARISONS: Mapping[str, tuple[str, str]] = {
+    "axis": ("", "the field in which the two cells differ"),
+    "reference_value": ("", "its value in the reference cell"),
+    "value": ("", "its value in the other cell"),
+    **{name: (unit, f"{meaning}; empty if it is the axis or differs with it") for name, (unit, meaning) in _SPEC.items()},
+    "n_pairs": ("", "repeats that are finished in both cells: the pairs"),
+    "mean_difference": ("1", "mean over the pairs of test_accuracy, value less reference"),
+    "ci95_low": (
+        "1",
+        "lower end of the t interval of that mean at the confidence 1 - 0.05 / family_size (Bonferroni): "
+        "all intervals of a family hold together in 95 % of campaigns; empty for one pair",
+    ),
+    "ci95_high": ("1", "upper end"),
+    "family_size": ("", "comparisons on this axis, those without results included"),
+    "p_raw": ("1", "two-sided p-value of `test`, not corrected"),
+    "p_holm": ("1", "p_raw corrected for family_size comparisons (Holm 1979)"),
+    "test": (
+        "",
+        "t: paired t test; signed-rank: Wilcoxon's, exact up to 50 pairs, where a cell has a run at chance or diverged, or "
+        "where all differences are equal; McNemar: exact, on the test images of a single pair; empty: none is possible",
+    ),
+    "probability_of_improvement": ("1", "share of the pairs in which value is above reference, ties as half"),
+    "probability_of_improvement_low": (
+        "1",
+        "lower end of its Clopper-Pearson interval at the confidence 1 - 0.05 / family_size",
+    ),
+    "probability_of_improvement_high": ("1", "upper end"),
+    "n_chance_reference": ("", "runs at chance in the reference cell, of all its finished runs"),
+    "n_chance_value": ("", "runs at chance in the other cell"),
+    "share_chance_reference": ("1", "as a share of its finished runs"),
+    "share_chance_value": ("1", "as a share of its finished runs"),
+    "n_pairs_trained": ("", f"pairs in which both {_OK}"),
+    "mean_difference_trained": ("1", "mean difference of these pairs, conditional on training"),
+    "n_only_reference_right": ("", "single pairs: test images that only the reference's run has right"),
+    "n_only_value_right": ("", "single pairs: test images that only the other run has right"),
+    "note": ("", "what a reader must know, such as the smallest p-value that the test can have at this n"),
 }
 
 
@@ -89,6 +168,7 @@ def page() -> str:
     tables = {
         "`results_per_run.csv` and `results.h5` (histories and `correct` in `results.h5` only)": PER_RUN,
         "`results_summary.csv`, a row for each cell": SUMMARY,
+        "`comparisons.csv`, a row for each pair of cells": COMPARISONS,
     }
     parts = [intro]
     for title, columns in tables.items():

@@ -1,0 +1,34 @@
+"""How much of the spread between seeds is only that of counting errors on a finite test set.
+
+Each run is right or wrong on each of N test images. Even if all trained networks were equally good, their accuracies would
+differ, because on hard images a run is right or wrong by chance. Were these errors independent between images, the accuracy
+would have the variance
+
+    explained = sum over images of v_i / N**2,    v_i = c_i (n - c_i) / (n (n - 1)),
+
+where c_i of n runs are right on image i (v_i is the sample variance of right or wrong). Theorem 2 of K. Jordan, "On the
+variance of neural network training with respect to test sets and distributions" (ICLR 2024): the variance of the accuracy on
+the whole distribution of images, of which the test set is a sample, is estimated without bias by
+
+    genuine = N / (N - 1) (s**2 - explained),
+
+where s**2 is the sample variance of the n accuracies. The estimate can be negative.
+"""
+
+import numpy as np
+
+
+def split(sample_std: np.ndarray, explained: np.ndarray, n_test: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Split the spread of each cell.
+
+    Args:
+        sample_std: float (cells,), of the accuracies.
+        explained: float (cells,), the variance from `explained_variance`.
+        n_test: int (cells,), images of the test set.
+
+    Returns:
+        genuine, explained: standard deviations, float64 (cells,), NaN where an argument is NaN; is_truncated: bool (cells,),
+        whether the estimated variance was negative, so that genuine is 0.
+    """
+    genuine = n_test / np.maximum(n_test - 1, 1) * (sample_std**2 - explained)
+    return np.sqrt(np.maximum(genuine, 0)), np.sqrt(explained), genuine < 0
