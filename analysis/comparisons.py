@@ -98,7 +98,9 @@ def _cells_to_compare(
     cells = pd.DataFrame({"group": same(summary, fields), "rank": rank, "cell": np.arange(len(summary))})
     ones = cells[cells["rank"] == rank.min()] if only_first else cells
     pairs = ones.merge(cells, on="group", suffixes=("_first", "_second"))
-    pairs = pairs[pairs["rank_first"] < pairs["rank_second"]].sort_values(["rank_first", "rank_second", "cell_second"])
+    pairs = pairs[pairs["rank_first"] < pairs["rank_second"]].sort_values(
+        ["rank_first", "rank_second", "cell_second", "cell_first"]
+    )
     return pairs["cell_first"].to_numpy(), pairs["cell_second"].to_numpy()
 
 

@@ -40,11 +40,14 @@ class Finished:
         accuracy, is_ok = per_run["test_accuracy"].to_numpy()[chosen], (per_run["status"] == "ok").to_numpy()[chosen]
         return cls(cell[order], repeat[order], accuracy, is_ok, per_run.index.to_numpy()[chosen], np.cumsum(n) - n, n)
 
-    def pairs(self, first: np.ndarray, second: np.ndarray) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
+    def pairs(
+        self, first: np.ndarray, second: np.ndarray, runs_a_time: int = _RUNS_A_TIME
+    ) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
         """The runs of the same repeat in pairs of cells, some comparisons at a time.
 
         Args:
             first, second: int (k,), the cells of each comparison.
+            runs_a_time: looked at together, about.
 
         Yields:
             Comparisons; for each pair of runs the comparison (from 0 in this part, ascending) and the places of both runs.
@@ -55,7 +58,7 @@ class Finished:
         done = 0
         while done < len(first):
             before = ends[done - 1] if done else 0
-            end = max(done + 1, int(np.searchsorted(ends, before + _RUNS_A_TIME, side="right")))
+            end = max(done + 1, int(np.searchsorted(ends, before + runs_a_time, side="right")))
             n = self.n[second[done:end]]
             comparison = np.repeat(np.arange(end - done), n)
             place = np.arange(len(comparison)) - np.repeat(np.cumsum(n) - n, n) + self.start[second[done:end]][comparison]
