@@ -42,7 +42,7 @@ def wilson(count: ArrayLike, n: ArrayLike, confidence: ArrayLike = CONFIDENCE) -
 
 
 def clopper_pearson(count: ArrayLike, n: ArrayLike, confidence: ArrayLike = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
-    """The exact interval of a share (Clopper and Pearson 1934): it covers at least as often as it says. As `wilson` otherwise."""
+    """The exact interval of a share (Clopper and Pearson 1934), which covers at least as often as it says. As `wilson`."""
     n, count = np.asarray(n, float), np.asarray(count, float)
     n = np.where(n > 0, n, np.nan)
     tail = (1 - np.asarray(confidence)) / 2

@@ -16,6 +16,10 @@ where s**2 is the sample variance of the n accuracies. The estimate can be negat
 """
 
 import numpy as np
+import pandas as pd
+
+from analysis.bits import Bits, error_variance
+from jobs.image import FINISHED
 
 
 def split(sample_std: np.ndarray, explained: np.ndarray, n_test: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -32,3 +36,25 @@ def split(sample_std: np.ndarray, explained: np.ndarray, n_test: np.ndarray) -> 
     """
     genuine = n_test / np.maximum(n_test - 1, 1) * (sample_std**2 - explained)
     return np.sqrt(np.maximum(genuine, 0)), np.sqrt(explained), genuine < 0
+
+
+def explained_variance(runs: pd.DataFrame, cell: np.ndarray, n_cells: int, bits: Bits) -> np.ndarray:
+    """The variance of the accuracy that independent errors on the test images explain.
+
+    Args:
+        runs: `analysis.merge.Merged.runs`, a row for each row of the file.
+        cell: int (n,), of each run.
+        n_cells: of all.
+        bits: of the same results.h5.
+
+    Returns:
+        float64 (n_cells,), squared fractions; NaN for fewer than two finished runs, and where bits and n_correct differ.
+
+    Raises:
+        OSError: the file cannot be read.
+    """
+    rows = np.flatnonzero(runs["status"].isin(FINISHED))
+    n_correct, n_test = (runs[name].to_numpy()[rows] for name in ("n_correct", "n_test"))
+    largest = np.zeros(n_cells)
+    np.maximum.at(largest, cell[rows], n_test)
+    return error_variance(bits, rows, cell[rows], n_correct, n_cells) / np.where(largest > 0, largest, np.nan) ** 2
