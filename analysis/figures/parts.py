@@ -112,7 +112,9 @@ def symbol_handles(cells: pd.DataFrame, majority: bool = True) -> list[Artist]:
         found.append(Line2D([], [], marker="o", markerfacecolor="#ffffff", label="mean, runs missing", **grey))
     found.append(Line2D([], [], marker=".", markersize=0.8 * size, label="one run", **grey))
     if (cells[["n_chance", "diverged"]].to_numpy() > 0).any():
-        found.append(Line2D([], [], marker="x", color=INK, linestyle="none", markersize=size, label="run at chance or diverged"))
+        found.append(
+            Line2D([], [], marker="x", color=INK, linestyle="none", markersize=size, label="run at chance or diverged")
+        )
     if (cells["n_chance"] > 0).any() and cells["mean_trained_accuracy"].notna().any():
         found.append(
             Line2D([], [], marker="_", markersize=2 * size, markeredgewidth=1.6, label="mean of the runs that trained", **grey)

@@ -92,7 +92,11 @@ def lay_out(
         figsize=(width * (_ONE_PANEL if is_single else 1), height * n_rows * sum(ratios) * room), layout="constrained"
     )
     grid = figure.subplots(
-        n_rows * len(ratios), n_columns, sharex=True, sharey="row" if below else is_y_shared, squeeze=False,
+        n_rows * len(ratios),
+        n_columns,
+        sharex=True,
+        sharey="row" if below else is_y_shared,
+        squeeze=False,
         height_ratios=ratios * n_rows,
     )
     lowest = {}
@@ -132,5 +136,5 @@ def title_of(cells: pd.DataFrame, is_split: bool = False) -> str:
 
 
 def progress(n_done: int, n_planned: int) -> str:
-    """" (617 of 2,400 runs)", or nothing if all are done."""
+    """ " (617 of 2,400 runs)", or nothing if all are done."""
     return "" if n_done == n_planned else f" ({n_done:,} of {n_planned:,} runs)"
