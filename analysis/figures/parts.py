@@ -12,6 +12,7 @@ from matplotlib.lines import Line2D
 from analysis.figures.names import named
 from analysis.figures.style import FAINT, INK, look
 
+DASH: dict[str, Any] = {"marker": "_", "markeredgewidth": 1.8}  # the mean of the runs that trained
 _DODGE = 0.011  # between activations in one panel, of the width of the axis of p
 
 
@@ -51,9 +52,8 @@ def draw_means(ax: Axes, cells: pd.DataFrame, like: dict[str, Any], offset: floa
         some = is_whole == whole
         face = like["color"] if whole else "#ffffff"
         ax.plot(x[some] + offset, mean[some], marker=like["marker"], markerfacecolor=face, **style)
-    is_odd = (cells["n_chance"] > 0).to_numpy() & np.isfinite(trained)
-    size = 1.3 * mpl.rcParams["lines.markersize"]
-    ax.plot(x[is_odd] + offset, trained[is_odd], marker="_", markersize=2 * size, markeredgewidth=1.6, **style)
+    is_odd = (cells["chance"] > 0).to_numpy() & np.isfinite(trained)
+    ax.plot(x[is_odd] + offset, trained[is_odd], **DASH, markersize=2.4 * mpl.rcParams["lines.markersize"], **style)
     return ax
 
 
@@ -111,14 +111,12 @@ def symbol_handles(cells: pd.DataFrame, majority: bool = True) -> list[Artist]:
     if ((cells["missing"] + cells["failed"] > 0) & (cells["repeats"] > 0)).any():
         found.append(Line2D([], [], marker="o", markerfacecolor="#ffffff", label="mean, runs missing", **grey))
     found.append(Line2D([], [], marker=".", markersize=0.8 * size, label="one run", **grey))
-    if (cells[["n_chance", "diverged"]].to_numpy() > 0).any():
+    if (cells[["chance", "diverged"]].to_numpy() > 0).any():
         found.append(
             Line2D([], [], marker="x", color=INK, linestyle="none", markersize=size, label="run at chance or diverged")
         )
-    if (cells["n_chance"] > 0).any() and cells["mean_trained_accuracy"].notna().any():
-        found.append(
-            Line2D([], [], marker="_", markersize=2 * size, markeredgewidth=1.6, label="mean of the runs that trained", **grey)
-        )
+    if (cells["chance"] > 0).any() and cells["mean_trained_accuracy"].notna().any():
+        found.append(Line2D([], [], **DASH, markersize=2.4 * size, label="mean of the runs that trained", **grey))
     if majority:
         found.append(Line2D([], [], color=FAINT, linewidth=0.8, linestyle=(0, (1, 1.5)), label="majority class"))
     return found

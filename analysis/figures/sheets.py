@@ -9,30 +9,30 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.names import file_part, network, setting, varying
+from analysis.figures.names import OTHER_FIELDS, file_part, named, network, setting, varying
 
 MOST_PANELS = 6  # of one figure; if there are more, each combination of the further axes has a file of its own
 _MOST_COLUMNS = 3
 _ONE_PANEL = 0.64  # width of a figure with one panel, of the width of the text
+_NOISE = ("p, share of pixels replaced in training", "p, pixels replaced")  # the label of p, and a short one for narrow panels
 _STRIP = 0.34  # height of the share at chance, of that of its panel
 
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """One subplot. cells: rows of the summary. runs: their finished runs. key: the value that the panel shows, if it shows one."""
+    """One subplot. cells: rows of the summary. runs: their finished runs."""
 
     title: str
     cells: pd.DataFrame
     runs: pd.DataFrame
-    key: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
     """A figure that can be drawn.
 
-    name: of its files; heading: one line that says what it shows, for readers who cannot see it; table: its numbers;
-    caption: text that belongs below it; runs: all runs whose dots are in it; draw: makes it.
+    name: of its files; heading: one line that says what it shows; caption: text that belongs below it; table: its numbers;
+    runs: all runs whose dots are in it; draw: makes it.
     """
 
     name: str
@@ -41,6 +41,30 @@ class Sheet:
     table: pd.DataFrame
     draw: Callable[[], Figure]
     runs: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+
+def in_grid_order(summary: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:
+    """The summary sorted by p within each combination of all other values, which come in the order in which `like` has them.
+
+    Args:
+        summary: `analysis.statistics.summarise`.
+        like: a table with the columns of a cell, in the grid's order: the planned cells, or runs.
+    """
+    names = ["model_type", *OTHER_FIELDS, "activation"]
+    places = {name: _places(summary[name], like[name]) for name in names}
+    order = pd.DataFrame({**places, "p": summary["p"]}).sort_values([*names, "p"], kind="stable").index
+    return summary.loc[order].reset_index(drop=True)
+
+
+def _places(values: pd.Series, like: pd.Series) -> pd.Series:
+    """The place of each value among the different values of `like`, in the order of their first appearance."""
+    kinds = [_plain(value) for value in like.unique()]
+    place_of = {kind: place for place, kind in enumerate(kinds)}
+    return values.map(_plain).map(place_of).fillna(len(kinds))
+
+
+def _plain(value: object) -> object:
+    return "none" if pd.isna(value) else value  # type: ignore[call-overload]
 
 
 def has_runs(cells: pd.DataFrame) -> pd.DataFrame:
@@ -62,13 +86,35 @@ def by_setting(cells: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
     return [(setting(members, fields), file_part(members, fields), members) for _, members in groups]
 
 
-def split(name: str, panels: list[tuple[str, Panel]]) -> Iterator[tuple[str, list[Panel]]]:
-    """The files of a figure and the panels of each. Panels come with the part of the name of their setting's file."""
-    if len(panels) <= MOST_PANELS:
-        yield name, [panel for _, panel in panels]
-        return
-    for part in dict.fromkeys(part for part, _ in panels):
-        yield ",".join(filter(None, [name, part])), [panel for its, panel in panels if its == part]
+def files(
+    summary: pd.DataFrame, kind: str, panels_of: Callable[[str, pd.DataFrame], list[Panel]]
+) -> Iterator[tuple[str, list[Panel], pd.DataFrame]]:
+    """The files of one kind of figure: name, panels, and all planned cells that the file stands for.
+
+    There is one for each model type; beyond MOST_PANELS panels, one for each combination of the further axes.
+
+    Args:
+        panels_of: makes the panels of one combination from its title and its cells.
+    """
+    for model_type, cells in summary.groupby("model_type", sort=False, observed=True):
+        found = [(part, own, panels_of(words, own)) for words, part, own in by_setting(cells)]
+        panels = [panel for _, _, some in found for panel in some]
+        if 0 < len(panels) <= MOST_PANELS:
+            yield f"{kind}_{model_type}", panels, cells
+        else:
+            yield from ((f"{kind}_{model_type},{part}".rstrip(","), some, own) for part, own, some in found if some)
+
+
+def one_panel(words: str, cells: pd.DataFrame, runs: pd.DataFrame) -> list[Panel]:
+    """A panel of all cells with a run; none if there is no such cell."""
+    own = has_runs(cells)
+    return [Panel(words, own, runs_of(own, runs))] if len(own) else []
+
+
+def panel_by_activation(words: str, cells: pd.DataFrame, runs: pd.DataFrame) -> list[Panel]:
+    """A panel for each activation with a run."""
+    groups = has_runs(cells).groupby("activation", sort=False, observed=True)
+    return [Panel(", ".join(filter(None, [named(name), words])), own, runs_of(own, runs)) for name, own in groups]
 
 
 def lay_out(
@@ -79,13 +125,20 @@ def lay_out(
     below: Callable[[Axes, Panel], Axes] | None = None,
     handles: list[Artist] | None = None,
     is_y_shared: bool = True,
-    xlabel: str = "$p$, share of pixels replaced in training",
+    xlabel: str | None = None,
+    is_wide: bool = False,
 ) -> Figure:
-    """A figure of panels in rows of at most three. below: draws a low panel under each."""
+    """A figure of panels in rows of at most three.
+
+    Args:
+        draw: draws a panel.
+        below: draws a low panel under each.
+        is_wide: each panel needs the width of the text.
+    """
     width, height = mpl.rcParams["figure.figsize"]
-    n_columns = min(len(panels), _MOST_COLUMNS if len(panels) != 4 else 2)
+    n_columns = 1 if is_wide else min(len(panels), _MOST_COLUMNS if len(panels) != 4 else 2)
     n_rows = -(-len(panels) // n_columns)
-    is_single = n_columns == 1
+    is_single = n_columns == 1 and not is_wide
     ratios = [1, _STRIP] if below else [1]
     room = 1.25 if n_columns < _MOST_COLUMNS else 1.0
     figure = Figure(
@@ -119,20 +172,30 @@ def lay_out(
         lowest[column] = axes[-1]
     for ax in lowest.values():
         ax.tick_params(labelbottom=True)
-    figure.supxlabel(xlabel, fontsize=mpl.rcParams["axes.labelsize"]) if n_columns > 1 else lowest[0].set_xlabel(xlabel)
-    figure.suptitle(title, x=0.01, ha="left", fontweight="bold")
+        ax.set_xlabel(xlabel if xlabel is not None else _NOISE[n_columns == _MOST_COLUMNS])
+    figure.suptitle(title, x=0.01, ha="left")
     if handles:
-        n_at_most = 3 if is_single else 5
-        n_lines = -(-len(handles) // n_at_most)
-        figure.legend(handles=handles, loc="outside lower center", ncols=-(-len(handles) // n_lines))
+        labels = [str(handle.get_label()) for handle in handles]
+        figure.legend(handles=handles, loc="outside lower center", ncols=_n_columns(labels, figure.get_figwidth()))
     return figure
 
 
-def title_of(cells: pd.DataFrame, is_split: bool = False) -> str:
-    """Data set, network, the setting if all cells share it, and how many runs there are if some are missing."""
-    counts = cells[["repeats", "missing", "failed"]].to_numpy().sum(axis=0)
-    words = network(cells) + progress(int(counts[0]), int(counts.sum()))
-    return words
+def _n_columns(labels: list[str], width_in: float) -> int:
+    """The most columns of a legend that fit into a figure. A character is taken as 0.58 of the size of the font."""
+    size_in = mpl.rcParams["legend.fontsize"] / 72
+    around = mpl.rcParams["legend.handlelength"] + mpl.rcParams["legend.handletextpad"] + mpl.rcParams["legend.columnspacing"]
+    for n in range(len(labels), 1, -1):
+        n_rows = -(-len(labels) // n)
+        columns = [labels[i : i + n_rows] for i in range(0, len(labels), n_rows)]
+        if sum(max(map(len, column)) * 0.58 + around for column in columns) * size_in < width_in:
+            return n
+    return 1
+
+
+def title_of(planned: pd.DataFrame) -> str:
+    """Data set and network, and how many runs there are if some are missing. planned: all cells that the figure stands for."""
+    n_done, n_away = int(planned["repeats"].sum()), int(planned[["missing", "failed"]].to_numpy().sum())
+    return network(planned) + progress(n_done, n_done + n_away)
 
 
 def progress(n_done: int, n_planned: int) -> str:

@@ -1,0 +1,143 @@
+"""Training curves by p."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from analysis.figures.captions import n_of, what_is_missing
+from analysis.figures.names import majority
+from analysis.figures.parts import draw_majority
+from analysis.figures.sheets import Panel, Sheet, files, lay_out, panel_by_activation, runs_of, title_of
+from analysis.figures.style import shade
+from noisy.spec import DATASETS
+
+_MOST_LINES = 4_000  # of one figure: with more runs than this, an area from the lowest to the highest takes their place
+_ROWS_A_TIME = 100_000
+
+
+def read_histories(store: Path, rows: np.ndarray) -> np.ndarray:
+    """Test accuracy after each epoch. rows: int (n,), ascending. Returns float32 (n, epochs), NaN where a run has fewer epochs."""
+    with h5py.File(store, "r", locking=False) as h5:
+        array = h5["history_test_accuracy"]
+        parts = [np.empty((0, array.shape[1]), np.float32)]
+        for start in range(0, array.shape[0], _ROWS_A_TIME):
+            some = rows[(rows >= start) & (rows < start + _ROWS_A_TIME)] - start
+            if len(some):
+                parts.append(array[start : start + _ROWS_A_TIME].astype(np.float32)[some])
+    return np.concatenate(parts)
+
+
+def plot_curves(
+    ax: Axes,
+    cells: pd.DataFrame,
+    runs: pd.DataFrame,
+    histories: np.ndarray,
+    ps: list[float] | None = None,
+    most_lines: int = _MOST_LINES,
+) -> Axes:
+    """Test accuracy against the epoch: thick, the mean of the runs that trained; thin, every run. A colour for each p.
+
+    Args:
+        cells: rows of the summary: one model type, one activation and one value of each further axis.
+        runs: their finished runs, with the columns `cell` and `place`: the index of their cell, and their row in `histories`.
+        histories: float (n, epochs).
+        ps: all values of p that have a colour; None: those of the cells.
+        most_lines: with more runs than this, an area from the lowest to the highest run takes the place of the thin lines.
+    """
+    ps = sorted(cells["p"]) if ps is None else ps
+    dataset = cells["dataset"].iloc[0]
+    draw_majority(ax, majority(dataset, DATASETS[dataset].n_classes))
+    n_epochs = int(cells["epochs"].max())
+    epochs = np.arange(1, n_epochs + 1)
+    odd = []
+    for row, cell in cells.sort_values("p", ascending=False).iterrows():
+        colour = shade(ps.index(cell["p"]), len(ps))
+        own = runs[runs["cell"] == row]
+        curves = histories[own["place"].to_numpy(), :n_epochs]
+        if len(own) <= most_lines:
+            lines = [np.column_stack([epochs, curve]) for curve in curves]
+            ax.add_collection(LineCollection(lines, colors=[colour], linewidths=0.4, alpha=0.35, rasterized=True))
+        else:
+            ax.fill_between(epochs, np.nanmin(curves, axis=0), np.nanmax(curves, axis=0), color=colour, alpha=0.2, linewidth=0)
+        is_ok = (own["status"] == "ok").to_numpy()
+        if is_ok.any():
+            ax.plot(epochs, curves[is_ok].mean(axis=0), color=colour)
+        if cell["chance"]:
+            odd.append((cell["p"], f"p = {cell['p']:g}: {cell['chance']} of {cell['repeats']} at chance"))
+    if odd:
+        words = "\n".join(text for _, text in sorted(odd))
+        ax.text(
+            0.98, 0.14, words, transform=ax.transAxes, ha="right", va="bottom", fontsize=0.9 * mpl.rcParams["xtick.labelsize"]
+        )
+    ax.set_xlim(1, n_epochs)
+    ax.set_ylim(0, 1.02)
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    return ax
+
+
+def curve_sheets(summary: pd.DataFrame, runs: pd.DataFrame, store: Path) -> Iterator[Sheet]:
+    """For each model type with more than one epoch. runs: with the columns `cell` and `row`, its row in `store` (results.h5)."""
+    several = summary[summary["epochs"] > 1]
+    for name, panels, planned in files(several, "curves", lambda words, own: panel_by_activation(words, own, runs)):
+        yield _sheet(name, panels, planned, store)
+
+
+def _sheet(name: str, panels: list[Panel], planned: pd.DataFrame, store: Path) -> Sheet:
+    cells = pd.concat([panel.cells for panel in panels])
+    runs = pd.concat([panel.runs for panel in panels]).sort_values("row", kind="stable")
+    rows = runs["row"].to_numpy()
+    histories = read_histories(store, rows)
+    runs = runs.assign(place=np.arange(len(runs)))
+    ps = sorted(cells["p"].unique())
+
+    def draw() -> Figure:
+        handles = [Line2D([], [], color=shade(i, len(ps)), label=f"p = {p:g}") for i, p in enumerate(ps)]
+        most_lines = _MOST_LINES if len(runs) <= _MOST_LINES else 0
+        return lay_out(
+            panels,
+            lambda ax, panel: plot_curves(ax, panel.cells, runs_of(panel.cells, runs), histories, ps, most_lines),
+            title_of(planned),
+            "accuracy on the clean test set",
+            handles=list(handles),
+            xlabel="epoch",
+        )
+
+    thin = "thin lines are single runs" if len(runs) <= _MOST_LINES else "areas go from the lowest to the highest run"
+    text = (
+        f"Accuracy after each epoch: the mean of the runs that trained, of {n_of(cells)} each; {thin}; dotted: majority class."
+    )
+    caption = " ".join([text, *what_is_missing(cells, planned)])
+    table = _table(cells, runs, histories)
+    return Sheet(name, f"Training curves by p: {title_of(planned)}", caption, table, draw, runs)
+
+
+def _table(cells: pd.DataFrame, runs: pd.DataFrame, histories: np.ndarray) -> pd.DataFrame:
+    """A row for each cell and epoch."""
+    found = []
+    for row, cell in cells.iterrows():
+        own = runs[runs["cell"] == row]
+        curves, is_ok = histories[own["place"].to_numpy()].astype(float), (own["status"] == "ok").to_numpy()
+        for epoch in range(int(cell["epochs"])):
+            after, trained = curves[:, epoch], curves[is_ok, epoch]
+            found.append(
+                {
+                    **{name: cell[name] for name in ("model_type", "activation", "p")},
+                    "epoch": epoch + 1,
+                    "repeats": len(own),
+                    "mean_test_accuracy": after.mean(),
+                    "min_test_accuracy": after.min(),
+                    "max_test_accuracy": after.max(),
+                    "n_trained": int(is_ok.sum()),
+                    "mean_trained_accuracy": trained.mean() if len(trained) else np.nan,
+                }
+            )
+    return pd.DataFrame(found)

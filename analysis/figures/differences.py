@@ -1,0 +1,169 @@
+"""Paired differences between cells: activations against the reference, model types, values of a further axis."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from analysis.figures.names import OTHER_FIELDS, named
+from analysis.figures.parts import DASH, draw_dots
+from analysis.figures.sheets import MOST_PANELS, Panel, Sheet, lay_out
+from analysis.figures.style import INK, look
+
+_LINEAR_UP_TO = 1  # percentage points; further out the axis is logarithmic
+_DODGE = 0.012
+PAIR_COLUMNS = ["place", "repeat", "difference", "is_odd"]
+
+
+def plot_differences(ax: Axes, comparisons: pd.DataFrame, pairs: pd.DataFrame) -> Axes:
+    """Mean differences against p with their simultaneous intervals, in percentage points; every pair of runs is a dot. Open: runs at
+    chance are among them. The dash is then the mean of the pairs in which both runs trained.
+
+    Args:
+        comparisons: rows of `analysis.comparisons.compare_cells` of one axis: a line for each value.
+        pairs: PAIR_COLUMNS; place: the index of the comparison.
+    """
+    ax.axhline(0, color=INK, linewidth=mpl.rcParams["axes.linewidth"], zorder=1)
+    values = list(dict.fromkeys(comparisons["value"]))
+    width = max(float(np.ptp(comparisons["p"].astype(float))), 0.1)
+    size = mpl.rcParams["lines.markersize"]
+    for i, value in enumerate(values):
+        rows = comparisons[comparisons["value"] == value]
+        like = look(str(value), [str(one) for one in values])
+        offset = _DODGE * width * (i - (len(values) - 1) / 2)
+        x, mean, low, high, trained = (
+            rows[name].to_numpy(float) * (1 if name == "p" else 100)
+            for name in ("p", "mean_difference", "ci95_low", "ci95_high", "mean_difference_trained")
+        )
+        own = pairs[pairs["place"].isin(rows.index)]
+        places = rows["p"].reindex(own["place"]).to_numpy(float)
+        draw_dots(ax, places + offset, 100 * own["difference"].to_numpy(float), own["is_odd"].to_numpy(bool), like["color"])
+        style = {"color": like["color"], "linestyle": "none", "zorder": 3}
+        if np.isfinite(mean).sum() > 1:
+            ax.plot(x + offset, mean, color=like["color"], linestyle=like["linestyle"], zorder=2)
+        bars = np.isfinite(low)
+        ax.errorbar(x[bars] + offset, mean[bars], [(mean - low)[bars], (high - mean)[bars]], **style)
+        odd = (rows[["n_chance_reference", "n_chance_value"]].sum(axis=1) > 0).to_numpy()
+        for is_odd in (False, True):
+            face = "#ffffff" if is_odd else like["color"]
+            ax.plot(x[odd == is_odd] + offset, mean[odd == is_odd], marker=like["marker"], markerfacecolor=face, **style)
+        ax.plot(x[odd] + offset, trained[odd], **DASH, markersize=2.4 * size, **style)
+    largest = max(np.nanmax(np.abs(100 * comparisons["mean_difference"].to_numpy(float)), initial=0), 0.1)
+    if largest > 5 * _LINEAR_UP_TO:
+        ax.set_yscale("symlog", linthresh=_LINEAR_UP_TO, linscale=0.8)
+        ax.set_yticks([-100, -30, -10, -3, -1, 0, 1, 3, 10, 30, 100])
+        ax.set_ylim(*_limits(comparisons, pairs))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:+g}" if tick else "0"))
+    ax.yaxis.set_minor_formatter(NullFormatter())
+    return ax
+
+
+def difference_sheets(summary: pd.DataFrame, runs: pd.DataFrame, comparisons: pd.DataFrame) -> Iterator[Sheet]:
+    """A figure for each axis and model type, with a panel for each combination of the other values."""
+    shown = comparisons[comparisons["n_pairs"] > 0]
+    for axis, rows in shown.groupby("axis", sort=False, observed=True):
+        kinds = rows.groupby("model_type", sort=False, dropna=False, observed=True) if axis != "model_type" else [("", rows)]
+        for model_type, its in kinds:
+            panels = [(part, Panel(words, own, _pairs(own, summary, runs))) for words, part, own in _panels(its, axis)]
+            stem = "_".join(filter(None, ["differences", str(axis), str(model_type)]))
+            if len(panels) <= MOST_PANELS:
+                yield _sheet(stem, [panel for _, panel in panels], str(axis), summary, str(model_type))
+            else:
+                yield from (_sheet(f"{stem},{part}", [one], str(axis), summary, str(model_type)) for part, one in panels)
+
+
+def _panels(rows: pd.DataFrame, axis: str) -> Iterator[tuple[str, str, pd.DataFrame]]:
+    """Title, part of a file's name and comparisons of each combination of the other values."""
+    fields = [name for name in ("activation", *OTHER_FIELDS) if name != axis and rows[name].nunique(dropna=False) > 1]
+    for values, own in rows.groupby(fields, sort=False, dropna=False, observed=True) if fields else [((), rows)]:
+        words = [
+            named(value) if name == "activation" else f"{name.replace('_', ' ')} {_text(value)}"
+            for name, value in zip(fields, values, strict=True)
+            if not pd.isna(value)
+        ]
+        pieces = [f"{name}={_text(value)}" for name, value in zip(fields, values, strict=True) if not pd.isna(value)]
+        yield ", ".join(words), ",".join(pieces), own
+
+
+def _sheet(name: str, panels: list[Panel], axis: str, summary: pd.DataFrame, model_type: str) -> Sheet:
+    rows = pd.concat([panel.cells for panel in panels])
+    reference = ", ".join(_text(value) for value in dict.fromkeys(rows["reference_value"]))
+    title = f"{named(summary['dataset'].iloc[0])}{', ' if model_type else ''}{named(model_type)}: differences to {reference}"
+
+    def draw() -> Figure:
+        return lay_out(
+            panels,
+            lambda ax, panel: plot_differences(ax, panel.cells, panel.runs),
+            title,
+            "difference in accuracy\n(percentage points)",
+            handles=_handles(rows),
+        )
+
+    n = rows["n_pairs"]
+    several = f"n = {n.min()}{'' if n.min() == n.max() else f' to {n.max()}'} pairs"
+    text = [
+        f"Accuracy less that of {reference}, paired by repeat: mean of {several}; dots are single pairs.",
+        f"Bars are intervals that hold together in 95 % of campaigns (t, Bonferroni over {rows['family_size'].iloc[0]} comparisons)."
+        if (n > 1).any()
+        else "One pair has no interval.",
+    ]
+    if (rows[["n_chance_reference", "n_chance_value"]].to_numpy() > 0).any():
+        text.append(
+            "Open markers: runs at chance are among the pairs (crosses); the dash is the mean of the pairs in which both trained."
+        )
+    return Sheet(name, title, " ".join(text), rows, draw, pd.concat([panel.runs for panel in panels]))
+
+
+def _pairs(rows: pd.DataFrame, summary: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """PAIR_COLUMNS of all pairs of runs behind some comparisons."""
+    found = [pd.DataFrame(columns=PAIR_COLUMNS)]
+    for place, row in rows.iterrows():
+        cells = [_cell(row, value, summary) for value in (row["value"], row["reference_value"])]
+        if None in cells:
+            continue
+        value, reference = (runs[runs["cell"] == cell].set_index("repeat") for cell in cells)
+        both = value.index.intersection(reference.index)
+        value, reference = value.loc[both], reference.loc[both]
+        difference = value["test_accuracy"].to_numpy() - reference["test_accuracy"].to_numpy()
+        is_odd = ((value["status"].astype(str) != "ok") | (reference["status"].astype(str) != "ok")).to_numpy()
+        found.append(pd.DataFrame({"place": place, "repeat": both, "difference": difference, "is_odd": is_odd}))
+    return pd.concat([some for some in found if len(some)] or found, ignore_index=True)
+
+
+def _cell(row: pd.Series, value: object, summary: pd.DataFrame) -> int | None:
+    """The cell of a comparison: the one that has its value on the axis and all values that the two cells share."""
+    fits = summary[row["axis"]].astype(str) == str(value)
+    for name in ("activation", "model_type", "p", *OTHER_FIELDS):
+        if name != row["axis"] and not pd.isna(row[name]):
+            fits &= summary[name] == row[name]
+    return int(summary.index[fits][0]) if fits.sum() == 1 else None
+
+
+def _limits(comparisons: pd.DataFrame, pairs: pd.DataFrame) -> tuple[float, float]:
+    """The ends of the axis in percentage points: all dots and bars, and 0."""
+    ends = [comparisons["ci95_low"], comparisons["ci95_high"], comparisons["mean_difference"], pairs["difference"]]
+    values = 100 * np.concatenate([end.to_numpy(float) for end in ends])
+    return min(1.4 * float(np.nanmin(values, initial=0)), -1.4), max(1.4 * float(np.nanmax(values, initial=0)), 1.4)
+
+
+def _handles(rows: pd.DataFrame) -> list[Artist]:
+    values = [str(value) for value in dict.fromkeys(rows["value"])]
+    grey: dict[str, Any] = {"color": "#505050", "linestyle": "none"}
+    found = [Line2D([], [], label=_text(value), **look(value, values)) for value in values]
+    label = "mean, simultaneous 95 % interval" if (rows["n_pairs"] > 1).any() else "one pair"
+    found += [Line2D([], [], marker="o", label=label, **grey), Line2D([], [], marker=".", label="one pair of runs", **grey)]
+    if (rows[["n_chance_reference", "n_chance_value"]].to_numpy() > 0).any():
+        found.append(Line2D([], [], marker="o", markerfacecolor="#ffffff", label="with runs at chance", **grey))
+        found.append(Line2D([], [], **DASH, markersize=9, label="pairs that trained", **grey))
+    return list(found)
+
+
+def _text(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else named(value)
