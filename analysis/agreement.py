@@ -10,7 +10,7 @@ from scipy.special import stdtr
 from analysis.columns import AGREEMENT
 from analysis.intervals import CONFIDENCE, t_half_width
 from analysis.paired import paired
-from analysis.pairs import Finished, cells_of_runs, codes, same
+from analysis.pairs import Finished, cells_of_runs, same
 from analysis.planned import CELL_FIELDS
 from analysis.ranks import holm
 
@@ -23,8 +23,8 @@ class NotComparable(ValueError):
 class Agreement:
     """What became of a comparison.
 
-    table: the columns of `analysis.columns.AGREEMENT`, a row for each two cells that match. differing: field -> its values in A and
-    in B, which every cell of a campaign shares. only_a, only_b: cells without a partner.
+    table: the columns of `analysis.columns.AGREEMENT`, a row for each two cells that match. differing: field -> its values in A
+    and in B, which every cell of a campaign shares. only_a, only_b: cells without a partner.
     """
 
     table: pd.DataFrame
@@ -40,7 +40,7 @@ class Agreement:
     @property
     def not_excluded(self) -> float:
         """The largest difference of mean accuracies that the simultaneous intervals allow."""
-        return float(self.table[["ci95_low", "ci95_high"]].abs().to_numpy().max())
+        return float(np.nanmax(self.table[["ci95_low", "ci95_high"]].abs().to_numpy()))
 
 
 def agreement(a: pd.DataFrame, b: pd.DataFrame, in_pairs: bool = True) -> Agreement:
@@ -56,15 +56,15 @@ def agreement(a: pd.DataFrame, b: pd.DataFrame, in_pairs: bool = True) -> Agreem
     Raises:
         NotComparable: no cells match, or none has two finished runs on each side.
     """
-    sides = [_cells(table) for table in (a, b)]
-    differing = _differing(*sides)
-    first, second = _matches(*sides, [name for name in CELL_FIELDS if name not in differing])
+    cells_a, cells_b = _cells(a), _cells(b)
+    differing = _differing(cells_a, cells_b)
+    first, second = _matches(cells_a, cells_b, [name for name in CELL_FIELDS if name not in differing])
     if not len(first):
-        raise NotComparable(f"no cell of A is in B; {_ranges(*sides)}")
-    runs = pd.concat([a, b], ignore_index=True)
-    place = np.concatenate([cells_of_runs(a, sides[0]), len(sides[0]) + cells_of_runs(b, sides[1])])
-    second = second + len(sides[0])
-    finished = Finished.of(runs, place, len(sides[0]) + len(sides[1]))
+        raise NotComparable(f"no cell of A is in B; {_ranges(cells_a, cells_b)}")
+    runs, cells = (pd.concat(both, ignore_index=True) for both in ([a, b], [cells_a, cells_b]))
+    place = np.concatenate([cells_of_runs(a, cells_a), len(cells_a) + cells_of_runs(b, cells_b)])
+    second = second + len(cells_a)
+    finished = Finished.of(runs, place, len(cells))
     odd = np.bincount(finished.cell, ~finished.is_ok, len(finished.n)) > 0
     by_rank = odd[first] | odd[second]
     table = paired(finished, first, second, by_rank).drop(columns=["n_only_reference_right", "n_only_value_right"])
@@ -78,11 +78,10 @@ def agreement(a: pd.DataFrame, b: pd.DataFrame, in_pairs: bool = True) -> Agreem
         raise NotComparable("no cell has two finished runs in A and two in B")
     table["p_holm"] = holm(table["p_raw"].to_numpy(), len(table))
     table["differs"] = table["p_holm"] < 1 - CONFIDENCE
-    cells = pd.concat(sides, ignore_index=True)
-    keys = {name: cells[name].to_numpy()[first] for name in CELL_FIELDS if name not in differing}
+    keys = {name: cells[name].array[first] for name in CELL_FIELDS if name not in differing}
     table = table.assign(**keys, **_of_sides(finished, runs, first, second))
     found = table[[name for name in AGREEMENT if name in table]]
-    return Agreement(found, differing, *(len(side) - len(set(some)) for side, some in zip(sides, (first, second), strict=True)))
+    return Agreement(found, differing, len(cells_a) - len(set(first)), len(cells_b) - len(set(second)))
 
 
 def _cells(runs: pd.DataFrame) -> pd.DataFrame:
