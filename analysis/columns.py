@@ -160,6 +160,30 @@ COMPARISONS: Mapping[str, tuple[str, str]] = {
     "n_only_value_right": ("", "single pairs: test images that only the other run has right"),
     "note": ("", "what a reader must know, such as the smallest p-value that the test can have at this n"),
 }
+AGREEMENT: Mapping[str, tuple[str, str]] = {
+    **{name: (unit, f"{meaning}; no column if A and B differ in it") for name, (unit, meaning) in _SPEC.items()},
+    "n_a": ("", "finished runs in A"),
+    "n_b": ("", "finished runs in B"),
+    "n_pairs": ("", "repeats that are finished in both and are compared in pairs; 0: all runs of A with all runs of B"),
+    "mean_a": ("1", "mean of test_accuracy in A"),
+    "mean_b": ("1", "mean of test_accuracy in B"),
+    "mean_difference": ("1", "B less A: mean over the pairs, or difference of the means"),
+    "ci95_low": ("1", "lower end of the t interval of the difference at the confidence 1 - 0.05 / family_size (Bonferroni)"),
+    "ci95_high": ("1", "upper end"),
+    "family_size": ("", "cells that are compared"),
+    "p_raw": ("1", "two-sided p-value of `test`, not corrected"),
+    "p_holm": ("1", "p_raw corrected for family_size comparisons (Holm 1979)"),
+    "test": (
+        "",
+        "paired t or Welch t; signed-rank or Mann-Whitney where a cell has a run at chance or diverged, or no spread; "
+        "empty: fewer than two runs",
+    ),
+    "differs": ("", "whether p_holm < 0.05: a difference beyond what chance explains"),
+    "n_chance_a": ("", "runs at chance in A"),
+    "n_chance_b": ("", "runs at chance in B"),
+    "mean_trained_a": ("1", f"mean of test_accuracy in A of {_OK}, conditional on training"),
+    "mean_trained_b": ("1", "the same in B"),
+}
 
 
 def page() -> str:
@@ -169,6 +193,7 @@ def page() -> str:
         "`results_per_run.csv` and `results.h5` (histories and `correct` in `results.h5` only)": PER_RUN,
         "`results_summary.csv`, a row for each cell": SUMMARY,
         "`comparisons.csv`, a row for each pair of cells": COMPARISONS,
+        "`compare.csv` of `python -m analysis.compare A B`, a row for each cell that is in A and in B": AGREEMENT,
     }
     parts = [intro]
     for title, columns in tables.items():

@@ -15,8 +15,10 @@ N_TEST = 10_000
 Outcome = tuple[str, int]  # status, number of correct test images
 
 
-def tables(runs: Iterable[RunSpec], outcome: Callable[[RunSpec], Outcome]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """A row for every run, as `analysis.merge.Merged.runs`, and the summary."""
+def tables(
+    runs: Iterable[RunSpec], outcome: Callable[[RunSpec], Outcome], explained: float = np.nan
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A row for every run, as `analysis.merge.Merged.runs`, and the summary. explained: the variance of every cell."""
     planned = Runs.of(runs)
     whole = Planned(Header("c0ffee", "2026-01-01", "abc", len(planned), ""), planned, cells_of(planned))
     status, n_correct = (np.array(values) for values in zip(*map(outcome, planned), strict=True))
@@ -34,7 +36,8 @@ def tables(runs: Iterable[RunSpec], outcome: Callable[[RunSpec], Outcome]) -> tu
             "peak_mem_mb": np.where(status == MISSING, np.nan, 512.0),
         }
     )
-    return per_run, summarise(per_run, planned.cell, whole.cells)
+    explained_variance = np.full(len(whole.cells), explained)
+    return per_run, summarise(per_run, planned.cell, whole.cells, explained_variance)
 
 
 def good(run: RunSpec) -> Outcome:
