@@ -156,7 +156,7 @@ def _cell(row: pd.Series, value: object, summary: pd.DataFrame) -> int | None:
     fits = summary[row["axis"]].astype(str) == str(value)
     for name in ("activation", "model_type", "p", *OTHER_FIELDS):
         if name != row["axis"] and not pd.isna(row[name]):
-            fits &= summary[name] == row[name]
+            fits &= (summary[name] == row[name]) | (summary[name].isna() & (row["axis"] == "model_type"))
     return int(summary.index[fits][0]) if fits.sum() == 1 else None
 
 

@@ -114,7 +114,15 @@ def symbol_handles(cells: pd.DataFrame, majority: bool = True) -> list[Artist]:
     found.append(Line2D([], [], marker=".", markersize=0.8 * size, label="one run", **grey))
     if (cells[["chance", "diverged"]].to_numpy() > 0).any():
         found.append(
-            Line2D([], [], marker="x", color=INK, linestyle="none", markersize=size, label="run at chance or diverged" if (cells["diverged"] > 0).any() else "run at chance")
+            Line2D(
+                [],
+                [],
+                marker="x",
+                color=INK,
+                linestyle="none",
+                markersize=size,
+                label="run at chance or diverged" if (cells["diverged"] > 0).any() else "run at chance",
+            )
         )
     if (cells["chance"] > 0).any() and cells["mean_trained_accuracy"].notna().any():
         found.append(Line2D([], [], **DASH, markersize=2.4 * size, label="mean if trained", **grey))
