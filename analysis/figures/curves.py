@@ -124,21 +124,24 @@ def _sheet(name: str, panels: list[Panel], planned: pd.DataFrame, store: Path) -
 def _table(cells: pd.DataFrame, runs: pd.DataFrame, histories: np.ndarray) -> pd.DataFrame:
     """A row for each cell and epoch."""
     found = []
-    for row, cell in cells.iterrows():
-        own = runs[runs["cell"] == row]
-        curves, is_ok = histories[own["place"].to_numpy()].astype(float), (own["status"] == "ok").to_numpy()
-        for epoch in range(int(cell["epochs"])):
-            after, trained = curves[:, epoch], curves[is_ok, epoch]
-            found.append(
-                {
-                    **{name: cell[name] for name in ("model_type", "activation", "p")},
-                    "epoch": epoch + 1,
-                    "repeats": len(own),
-                    "mean_test_accuracy": after.mean(),
-                    "min_test_accuracy": after.min(),
-                    "max_test_accuracy": after.max(),
-                    "n_trained": int(is_ok.sum()),
-                    "mean_trained_accuracy": trained.mean() if len(trained) else np.nan,
-                }
-            )
-    return pd.DataFrame(found)
+    cell, is_ok = runs["cell"].to_numpy(), (runs["status"] == "ok").to_numpy()
+    order = np.argsort(cell, kind="stable")
+    starts = np.searchsorted(cell[order], [cells.index, cells.index + 1])
+    for (row, own), start, end in zip(cells.iterrows(), *starts, strict=True):
+        places = order[start:end]
+        n_epochs = int(own["epochs"])
+        after = histories[places, :n_epochs].astype(float)
+        trained = after[is_ok[places]]
+        columns = {
+            **{name: own[name] for name in ("model_type", "activation", "p")},
+            "cell": row,
+            "epoch": np.arange(1, n_epochs + 1),
+            "repeats": len(places),
+            "mean_test_accuracy": after.mean(axis=0),
+            "min_test_accuracy": after.min(axis=0),
+            "max_test_accuracy": after.max(axis=0),
+            "n_trained": len(trained),
+            "mean_trained_accuracy": trained.mean(axis=0) if len(trained) else np.nan,
+        }
+        found.append(pd.DataFrame(columns))
+    return pd.concat(found, ignore_index=True)

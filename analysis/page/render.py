@@ -82,7 +82,7 @@ def page(content: Content) -> bytes:
         efficiency=facts.efficiency(runs),
         dates=facts.dates(runs),
         provenance=list(facts.provenance(runs)),
-        methods=html(re.sub(r"\A# .*\n", "", content.methods)),
+        methods=html(re.sub(r"\A# .*\n", "", content.methods), level=2),
         grid=content.grid[:_MOST_GRID_CHARACTERS],
         commits=[str(one) for one in runs["code_commit"].astype(object).dropna().unique() if one],
         style=content.style,
