@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,7 +16,7 @@ from analysis.figures.captions import n_of, what_is_missing
 from analysis.figures.names import majority
 from analysis.figures.parts import ACCURACY_TICKS, draw_majority
 from analysis.figures.sheets import Panel, Sheet, files, lay_out, panel_by_activation, runs_of, title_of
-from analysis.figures.style import shade
+from analysis.figures.style import points, shade
 from noisy.spec import DATASETS
 
 _MOST_LINES = 4_000  # of one figure: with more runs than this, an area from the lowest to the highest takes their place
@@ -75,9 +74,7 @@ def plot_curves(
             odd.append((cell["p"], f"p = {cell['p']:g}: {cell['chance']} of {cell['repeats']} at chance"))
     if odd:
         words = "\n".join(text for _, text in sorted(odd))
-        ax.text(
-            0.98, 0.14, words, transform=ax.transAxes, ha="right", va="bottom", fontsize=0.9 * mpl.rcParams["xtick.labelsize"]
-        )
+        ax.text(0.98, 0.14, words, transform=ax.transAxes, ha="right", va="bottom", fontsize=0.9 * points("xtick.labelsize"))
     ax.set_xlim(1, n_epochs)
     ax.set_ylim(0, 1.02)
     ax.set_yticks(ACCURACY_TICKS)

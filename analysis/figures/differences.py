@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from analysis.figures.names import OTHER_FIELDS, named
 from analysis.figures.parts import DASH, draw_dots
-from analysis.figures.sheets import MOST_PANELS, Panel, Sheet, lay_out
+from analysis.figures.sheets import MOST_PANELS, Panel, Sheet, lay_out, progress
 from analysis.figures.style import INK, look
 from analysis.pairs import Finished
 
@@ -130,6 +130,9 @@ def _sheet(name: str, panels: list[Panel], axis: str, summary: pd.DataFrame, mod
     rows = pd.concat([panel.cells for panel in panels])
     reference = ", ".join(_text(value) for value in dict.fromkeys(rows["reference_value"]))
     title = f"{named(summary['dataset'].iloc[0])}{', ' if model_type else ''}{named(model_type)}: differences to {reference}"
+    planned = summary[summary["model_type"] == model_type] if model_type else summary
+    n_done, n_away = int(planned["repeats"].sum()), int(planned[["missing", "failed"]].to_numpy().sum())
+    title += progress(n_done, n_done + n_away)
 
     has_chance = bool((rows[["n_chance_reference", "n_chance_value"]].to_numpy() > 0).any())
 

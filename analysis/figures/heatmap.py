@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from analysis.figures.captions import n_of, what_is_missing
 from analysis.figures.names import named
 from analysis.figures.sheets import Panel, Sheet, files, has_runs, lay_out, title_of
+from analysis.figures.style import points
 
 _ON_LIGHT, _ON_DARK, _NONE = "#010101", "#fefefe", "#c8c8c8"
 
@@ -25,7 +26,7 @@ def plot_heatmap(ax: Axes, cells: pd.DataFrame) -> Axes:
     activations, ps = list(dict.fromkeys(cells["activation"])), sorted(cells["p"].unique())
     mean = np.full((len(activations), len(ps)), np.nan)
     colours = mpl.colormaps["viridis"].with_extremes(bad=_NONE)
-    size = mpl.rcParams["font.size"] * min(0.8, 6.5 / len(ps))
+    size = points("font.size") * min(0.8, 6.5 / len(ps))
     for _, cell in cells.iterrows():
         row, column = activations.index(cell["activation"]), ps.index(cell["p"])
         mean[row, column] = cell["mean_test_accuracy"]
