@@ -24,7 +24,7 @@ _ROWS_A_TIME = 100_000
 
 
 def read_histories(store: Path, rows: np.ndarray) -> np.ndarray:
-    """Test accuracy after each epoch. rows: int (n,), ascending. Returns float32 (n, epochs), NaN where a run has fewer epochs."""
+    """Test accuracy after each epoch: float32 (n, epochs), NaN where a run has fewer epochs. rows: int (n,), ascending."""
     with h5py.File(store, "r", locking=False) as h5:
         array = h5["history_test_accuracy"]
         parts = [np.empty((0, array.shape[1]), np.float32)]
@@ -83,7 +83,7 @@ def plot_curves(
 
 
 def curve_sheets(summary: pd.DataFrame, runs: pd.DataFrame, store: Path) -> Iterator[Sheet]:
-    """For each model type with more than one epoch. runs: with the columns `cell` and `row`, its row in `store` (results.h5)."""
+    """For each model type with more than one epoch. runs: `with_cells`, whose `row` is that in `store` (results.h5)."""
     several = summary[summary["epochs"] > 1]
     for name, panels, planned in files(several, "curves", lambda words, own: panel_by_activation(words, own, runs)):
         yield _sheet(name, panels, planned, store)

@@ -25,8 +25,9 @@ PAIR_COLUMNS = ["place", "repeat", "difference", "is_odd"]
 
 
 def plot_differences(ax: Axes, comparisons: pd.DataFrame, pairs: pd.DataFrame) -> Axes:
-    """Mean differences against p with their simultaneous intervals, in percentage points; every pair of runs is a dot. Open: runs at
-    chance are among them. The dash is then the mean of the pairs in which both runs trained.
+    """Mean differences against p with their simultaneous intervals, in percentage points; every pair of runs is a dot.
+
+    Markers are open if runs at chance are among them. A dash is then the mean of the pairs in which both runs trained.
 
     Args:
         comparisons: rows of `analysis.comparisons.compare_cells` of one axis: a line for each value.
@@ -150,14 +151,14 @@ def _sheet(name: str, panels: list[Panel], axis: str, summary: pd.DataFrame, mod
     several = f"n = {n.min()}{'' if n.min() == n.max() else f' to {n.max()}'} pairs"
     text = [
         f"Accuracy less that of {reference}, paired by repeat: mean of {several}; dots are single pairs.",
-        f"Bars are intervals that hold together in 95 % of campaigns (t, Bonferroni over {rows['family_size'].iloc[0]} comparisons)."
+        f"Bars are intervals that hold together in 95 % of campaigns (t, Bonferroni over {rows['family_size'].iloc[0]})."
         if (n > 1).any()
         else "One pair has no interval.",
     ]
     if has_chance:
         text.append(
-            "Open markers: runs at chance are among the pairs (crosses); the dash is the mean of the pairs in which both trained. "
-            "Below: share of runs at chance, that of the reference in black."
+            "Open markers: runs at chance are among the pairs (crosses); the dash is the mean of the pairs in which both "
+            "trained. Below: share of runs at chance, that of the reference in black."
         )
     return Sheet(name, title, " ".join(text), rows, draw, pd.concat([panel.runs for panel in panels]))
 
@@ -180,7 +181,7 @@ def _pairs(comparisons: pd.DataFrame, summary: pd.DataFrame, runs: pd.DataFrame)
 
 
 def _cells(comparisons: pd.DataFrame, which: str, summary: pd.DataFrame) -> np.ndarray:
-    """int64 (k,): the cell on one side of each comparison, -1 if no cell or more than one fits. which: the column of its value."""
+    """int64 (k,): the cell on one side of each comparison, -1 if not exactly one fits. which: the column of its value."""
     indexes: dict[tuple[str, ...], dict[tuple[str, ...], list[int]]] = {}
 
     def cells_with(fields: tuple[str, ...], values: tuple[str, ...]) -> list[int]:

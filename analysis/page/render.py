@@ -28,8 +28,9 @@ _HERE = Path(__file__).parent
 class Content:
     """What a page is made from.
 
-    name: of the campaign's folder; summary: in the grid's order; runs: every run with a record; comparisons, problems, notes: as
-    the report has them; figures: those on disk; methods: the text of methods.md; grid: that of grid.yaml; style: of the figures.
+    name: of the campaign's folder; summary: in the grid's order; runs: every run with a record; comparisons, problems, notes:
+    as the report has them; figures: those on disk; methods: the text of methods.md; grid: that of grid.yaml; style: that of
+    the figures.
     """
 
     name: str

@@ -100,7 +100,7 @@ def test_where_runs_are_at_chance_the_mean_of_the_others_and_the_share_stand_bes
         assert list(dash.get_ydata()) == [one["mean_trained_accuracy"].iloc[0]]
         words = [text.get_text() for text in plot_heatmap(Figure().subplots(), one).texts]
         n, chance = int(one["repeats"].iloc[0]), int(one["chance"].iloc[0])
-        assert f"{chance}/{n} ×\n({one['mean_trained_accuracy'].iloc[0]:.3f})" in words[0]
+        assert f"{chance}/{n} x\n({one['mean_trained_accuracy'].iloc[0]:.3f})" in words[0]
         label = plot_strips(Figure().subplots(), one, small.runs).get_xticklabels()[0].get_text()
         assert f"{chance} of {n}\nat chance" in label
     for name in ("accuracy_mlp", "overview_mlp", "error_mlp", "spread_mlp", "differences_activation_mlp"):

@@ -15,7 +15,7 @@ _OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", 
 
 
 class Tab:
-    """One page. requests: what it asked for besides itself; said: messages on its console, errors and refusals of its policy."""
+    """One page. requests: what it asked for; said: messages on its console, errors and refusals of its policy."""
 
     def __init__(self, to: int, back: int) -> None:
         self._to, self._back, self._rest, self._number, self._session = to, back, b"", 0, ""

@@ -1,4 +1,4 @@
-"""report.html in a headless Chromium without network: Debian's, by `make test-page`. axe-core comes by npm, into a temporary folder."""
+"""report.html in a headless Chromium without network, by `make test-page`. axe-core comes by npm, into a temporary folder."""
 
 import base64
 import re
