@@ -66,7 +66,7 @@ def test_every_module_is_named_where_contributors_look(room: str) -> None:
     ("room", "forbidden"),
     [
         ("hpc", {"torch", "torchvision", "pandas", "matplotlib"}),
-        ("analysis", {"torch", "torchvision", "submitit"}),
+        ("analysis", {"torch", "torchvision", "submitit", "statsmodels"}),
         ("noisy", {"h5py", "yaml", "argparse", "pandas"}),
     ],
 )

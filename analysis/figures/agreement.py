@@ -56,10 +56,7 @@ def agreement_figure(table: pd.DataFrame, a: str, b: str) -> Figure:
     """A panel for each combination of the values that vary besides p and activation. a, b: what the campaigns are called."""
     fields = [name for name in ("model_type", *OTHER_FIELDS) if name in table and table[name].nunique(dropna=False) > 1]
     groups = table.groupby(fields, sort=False, dropna=False) if fields else [((), table)]
-    panels = [
-        Panel(", ".join(_word(name, one) for name, one in zip(fields, values, strict=True)), cells, cells)
-        for values, cells in groups
-    ]
+    panels = [Panel(", ".join(filter(None, map(_word, fields, values))), cells, cells) for values, cells in groups]
     activations = list(dict.fromkeys(table["activation"])) if "activation" in table else [""]
     handles: list[Artist] = [
         Line2D(
@@ -90,5 +87,7 @@ def agreement_figure(table: pd.DataFrame, a: str, b: str) -> Figure:
 
 
 def _word(name: str, value: object) -> str:
-    text = "all" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else named(value)  # type: ignore[call-overload]
+    if pd.isna(value):  # type: ignore[call-overload]
+        return "" if name == "hidden_sizes" else f"{name.replace('_', ' ')} all"
+    text = f"{value:g}" if isinstance(value, float) else named(value)
     return text if name == "model_type" else f"{name.replace('_', ' ')} {text}"
