@@ -10,6 +10,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 from analysis.figures.captions import caption
 from analysis.figures.names import majority
 from analysis.figures.parts import (
+    ACCURACY_TICKS,
     draw_dots,
     draw_majority,
     draw_means,
@@ -23,7 +24,7 @@ from analysis.figures.sheets import Panel, Sheet, files, lay_out, one_panel, pan
 from analysis.live import with_bounds
 from noisy.spec import DATASETS
 
-_LABEL = "accuracy on the clean test set"
+_LABEL = "test accuracy"
 _ERROR_TICKS = [a * 10.0**b for b in range(-6, 0) for a in (1, 2, 5)] + [1.0]
 
 
@@ -36,6 +37,7 @@ def plot_accuracy(ax: Axes, cells: pd.DataFrame, runs: pd.DataFrame) -> Axes:
     """
     _plot(ax, cells, runs, is_error=False)
     ax.set_ylim(0, 1.02)
+    ax.set_yticks(ACCURACY_TICKS)
     return ax
 
 

@@ -37,14 +37,16 @@ def sheets(summary: pd.DataFrame, runs: pd.DataFrame, comparisons: pd.DataFrame,
     yield from spread_sheets(summary)
 
 
-def with_cells(runs: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """The finished runs, with the columns `cell` (the index of their cell in the summary) and `row` (their place in `runs`).
+def with_cells(runs: pd.DataFrame, summary: pd.DataFrame, is_finished_only: bool = True) -> pd.DataFrame:
+    """The finished runs (or all), with the columns `cell` (the index of their cell in the summary) and `row` (their place in `runs`).
 
     Args:
         runs: a row for every planned run, as `analysis.merge.Merged.runs`; or those of results_per_run.csv, if no `row` is needed.
     """
     names = list(CELL_FIELDS)
-    finished = runs.assign(row=np.arange(len(runs)))[runs["status"].isin(FINISHED)]
+    finished = runs.assign(row=np.arange(len(runs)))
+    if is_finished_only:
+        finished = finished[runs["status"].isin(FINISHED)]
     own = finished[names]
     keys = own.groupby(names, sort=False, dropna=False, observed=True).ngroup().to_numpy()
     first = own.iloc[np.unique(keys, return_index=True)[1]].astype(object)

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 
 from analysis.figures.captions import n_of, what_is_missing
 from analysis.figures.names import majority
-from analysis.figures.parts import draw_majority
+from analysis.figures.parts import ACCURACY_TICKS, draw_majority
 from analysis.figures.sheets import Panel, Sheet, files, lay_out, panel_by_activation, runs_of, title_of
 from analysis.figures.style import shade
 from noisy.spec import DATASETS
@@ -80,6 +80,7 @@ def plot_curves(
         )
     ax.set_xlim(1, n_epochs)
     ax.set_ylim(0, 1.02)
+    ax.set_yticks(ACCURACY_TICKS)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     return ax
 
@@ -106,7 +107,7 @@ def _sheet(name: str, panels: list[Panel], planned: pd.DataFrame, store: Path) -
             panels,
             lambda ax, panel: plot_curves(ax, panel.cells, runs_of(panel.cells, runs), histories, ps, most_lines),
             title_of(planned),
-            "accuracy on the clean test set",
+            "test accuracy",
             handles=list(handles),
             xlabel="epoch",
         )

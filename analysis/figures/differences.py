@@ -67,7 +67,7 @@ def plot_differences(ax: Axes, comparisons: pd.DataFrame, pairs: pd.DataFrame) -
 
 def difference_sheets(summary: pd.DataFrame, runs: pd.DataFrame, comparisons: pd.DataFrame) -> Iterator[Sheet]:
     """A figure for each axis and model type, with a panel for each combination of the other values."""
-    shown = comparisons[comparisons["n_pairs"] > 0]
+    shown = _in_grid_order(comparisons[comparisons["n_pairs"] > 0], summary)
     for axis, rows in shown.groupby("axis", sort=False, observed=True):
         kinds = rows.groupby("model_type", sort=False, dropna=False, observed=True) if axis != "model_type" else [("", rows)]
         for model_type, its in kinds:
@@ -77,6 +77,20 @@ def difference_sheets(summary: pd.DataFrame, runs: pd.DataFrame, comparisons: pd
                 yield _sheet(stem, [panel for _, panel in panels], str(axis), summary, str(model_type))
             else:
                 yield from (_sheet(f"{stem},{part}", [one], str(axis), summary, str(model_type)) for part, one in panels)
+
+
+def _in_grid_order(comparisons: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
+    """The comparisons with their activations, model types and values in the order of the summary."""
+    places = pd.DataFrame(index=comparisons.index)
+    for name in ("model_type", *OTHER_FIELDS, "activation"):
+        kinds = [str(value) for value in summary[name].unique()]
+        own = comparisons[name].astype(str)
+        places[name] = own.map({kind: i for i, kind in enumerate(kinds)}).fillna(len(kinds))
+        is_axis = comparisons["axis"] == name
+        its_value = comparisons["value"].astype(str).map({kind: i for i, kind in enumerate(kinds)})
+        places.loc[is_axis, "value"] = its_value[is_axis]
+    order = places.assign(p=comparisons["p"]).sort_values([*places.columns, "p"], kind="stable").index
+    return comparisons.loc[order]
 
 
 def _panels(rows: pd.DataFrame, axis: str) -> Iterator[tuple[str, str, pd.DataFrame]]:
@@ -142,7 +156,7 @@ def _cell(row: pd.Series, value: object, summary: pd.DataFrame) -> int | None:
     fits = summary[row["axis"]].astype(str) == str(value)
     for name in ("activation", "model_type", "p", *OTHER_FIELDS):
         if name != row["axis"] and not pd.isna(row[name]):
-            fits &= summary[name] == row[name]
+            fits &= (summary[name] == row[name]) | (summary[name].isna() & (row["axis"] == "model_type"))
     return int(summary.index[fits][0]) if fits.sum() == 1 else None
 
 

@@ -57,7 +57,7 @@ def _sheet(name: str, panels: list[Panel], planned: pd.DataFrame) -> Sheet:
 
     text = [f"Mean accuracy after the last epoch over {n_of(has_runs(cells))}; the colour goes from 0 (dark) to 1 (light)."]
     if (cells["chance"] > 0).any():
-        text.append("Where runs are at chance, their number stands below, and the mean of the runs that trained.")
+        text.append("×: so many runs are at chance; in brackets: the mean of the runs that trained.")
     if (cells["repeats"] == 0).any():
         text.append("Grey: no run yet.")
     columns = ["model_type", "activation", "p", "repeats", "mean_test_accuracy", "chance", "n_trained", "mean_trained_accuracy"]
@@ -75,7 +75,7 @@ def _words(cell: pd.Series) -> str:
         return ""
     words = [f"{cell['mean_test_accuracy']:.3f}"]
     if cell["chance"]:
-        words.append(f"{cell['chance']}/{cell['repeats']} at chance" if cell["chance"] < cell["repeats"] else "all at chance")
+        words.append(f"{cell['chance']}/{cell['repeats']} ×")
         if cell["n_trained"]:
-            words.append(f"others {cell['mean_trained_accuracy']:.3f}")
+            words.append(f"({cell['mean_trained_accuracy']:.3f})")
     return "\n".join(words)

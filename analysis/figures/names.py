@@ -43,8 +43,8 @@ def varying(cells: pd.DataFrame) -> list[str]:
 def setting(cells: pd.DataFrame, fields: list[str]) -> str:
     """The values that these cells have in common in `fields`, as in "learning rate 0.01, hidden 64-32"."""
     first = cells.iloc[0]
-    words = (f"{_FIELDS.get(name, name.replace('_', ' '))} {_value(first[name])}".strip() for name in fields)
-    return ", ".join(words)
+    told = [name for name in fields if name == "max_train_samples" or not pd.isna(first[name])]  # a cnn has no hidden sizes
+    return ", ".join(f"{_FIELDS.get(name, name.replace('_', ' '))} {_value(first[name])}".strip() for name in told)
 
 
 def file_part(cells: pd.DataFrame, fields: list[str]) -> str:

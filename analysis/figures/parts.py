@@ -13,6 +13,7 @@ from analysis.figures.names import named
 from analysis.figures.style import FAINT, INK, look
 
 DASH: dict[str, Any] = {"marker": "_", "markeredgewidth": 1.8}  # the mean of the runs that trained
+ACCURACY_TICKS = [0, 0.2, 0.4, 0.6, 0.8, 1]
 _DODGE = 0.011  # between activations in one panel, of the width of the axis of p
 
 
@@ -107,16 +108,24 @@ def symbol_handles(cells: pd.DataFrame, majority: bool = True) -> list[Artist]:
     grey: dict[str, Any] = {"color": "#505050", "linestyle": "none"}
     size = mpl.rcParams["lines.markersize"]
     has_interval = (cells["repeats"] > 1).any()
-    found = [Line2D([], [], marker="o", label="mean, 95 % interval" if has_interval else "mean", **grey)]
+    found: list[Artist] = [Line2D([], [], marker="o", label="mean, 95 % interval" if has_interval else "mean", **grey)]
     if ((cells["missing"] + cells["failed"] > 0) & (cells["repeats"] > 0)).any():
         found.append(Line2D([], [], marker="o", markerfacecolor="#ffffff", label="mean, runs missing", **grey))
     found.append(Line2D([], [], marker=".", markersize=0.8 * size, label="one run", **grey))
     if (cells[["chance", "diverged"]].to_numpy() > 0).any():
         found.append(
-            Line2D([], [], marker="x", color=INK, linestyle="none", markersize=size, label="run at chance or diverged")
+            Line2D(
+                [],
+                [],
+                marker="x",
+                color=INK,
+                linestyle="none",
+                markersize=size,
+                label="run at chance or diverged" if (cells["diverged"] > 0).any() else "run at chance",
+            )
         )
     if (cells["chance"] > 0).any() and cells["mean_trained_accuracy"].notna().any():
-        found.append(Line2D([], [], **DASH, markersize=2.4 * size, label="mean of the runs that trained", **grey))
+        found.append(Line2D([], [], **DASH, markersize=2.4 * size, label="mean if trained", **grey))
     if majority:
         found.append(Line2D([], [], color=FAINT, linewidth=0.8, linestyle=(0, (1, 1.5)), label="majority class"))
     return found

@@ -12,22 +12,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-import matplotlib
+import matplotlib as mpl
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 from analysis.figures.sheets import Sheet
 from analysis.figures.style import styled
 from jobs.files import publish
 from noisy.spec import MODEL_TYPES
 
-# suffix -> how a figure is saved; without dates and versions, so that equal figures have equal bytes
-FORMATS: dict[str, dict[str, Any]] = {
-    ".svg": {"metadata": {"Date": None}},
-    ".pdf": {"metadata": {"CreationDate": None}},
-    ".png": {"metadata": {"Software": None}},
-}
+FORMATS = (".svg", ".pdf", ".png")
 _MADE = ".made.json"
 _LONGEST_NAME = 120
 
@@ -82,12 +79,21 @@ def _save(folder: Path, sheet: Sheet, style: str, before: dict[str, dict[str, st
 
 
 def _drawn(sheet: Sheet) -> Iterator[bytes]:
-    """The figure in each of FORMATS. Its layout is computed once."""
+    """The figure in each of FORMATS, without dates, so that equal figures have equal bytes.
+
+    Its layout is computed once, and its canvases are asked directly: `Figure.savefig` draws everything twice each time.
+    """
     figure = sheet.draw()
-    for suffix, options in FORMATS.items():
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for save, metadata in (
+        (FigureCanvasSVG(figure).print_svg, {"Date": None}),
+        (FigureCanvasPdf(figure).print_pdf, {"CreationDate": None}),
+        (FigureCanvasAgg(figure).print_png, {"Software": None}),
+    ):
         image = io.BytesIO()
-        figure.savefig(image, format=suffix[1:], **options)
-        figure.set_layout_engine("none")
+        figure.set_dpi(mpl.rcParams["savefig.dpi"])  # each of them changes it
+        save(image, metadata=metadata)
         yield image.getvalue()
 
 
@@ -138,7 +144,7 @@ def _dots(runs: pd.DataFrame) -> Iterator[bytes]:
 def _code() -> bytes:
     """What else decides how a figure looks: the code of this package, and matplotlib."""
     sources = sorted(Path(__file__).parent.glob("*.py"))
-    return _digest(matplotlib.__version__.encode(), *(path.read_bytes() for path in sources)).encode()
+    return _digest(mpl.__version__.encode(), *(path.read_bytes() for path in sources)).encode()
 
 
 def _digest(*contents: bytes) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import matplotlib as mpl
+import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
@@ -140,10 +141,12 @@ def lay_out(
     n_rows = -(-len(panels) // n_columns)
     is_single = n_columns == 1 and not is_wide
     ratios = [1, _STRIP] if below else [1]
-    room = 1.25 if n_columns < _MOST_COLUMNS else 1.0
-    figure = Figure(
-        figsize=(width * (_ONE_PANEL if is_single else 1), height * n_rows * sum(ratios) * room), layout="constrained"
-    )
+    width *= _ONE_PANEL if is_single else 1
+    labels = [str(handle.get_label()) for handle in handles or []]
+    n_legend = _n_columns(labels, width) if labels else 1
+    lines_in = mpl.rcParams["font.size"] / 72 * (3 + 1.7 * -(-len(labels) // n_legend))  # title and legend
+    room = 1.2 if n_columns < _MOST_COLUMNS else 1.0
+    figure = Figure(figsize=(width, lines_in + height * n_rows * sum(ratios) * room), layout="constrained")
     grid = figure.subplots(
         n_rows * len(ratios),
         n_columns,
@@ -175,19 +178,17 @@ def lay_out(
         ax.set_xlabel(xlabel if xlabel is not None else _NOISE[n_columns == _MOST_COLUMNS])
     figure.suptitle(title, x=0.01, ha="left")
     if handles:
-        labels = [str(handle.get_label()) for handle in handles]
-        figure.legend(handles=handles, loc="outside lower center", ncols=_n_columns(labels, figure.get_figwidth()))
+        figure.legend(handles=handles, loc="outside lower center", ncols=n_legend)
     return figure
 
 
 def _n_columns(labels: list[str], width_in: float) -> int:
-    """The most columns of a legend that fit into a figure. A character is taken as 0.58 of the size of the font."""
+    """The most columns of a legend that fit into a figure. A character is taken as 0.6 of the size of the font."""
     size_in = mpl.rcParams["legend.fontsize"] / 72
     around = mpl.rcParams["legend.handlelength"] + mpl.rcParams["legend.handletextpad"] + mpl.rcParams["legend.columnspacing"]
     for n in range(len(labels), 1, -1):
-        n_rows = -(-len(labels) // n)
-        columns = [labels[i : i + n_rows] for i in range(0, len(labels), n_rows)]
-        if sum(max(map(len, column)) * 0.58 + around for column in columns) * size_in < width_in:
+        widths = [max(map(len, column)) * 0.6 + around for column in np.array_split(labels, n)]  # as matplotlib splits them
+        if sum(widths) * size_in < width_in:
             return n
     return 1
 

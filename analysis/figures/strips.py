@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.names import majority, named, setting, varying
-from analysis.figures.parts import draw_majority, is_odd, symbol_handles
+from analysis.figures.parts import ACCURACY_TICKS, draw_majority, is_odd, symbol_handles
 from analysis.figures.sheets import Panel, Sheet, lay_out, runs_of, title_of
 from analysis.figures.style import INK, look
 from noisy.spec import DATASETS
@@ -48,6 +48,7 @@ def plot_strips(ax: Axes, cells: pd.DataFrame, runs: pd.DataFrame) -> Axes:
     ax.set_xticks(range(len(cells)), labels)
     ax.set_xlim(-0.6, len(cells) - 0.4)
     ax.set_ylim(0, 1.02)
+    ax.set_yticks(ACCURACY_TICKS)
     ax.grid(visible=False, axis="x")
     return ax
 
@@ -71,7 +72,7 @@ def _sheet(name: str, cells: pd.DataFrame, runs: pd.DataFrame, enough: pd.DataFr
             [panel],
             lambda ax, one: plot_strips(ax, one.cells, one.runs),
             title_of(planned),
-            "accuracy on the clean test set",
+            "test accuracy",
             handles=handles,
             xlabel="",
             is_wide=True,

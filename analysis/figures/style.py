@@ -40,7 +40,7 @@ STYLES: dict[str, dict[str, Any]] = {
         "ytick.labelsize": 7,
         "legend.fontsize": 7,
         "figure.titlesize": 8,
-        "figure.figsize": (5.5, 2.2),  # inches: the text of a page, and a row of panels
+        "figure.figsize": (5.5, 1.75),  # inches: the width of the text of a page, and the height of a row of panels
         "axes.linewidth": 0.6,
         "grid.linewidth": 0.4,
         "xtick.major.width": 0.6,
@@ -56,7 +56,7 @@ STYLES: dict[str, dict[str, Any]] = {
         "ytick.labelsize": 14,
         "legend.fontsize": 14,
         "figure.titlesize": 16,
-        "figure.figsize": (11.0, 4.4),
+        "figure.figsize": (11.0, 3.5),
         "axes.linewidth": 1.2,
         "grid.linewidth": 0.8,
         "xtick.major.width": 1.2,
@@ -80,7 +80,7 @@ def styled(name: str) -> Iterator[None]:
     """Figures that are made and saved in the block have this style of STYLES."""
     with mpl.rc_context():
         mpl.rcdefaults()
-        mpl.rcParams.update(_ALWAYS | STYLES[name])
+        mpl.rcParams.update(_ALWAYS | STYLES[name])  # type: ignore[arg-type]
         yield
 
 
