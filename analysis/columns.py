@@ -112,7 +112,7 @@ SUMMARY: Mapping[str, tuple[str, str]] = {
         "1",
         "standard deviation of test_accuracy that independent errors on the N test images explain: square root of "
         "sum_i c_i (n - c_i) / (n (n - 1)) / N^2, where c_i of the n runs are right on image i (from `correct`); "
-        "empty for one run",
+        "empty for one run, and where `correct` contradicts n_correct",
     ),
     "seed_std_genuine": (
         "1",
