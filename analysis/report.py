@@ -17,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.comparisons import UnknownReference, reference_of
+from analysis.expected import flags
 from analysis.figures.campaign import MOST_SHEETS, sheets, with_cells
 from analysis.figures.saving import save_all
 from analysis.figures.sheets import in_grid_order
@@ -33,6 +34,7 @@ from jobs.manifest import ManifestError, newest_campaign
 from jobs.printing import NotPrinted, printing
 from jobs.reading import open_regular
 
+_MOST_FLAGS = 10
 _ROWS_A_TIME = 20_000
 _WATCH_EVERY_S = 30
 _FILES = ("results.h5", PER_RUN_CSV, "results_summary.csv", "comparisons.csv", "methods.md", "report.html")
@@ -113,9 +115,16 @@ def _report(campaign: Campaign, to: Path | None, accept_fewer: bool, style: str,
     figures = _write_for_readers(campaign, merged, tables, paths, style)
     names = ["page", "per run", "summary", "compared", "methods", "merged"]
     places = [paths[name] for name in ("report.html", PER_RUN_CSV, *_FILES[2:5], "results.h5")]
-    notes = (f"note: {text}" for text in merged.notes)
+    notes = [*(f"note: {text}" for text in merged.notes), *_unexpected(tables.summary)]
     written = (f"{what:10} {path}" for what, path in [*zip(names, places, strict=True), ("figures", target / "figures")])
-    print(*_state(campaign, tables.per_run, tables.summary), *written, *_too_many(figures), *notes, sep="\n")
+    print(
+        *_state(campaign, tables.per_run, tables.summary),
+        *written,
+        *_too_many(figures),
+        *notes,
+        *_unexpected(tables.summary),
+        sep="\n",
+    )
     if merged.problems:  # other commands must not go on believing what they remember of these files
         with contextlib.suppress(OSError):
             campaign.remembered.unlink()
@@ -161,6 +170,13 @@ def _grid(campaign: Campaign) -> str:
     with contextlib.suppress(OSError), open_regular(campaign.folder / "grid.yaml") as file:
         return file.read().decode(errors="backslashreplace")
     return ""
+
+
+def _unexpected(summary: pd.DataFrame) -> Iterator[str]:
+    found = list(flags(summary)["text"])
+    yield from (f"note: not as expected: {text}" for text in found[:_MOST_FLAGS])
+    if len(found) > _MOST_FLAGS:
+        yield f"note: and {len(found) - _MOST_FLAGS:,} more that are not as expected"
 
 
 def _too_many(n_figures: int) -> Iterator[str]:
