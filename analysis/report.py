@@ -122,7 +122,6 @@ def _report(campaign: Campaign, to: Path | None, accept_fewer: bool, style: str,
         *written,
         *_too_many(figures),
         *notes,
-        *_unexpected(tables.summary),
         sep="\n",
     )
     if merged.problems:  # other commands must not go on believing what they remember of these files
