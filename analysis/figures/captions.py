@@ -18,7 +18,7 @@ def caption(cells: pd.DataFrame, planned: pd.DataFrame, what: str, has_share: bo
             "Below: share of runs at chance, with Wilson's 95 % interval. Where runs are at chance, a dash is the mean of the runs "
             "that trained, since the mean of all then describes none of them."
         )
-    return " ".join([*sentences, *what_is_missing(cells, planned)])
+    return " ".join([*sentences, *what_is_missing(cells, planned, has_symbols=True)])
 
 
 def n_of(cells: pd.DataFrame) -> str:
@@ -27,7 +27,7 @@ def n_of(cells: pd.DataFrame) -> str:
     return f"n = {low}{'' if low == high else f' to {high}'} run{'' if high == 1 else 's'}"
 
 
-def what_is_missing(cells: pd.DataFrame, planned: pd.DataFrame) -> list[str]:
+def what_is_missing(cells: pd.DataFrame, planned: pd.DataFrame, has_symbols: bool = False) -> list[str]:
     """Sentences on runs that are missing, failed or odd, and on cells without an interval or without a run."""
     n = {name: int(planned[name].sum()) for name in ("repeats", "missing", "failed", "chance", "diverged")}
     n_empty = int((planned["repeats"] == 0).sum())
@@ -35,11 +35,13 @@ def what_is_missing(cells: pd.DataFrame, planned: pd.DataFrame) -> list[str]:
     found = []
     odd = [f"{n[name]:,} {words}" for name, words in (("chance", "at chance"), ("diverged", "diverged")) if n[name]]
     if odd:
-        found.append(f"Of {n['repeats']:,} runs, {' and '.join(odd)} (crosses).")
+        found.append(f"Of {n['repeats']:,} runs, {' and '.join(odd)}{' (crosses)' if has_symbols else ''}.")
     away = [f"{n[name]:,} {name}" for name in ("missing", "failed") if n[name]]
     if away:
         n_planned = n["repeats"] + n["missing"] + n["failed"]
-        found.append(f"{n['repeats']:,} of {n_planned:,} planned runs are shown; {' and '.join(away)} (open markers).")
+        found.append(
+            f"{n['repeats']:,} of {n_planned:,} planned runs are shown; {' and '.join(away)}{' (open markers)' if has_symbols else ''}."
+        )
     if n_single:
         found.append(f"{_cells(n_single)} with n = 1 {'has' if n_single == 1 else 'have'} no interval.")
     if n_empty:

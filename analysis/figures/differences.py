@@ -65,6 +65,20 @@ def plot_differences(ax: Axes, comparisons: pd.DataFrame, pairs: pd.DataFrame) -
     return ax
 
 
+def plot_shares(ax: Axes, comparisons: pd.DataFrame) -> Axes:
+    """The share of runs at chance against p: of each value, and in black of the reference."""
+    values = [str(value) for value in dict.fromkeys(comparisons["value"])]
+    size = 0.75 * mpl.rcParams["lines.markersize"]
+    ax.plot(comparisons["p"], comparisons["share_chance_reference"], "_", color=INK, markersize=2.5 * size)
+    for value, rows in comparisons.groupby("value", sort=False, observed=True):
+        like = look(str(value), values) | {"linestyle": "none"}
+        ax.plot(rows["p"], rows["share_chance_value"], markersize=size, **like)
+    ax.set_ylim(-0.06, 1.06)
+    ax.set_yticks([0, 1], ["0", "1"])
+    ax.set_ylabel("share at\nchance")
+    return ax
+
+
 def difference_sheets(summary: pd.DataFrame, runs: pd.DataFrame, comparisons: pd.DataFrame) -> Iterator[Sheet]:
     """A figure for each axis and model type, with a panel for each combination of the other values."""
     shown = _in_grid_order(comparisons[comparisons["n_pairs"] > 0], summary)
@@ -95,7 +109,8 @@ def _in_grid_order(comparisons: pd.DataFrame, summary: pd.DataFrame) -> pd.DataF
 
 def _panels(rows: pd.DataFrame, axis: str) -> Iterator[tuple[str, str, pd.DataFrame]]:
     """Title, part of a file's name and comparisons of each combination of the other values."""
-    fields = [name for name in ("activation", *OTHER_FIELDS) if name != axis and rows[name].nunique(dropna=False) > 1]
+    others = [name for name in ("activation", *OTHER_FIELDS) if name != axis]
+    fields = [name for name in others if rows[name].nunique(dropna=name == "hidden_sizes") > 1]
     for values, own in rows.groupby(fields, sort=False, dropna=False, observed=True) if fields else [((), rows)]:
         words = [
             named(value) if name == "activation" else f"{name.replace('_', ' ')} {_text(value)}"
@@ -111,12 +126,15 @@ def _sheet(name: str, panels: list[Panel], axis: str, summary: pd.DataFrame, mod
     reference = ", ".join(_text(value) for value in dict.fromkeys(rows["reference_value"]))
     title = f"{named(summary['dataset'].iloc[0])}{', ' if model_type else ''}{named(model_type)}: differences to {reference}"
 
+    has_chance = bool((rows[["n_chance_reference", "n_chance_value"]].to_numpy() > 0).any())
+
     def draw() -> Figure:
         return lay_out(
             panels,
             lambda ax, panel: plot_differences(ax, panel.cells, panel.runs),
             title,
             "difference in accuracy\n(percentage points)",
+            (lambda ax, panel: plot_shares(ax, panel.cells)) if has_chance else None,
             handles=_handles(rows),
         )
 
@@ -128,9 +146,10 @@ def _sheet(name: str, panels: list[Panel], axis: str, summary: pd.DataFrame, mod
         if (n > 1).any()
         else "One pair has no interval.",
     ]
-    if (rows[["n_chance_reference", "n_chance_value"]].to_numpy() > 0).any():
+    if has_chance:
         text.append(
-            "Open markers: runs at chance are among the pairs (crosses); the dash is the mean of the pairs in which both trained."
+            "Open markers: runs at chance are among the pairs (crosses); the dash is the mean of the pairs in which both trained. "
+            "Below: share of runs at chance, that of the reference in black."
         )
     return Sheet(name, title, " ".join(text), rows, draw, pd.concat([panel.runs for panel in panels]))
 
@@ -171,10 +190,10 @@ def _handles(rows: pd.DataFrame) -> list[Artist]:
     values = [str(value) for value in dict.fromkeys(rows["value"])]
     grey: dict[str, Any] = {"color": "#505050", "linestyle": "none"}
     found = [Line2D([], [], label=_text(value), **look(value, values)) for value in values]
-    label = "mean, simultaneous 95 % interval" if (rows["n_pairs"] > 1).any() else "one pair"
-    found += [Line2D([], [], marker="o", label=label, **grey), Line2D([], [], marker=".", label="one pair of runs", **grey)]
+    label = "mean, 95 % interval" if (rows["n_pairs"] > 1).any() else "one pair"
+    found += [Line2D([], [], marker="o", label=label, **grey), Line2D([], [], marker=".", label="one pair", **grey)]
     if (rows[["n_chance_reference", "n_chance_value"]].to_numpy() > 0).any():
-        found.append(Line2D([], [], marker="o", markerfacecolor="#ffffff", label="with runs at chance", **grey))
+        found.append(Line2D([], [], marker="o", markerfacecolor="#ffffff", label="pairs with chance", **grey))
         found.append(Line2D([], [], **DASH, markersize=9, label="pairs that trained", **grey))
     return list(found)
 

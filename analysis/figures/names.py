@@ -37,7 +37,7 @@ def majority(dataset: str, n_classes: int) -> float:
 
 def varying(cells: pd.DataFrame) -> list[str]:
     """The further axes: fields other than p, activation and model type of which the cells hold more than one value."""
-    return [name for name in OTHER_FIELDS if cells[name].nunique(dropna=False) > 1]
+    return [name for name in OTHER_FIELDS if cells[name].nunique(dropna=name == "hidden_sizes") > 1]  # a cnn has none
 
 
 def setting(cells: pd.DataFrame, fields: list[str]) -> str:

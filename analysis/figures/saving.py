@@ -86,13 +86,13 @@ def _drawn(sheet: Sheet) -> Iterator[bytes]:
     figure = sheet.draw()
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    for save, metadata in (
-        (FigureCanvasSVG(figure).print_svg, {"Date": None}),
-        (FigureCanvasPdf(figure).print_pdf, {"CreationDate": None}),
-        (FigureCanvasAgg(figure).print_png, {"Software": None}),
+    for save, metadata, fineness in (
+        (FigureCanvasSVG(figure).print_svg, {"Date": None}, 0.5),  # of its dots: it is for screens
+        (FigureCanvasPdf(figure).print_pdf, {"CreationDate": None}, 1),
+        (FigureCanvasAgg(figure).print_png, {"Software": None}, 1),
     ):
         image = io.BytesIO()
-        figure.set_dpi(mpl.rcParams["savefig.dpi"])  # each of them changes it
+        figure.set_dpi(fineness * mpl.rcParams["savefig.dpi"])  # each of them changes it
         save(image, metadata=metadata)
         yield image.getvalue()
 

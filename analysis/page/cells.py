@@ -134,7 +134,7 @@ def _chance(cell: dict) -> str:
     n, chance, diverged = cell["repeats"], cell["chance"], cell["diverged"]
     if not n:
         return ""
-    words = f"{chance} ({100 * cell['share_chance_low']:.0f} to {100 * cell['share_chance_high']:.0f} %)"
+    words = f"{chance} of {n} ({100 * cell['share_chance_low']:.0f} to {100 * cell['share_chance_high']:.0f} %)"
     return words + (f", {diverged} diverged" if diverged else "")
 
 

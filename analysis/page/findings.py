@@ -32,7 +32,11 @@ def differences(comparisons: pd.DataFrame) -> Iterator[tuple[str, list[str]]]:
     Args:
         comparisons: `analysis.comparisons.compare_cells`.
     """
-    fields = [name for name in ("model_type", "activation", *OTHER_FIELDS) if comparisons[name].nunique(dropna=False) > 1]
+    fields = [
+        name
+        for name in ("model_type", "activation", *OTHER_FIELDS)
+        if comparisons[name].nunique(dropna=name != "max_train_samples") > 1
+    ]
     keys = ["axis", "value", "reference_value", *fields]
     for values, rows in comparisons.groupby(keys, sort=False, dropna=False, observed=True):
         axis, value, reference = values[:3]
@@ -59,22 +63,28 @@ def _shape(cells: pd.DataFrame) -> Iterator[str]:
         else:
             yield f"The mean stays within {100 * FLAT:g} percentage point of this up to p = {flat['p']:g}."
         knee = np.flatnonzero(drop > KNEE)
+        told = {0}
         if len(knee):
-            yield f"It is more than {100 * KNEE:g} points below from p = {rows[knee[0]]['p']:g} on: {accuracy_text(rows[knee[0]])}."
+            told.add(int(knee[0]))
+            yield f"More than {100 * KNEE:g} points below from p = {rows[knee[0]]['p']:g} on: {accuracy_text(rows[knee[0]])}."
         steps = -np.diff(mean)
         steepest = int(np.argmax(steps))
         if steps[steepest] > CLIFF:
             before, after = rows[steepest], rows[steepest + 1]
-            yield (
-                f"The steepest step, {100 * steps[steepest]:.1f} points, is between p = {before['p']:g} and {after['p']:g}, "
-                f"where it falls to: {accuracy_text(after)}."
-            )
+            where = f"The mean falls most, by {100 * steps[steepest]:.1f} points, from p = {before['p']:g} to {after['p']:g}"
+            yield where + ("." if steepest + 1 in told else f": {accuracy_text(after)}.")
+            told.add(steepest + 1)
+        rows = [row for i, row in enumerate(rows) if i not in told]
     odd = [f"p = {row['p']:g}: {collapse_text(row)}" for row in rows if row["chance"] or row["diverged"]]
     if odd:
-        yield f"Runs did not train at {'; '.join(odd)}."
-    else:
-        n = sum(row["repeats"] for row in rows)
-        yield f"No run of {n:,} stayed at chance."
+        yield f"Runs did not train {'also ' if len(rows) < len(cells) and _n_odd(cells) > len(odd) else ''}at {'; '.join(odd)}."
+    if not _n_odd(cells):
+        yield f"None of {cells['repeats'].sum():,} runs stayed at chance."
+
+
+def _n_odd(cells: pd.DataFrame) -> int:
+    """Cells with runs that did not train."""
+    return int((cells["chance"] + cells["diverged"] > 0).sum())
 
 
 def _compared(rows: pd.DataFrame) -> Iterator[str]:
@@ -107,13 +117,13 @@ def _compared(rows: pd.DataFrame) -> Iterator[str]:
 def _odd(row: dict) -> str:
     counts = f"{int(row['n_chance_value'])} against {int(row['n_chance_reference'])} runs at chance"
     test = f"{row['test']} test, corrected p = {row['p_holm']:.2g}" if row["p_holm"] == row["p_holm"] else "no test"
-    pairs = f"the {int(row['n_pairs_trained'])} pairs in which both trained"
     trained = (
-        f"{pairs} differ by {100 * row['mean_difference_trained']:+.2f} points in the mean"
+        f"mean difference of the pairs in which both trained: {100 * row['mean_difference_trained']:+.2f} points "
+        f"(n = {int(row['n_pairs_trained'])})"
         if row["n_pairs_trained"]
         else "no pair in which both trained"
     )
-    return f"At p = {row['p']:g} {counts} (n = {int(row['n_pairs'])} pairs; {test}); {trained}."
+    return f"At p = {row['p']:g}: {counts} (n = {int(row['n_pairs'])} pairs; {test}); {trained}."
 
 
 def _ps(rows: pd.DataFrame) -> str:

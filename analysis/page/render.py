@@ -19,7 +19,7 @@ from analysis.page import cells, facts, findings
 from analysis.page.markdown import html
 from analysis.page.svg import Inliner
 
-_MOST_SVG_BYTES = 1_000_000  # of all figures in the page: those beyond it are named, and are in their files
+_MOST_SVG_BYTES = 1_100_000  # of all figures in the page: those beyond it are named, and are in their files
 _MOST_GRID_CHARACTERS = 100_000
 _HERE = Path(__file__).parent
 

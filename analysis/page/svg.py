@@ -9,6 +9,7 @@ _GLYPH = re.compile(r'<path id="(DejaVu[\w-]+)" d="([^"]*)"([^>]*)/>')
 _STYLE = re.compile(r' style="([^"]*)"')
 _ID = re.compile(r' id="([^"]*)"')
 _BEFORE = re.compile(r"^.*?(?=<svg)|<metadata>.*?</metadata>|<!--.*?-->|<style.*?</style>", re.DOTALL)
+_PIXELS_PER_POINT = 2.1  # 832 pixels for a figure that is 5.5 inches wide
 _SIZE = re.compile(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>')
 
 
@@ -30,7 +31,9 @@ class Inliner:
         text = re.sub(r'(href="|url\()#([^")]*)', lambda match: match[1] + "#" + self._target(match[2], number), text)
         text = re.sub(r"<defs>\s*</defs>", "", text)
         text = re.sub(r"\n\s*", "\n", text)
-        return Markup(_SIZE.sub(rf'<svg viewBox="\1" role="img" aria-label="{escape(label)}">', text, count=1))
+        width = float(text.split('viewBox="', 1)[1].split()[2])
+        opening = rf'<svg viewBox="\1" width="{_PIXELS_PER_POINT * width:.0f}" role="img" aria-label="{escape(label)}">'
+        return Markup(_SIZE.sub(lambda match: opening.replace("\\1", match[1]), text, count=1))
 
     def glyphs(self) -> Markup:
         """The letters of all figures."""
