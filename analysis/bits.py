@@ -75,11 +75,25 @@ def error_variance(bits: Bits, rows: np.ndarray, cell: np.ndarray, n_correct: np
     for first in range(0, len(several), n_a_time):
         cells = several[first : first + n_a_time]
         count = _count(bits, rows, start[cells], n[cells])
-        is_small = count.dtype == np.uint8  # then squares fit into 16 bits, which is several times as fast
-        squares = np.square(count, dtype=np.uint16 if is_small else float).sum(axis=1, dtype=np.uint64 if is_small else float)
-        total, its_n = count.sum(axis=1, dtype=np.uint64), n[cells].astype(float)
-        variance[cells] = np.where(total == right[cells], (its_n * total - squares) / (its_n * (its_n - 1)), np.nan)
+        is_right = count.sum(axis=1, dtype=np.uint64) == right[cells]
+        variance[cells] = np.where(is_right, variance_of_counts(count, n[cells]), np.nan)
     return variance
+
+
+def variance_of_counts(count: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Sum over the images of c (n - c) / (n (n - 1)).
+
+    Args:
+        count: uint8 or uint32 (k, images), c: the runs that are right on each image.
+        n: int (k,), runs, at least 2.
+
+    Returns:
+        float64 (k,).
+    """
+    is_small = count.dtype == np.uint8  # then squares fit into 16 bits, which is several times as fast
+    squares = np.square(count, dtype=np.uint16 if is_small else float).sum(axis=1, dtype=np.uint64 if is_small else float)
+    total, runs = count.sum(axis=1, dtype=np.uint64), n.astype(float)
+    return (runs * total - squares) / (runs * (runs - 1))
 
 
 _COUNTERS = 2**18  # at once; with more, the time goes into fresh pages of memory

@@ -93,7 +93,7 @@ def read_runs(path: Path) -> pd.DataFrame:
         Unusable: it cannot be read, or has no run.
     """
     try:
-        table = _from_folder(path) if path.is_dir() else pd.read_csv(path)
+        table = _from_folder(path) if path.is_dir() else pd.read_csv(path, dtype={"hidden_sizes": str})
     except (OSError, ValueError, ManifestError, Refused) as error:
         raise Unusable(error if isinstance(error, ManifestError | Refused) else f"{path}: cannot be read ({error})") from error
     lacking = [name for name in _NEEDED if name not in table]

@@ -1,7 +1,7 @@
 """Values that are known beforehand: what is outside is flagged. A flag is a reason to look, not a fault."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -78,17 +78,17 @@ def _unlike_known(cells: pd.DataFrame) -> Iterator[tuple[int, str, float, float,
 
 def _chance_elsewhere(cells: pd.DataFrame) -> Iterator[tuple[int, str, float, float, float]]:
     """A run at chance answers one class: its accuracy is near 1 / classes."""
-    for row, cell in cells[(cells["chance"] > 0) & (cells["diverged"] == 0)].iterrows():
-        mean, level = mean_at_chance(cell), 1 / DATASETS[cell["dataset"]].n_classes
-        low, high = level - _CHANCE_REACH, level + _CHANCE_REACH
-        if not low <= mean <= high:
-            yield row, "mean accuracy of the runs at chance", mean, low, high
+    cells = cells[(cells["chance"] > 0) & (cells["diverged"] == 0)]
+    level = cells["dataset"].map({name: 1 / info.n_classes for name, info in DATASETS.items()}).astype(float)
+    mean = mean_at_chance(cells)
+    for row in cells.index[(mean - level).abs() > _CHANCE_REACH]:
+        yield row, "mean accuracy of the runs at chance", mean[row], level[row] - _CHANCE_REACH, level[row] + _CHANCE_REACH
 
 
-def mean_at_chance(cell: Mapping[str, Any]) -> float:
-    """Mean accuracy of the runs at chance of a cell in which none diverged: what the runs that trained leave of the mean."""
-    trained = cell["n_trained"] * cell["mean_trained_accuracy"] if cell["n_trained"] else 0.0
-    return float((cell["repeats"] * cell["mean_test_accuracy"] - trained) / cell["chance"])
+def mean_at_chance(cells: pd.DataFrame) -> pd.Series:
+    """Mean accuracy of the runs at chance of cells in which none diverged: what the runs that trained leave of the mean."""
+    trained = (cells["n_trained"] * cells["mean_trained_accuracy"]).where(cells["n_trained"] > 0, 0)
+    return (cells["repeats"] * cells["mean_test_accuracy"] - trained) / cells["chance"]
 
 
 def _learnt_from_noise(cells: pd.DataFrame) -> Iterator[tuple[int, str, float, float, float]]:

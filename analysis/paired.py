@@ -37,7 +37,12 @@ class Differences:
 
 
 def paired(
-    finished: Finished, first: np.ndarray, second: np.ndarray, by_rank: np.ndarray, bits: Bits | None = None
+    finished: Finished,
+    first: np.ndarray,
+    second: np.ndarray,
+    by_rank: np.ndarray,
+    bits: Bits | None = None,
+    family_size: int | None = None,
 ) -> pd.DataFrame:
     """Compare the second cell of each comparison with the first.
 
@@ -45,18 +50,20 @@ def paired(
         first, second: int (k,), cells.
         by_rank: bool (k,), where the t test does not hold.
         bits: of the runs, for single pairs.
+        family_size: comparisons that are judged together; None: these.
 
     Returns:
         A row for each comparison, those columns of `analysis.columns.COMPARISONS` that follow from its pairs, and n_nonzero:
         pairs that differ.
     """
+    family_size = family_size or max(1, len(first))
     parts = [
-        _compared(Differences(part.stop - part.start, number, *_values(finished, one, other)), by_rank[part], len(first), bits)
+        _compared(Differences(part.stop - part.start, number, *_values(finished, one, other)), by_rank[part], family_size, bits)
         for part, number, one, other in finished.pairs(first, second)
     ]
     empty = Differences(0, np.empty(0, int), np.empty(0), np.empty(0, bool), np.empty((0, 2), int))
-    table = pd.concat(parts, ignore_index=True) if parts else _compared(empty, by_rank[:0], 1, None)
-    return table.assign(p_holm=holm(table["p_raw"].to_numpy(), len(first)), family_size=len(first))
+    table = pd.concat(parts, ignore_index=True) if parts else _compared(empty, by_rank[:0], family_size, None)
+    return table.assign(p_holm=holm(table["p_raw"].to_numpy(), family_size), family_size=family_size)
 
 
 def _values(finished: Finished, one: np.ndarray, other: np.ndarray) -> Iterator[np.ndarray]:

@@ -13,10 +13,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from analysis.comparisons import UnknownReference, reference_of
+from analysis.expected import flags
 from analysis.figures.campaign import MOST_SHEETS, sheets, with_cells
 from analysis.figures.saving import save_all
 from analysis.figures.sheets import in_grid_order
@@ -33,6 +35,7 @@ from jobs.manifest import ManifestError, newest_campaign
 from jobs.printing import NotPrinted, printing
 from jobs.reading import open_regular
 
+_MOST_FLAGS = 10
 _ROWS_A_TIME = 20_000
 _WATCH_EVERY_S = 30
 _FILES = ("results.h5", PER_RUN_CSV, "results_summary.csv", "comparisons.csv", "methods.md", "report.html")
@@ -56,15 +59,21 @@ def main(argv: list[str] | None = None) -> None:
         "--reference", help="the activation that others are compared with (default: relu if it is there, else the first)"
     )
     parser.add_argument(
-        "--watch", action="store_true", help=f"renew the report every {_WATCH_EVERY_S} s or less often, until no run is missing"
+        "--watch",
+        type=float,
+        nargs="?",
+        const=0.0,
+        metavar="SECONDS",
+        help=f"renew the report until no run is missing (default: after {_WATCH_EVERY_S} s, or ten times what it took)",
     )
     options = parser.parse_args(argv)
     failure = 2
     try:
         with printing():
             campaign = Campaign(options.output_dir or newest_campaign(Path("results")))
-            look = {"style": options.style, "reference": options.reference}
-            status = (_watch if options.watch else report)(campaign, options.to, options.accept_fewer, **look)
+            made = {"to": options.to, "accept_fewer": options.accept_fewer}
+            made |= {"style": options.style, "reference": options.reference}
+            status = report(campaign, **made) if options.watch is None else _watch(options.watch, campaign, **made)
         sys.exit(status)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -88,15 +97,20 @@ def report(
     return _report(campaign, to, accept_fewer, style, reference)[0]
 
 
-def _watch(campaign: Campaign, to: Path | None, accept_fewer: bool, style: str, reference: str | None) -> int:
-    """Make the report again and again until no run is missing; returns the last exit status. Only new shards are read."""
+def _watch(every_s: float, campaign: Campaign, **made: Any) -> int:
+    """Make the report again and again until no run is missing; returns the last exit status. Only new shards are read.
+
+    Args:
+        every_s: from one beginning to the next; 0: a tenth of a core at most.
+    """
     while True:
         started_s = time.monotonic()
-        status, n_missing = _report(campaign, to, accept_fewer, style, reference)
+        status, n_missing = _report(campaign, **made)
         if not n_missing:
             return status
         sys.stdout.flush()
-        time.sleep(max(_WATCH_EVERY_S, 10 * (time.monotonic() - started_s)))  # a tenth of a core at most
+        took_s = time.monotonic() - started_s
+        time.sleep(max(0, every_s - took_s) if every_s else max(_WATCH_EVERY_S, 10 * took_s))
 
 
 def _report(campaign: Campaign, to: Path | None, accept_fewer: bool, style: str, reference: str | None) -> tuple[int, int]:
@@ -113,9 +127,15 @@ def _report(campaign: Campaign, to: Path | None, accept_fewer: bool, style: str,
     figures = _write_for_readers(campaign, merged, tables, paths, style)
     names = ["page", "per run", "summary", "compared", "methods", "merged"]
     places = [paths[name] for name in ("report.html", PER_RUN_CSV, *_FILES[2:5], "results.h5")]
-    notes = (f"note: {text}" for text in merged.notes)
+    notes = [*(f"note: {text}" for text in merged.notes), *_unexpected(tables.summary)]
     written = (f"{what:10} {path}" for what, path in [*zip(names, places, strict=True), ("figures", target / "figures")])
-    print(*_state(campaign, tables.per_run, tables.summary), *written, *_too_many(figures), *notes, sep="\n")
+    print(
+        *_state(campaign, tables.per_run, tables.summary),
+        *written,
+        *_too_many(figures),
+        *notes,
+        sep="\n",
+    )
     if merged.problems:  # other commands must not go on believing what they remember of these files
         with contextlib.suppress(OSError):
             campaign.remembered.unlink()
@@ -161,6 +181,13 @@ def _grid(campaign: Campaign) -> str:
     with contextlib.suppress(OSError), open_regular(campaign.folder / "grid.yaml") as file:
         return file.read().decode(errors="backslashreplace")
     return ""
+
+
+def _unexpected(summary: pd.DataFrame) -> Iterator[str]:
+    found = list(flags(summary)["text"])
+    yield from (f"note: not as expected: {text}" for text in found[:_MOST_FLAGS])
+    if len(found) > _MOST_FLAGS:
+        yield f"note: and {len(found) - _MOST_FLAGS:,} more that are not as expected"
 
 
 def _too_many(n_figures: int) -> Iterator[str]:

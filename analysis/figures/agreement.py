@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from analysis.figures.names import OTHER_FIELDS, named
+from analysis.figures.parts import DASH
 from analysis.figures.sheets import Panel, lay_out
-from analysis.figures.style import look
+from analysis.figures.style import look, small
 
 _DODGE = 0.012
 _OPEN = "white"
@@ -35,17 +36,27 @@ def plot_agreement(ax: Axes, table: pd.DataFrame, activations: list[str]) -> Axe
             x = some["p"] + _DODGE * (place - (len(activations) - 1) / 2) if "p" in some else pd.Series(0.0, some.index)
             face = like["color"] if does_differ else _OPEN
             ax.errorbar(x, mean, reach, fmt=like["marker"], color=like["color"], markerfacecolor=face, zorder=3)
+            _show_collapse(ax, x, some, like["color"])
     return ax
+
+
+def _show_collapse(ax: Axes, x: pd.Series, cells: pd.DataFrame, colour: str) -> None:
+    """Where runs are at chance: how many, and a dash at the difference of the means of the runs that trained."""
+    for place, cell in zip(x, cells.to_dict("records"), strict=True):
+        if cell["n_chance_a"] or cell["n_chance_b"]:
+            words = f"at chance: {cell['n_chance_a']} of {cell['n_a']}, {cell['n_chance_b']} of {cell['n_b']}"
+            at = (place, 100 * cell["mean_difference"])
+            shift: dict[str, Any] = {"xytext": (-4, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
+            ax.annotate(words, at, fontsize=small(), color=colour, rotation=90, **shift)
+            trained = 100 * (cell["mean_trained_b"] - cell["mean_trained_a"])
+            ax.plot(place, trained, **DASH, markersize=2.4 * mpl.rcParams["lines.markersize"], color=colour, zorder=3)
 
 
 def agreement_figure(table: pd.DataFrame, a: str, b: str) -> Figure:
     """A panel for each combination of the values that vary besides p and activation. a, b: what the campaigns are called."""
     fields = [name for name in ("model_type", *OTHER_FIELDS) if name in table and table[name].nunique(dropna=False) > 1]
     groups = table.groupby(fields, sort=False, dropna=False) if fields else [((), table)]
-    panels = [
-        Panel(", ".join(_word(name, one) for name, one in zip(fields, values, strict=True)), cells, cells)
-        for values, cells in groups
-    ]
+    panels = [Panel(", ".join(filter(None, map(_word, fields, values))), cells, cells) for values, cells in groups]
     activations = list(dict.fromkeys(table["activation"])) if "activation" in table else [""]
     handles: list[Artist] = [
         Line2D(
@@ -64,6 +75,8 @@ def agreement_figure(table: pd.DataFrame, a: str, b: str) -> Figure:
         Line2D([], [], label="beyond chance", **grey),
         Line2D([], [], label="not beyond chance", markerfacecolor=_OPEN, **grey),
     ]
+    if table[["n_chance_a", "n_chance_b"]].to_numpy().any():
+        handles.append(Line2D([], [], **DASH, markersize=9, label="runs that trained", color="#505050"))
     return lay_out(
         panels,
         lambda ax, panel: plot_agreement(ax, panel.cells, activations),
@@ -74,5 +87,7 @@ def agreement_figure(table: pd.DataFrame, a: str, b: str) -> Figure:
 
 
 def _word(name: str, value: object) -> str:
-    text = "all" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else named(value)  # type: ignore[call-overload]
+    if pd.isna(value):  # type: ignore[call-overload]
+        return "" if name == "hidden_sizes" else f"{name.replace('_', ' ')} all"
+    text = f"{value:g}" if isinstance(value, float) else named(value)
     return text if name == "model_type" else f"{name.replace('_', ' ')} {text}"

@@ -11,7 +11,7 @@ class Process:
     """A process on a host.
 
     boot_id, start_ticks: tell it from a later one of the same pid; namespace: in which its pid is counted; machine: tells the
-    host from another of the same name, empty if unknown.
+    host from another of the same name, empty if unknown; user: the number of its user, None if that was not yet recorded.
     """
 
     host: str
@@ -20,11 +20,17 @@ class Process:
     start_ticks: int | None
     namespace: str
     machine: str = ""
+    user: int | None = None
 
     @classmethod
     def current(cls) -> "Process":
         """This process."""
-        return cls(platform.node(), _boot_id(), os.getpid(), start_ticks(os.getpid()), _namespace(), _machine())
+        return cls(platform.node(), _boot_id(), os.getpid(), start_ticks(os.getpid()), _namespace(), _machine(), os.getuid())
+
+    @property
+    def is_of_another_user(self) -> bool:
+        """Whether it is known to be another user's."""
+        return self.user not in (None, os.getuid())
 
     def is_alive(self) -> bool | None:
         """Whether it still runs; None if that cannot be known from this host."""

@@ -11,9 +11,23 @@ import pytest
 
 from tests import commands
 from tests.programs import programs
-from tests.slurm.cluster import GRID, drain, n_running, records, sh, submit, submit_command, table, wait_for
+from tests.slurm.cluster import (
+    GRID,
+    drain,
+    go_on,
+    local_table,
+    n_running,
+    records,
+    release_what_is_held,
+    sh,
+    stop_clock,
+    submit,
+    submit_command,
+    table,
+    wait_for,
+)
 
-CUT = ("--runs-per-task", 4)
+CUT = ("--runs-per-task", 3)
 
 
 @pytest.fixture(scope="session")
@@ -24,43 +38,43 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def undisturbed(grid: Path, tmp_path_factory: pytest.TempPathFactory, digits_dir: Path) -> str:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, digits_dir: Path) -> str:
     """The table of the same campaign, executed on this machine in peace."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    assert commands.submit(grid, folder, digits_dir).returncode == 0
-    return table(folder)
+    return local_table(tmp_path_factory, GRID, digits_dir)
 
 
 def finish(grid: Path, campaign: Path, digits_dir: Path) -> None:
     """Submit what is missing until nothing is."""
     for _ in range(4):
-        drain()
-        if submit(grid, campaign, digits_dir, *CUT).stdout.startswith("Nothing to submit: 24 of 24"):
+        wait_for(lambda: release_what_is_held() == "")
+        if submit(grid, campaign, digits_dir, *CUT).stdout.startswith("Nothing to submit: 12 of 12"):
             return
     raise AssertionError("still not done")
 
 
 def test_an_undisturbed_campaign(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
     submitted = submit(grid, campaign, digits_dir, *CUT)
-    assert "6 tasks submitted as" in submitted.stdout
+    assert "4 tasks submitted as" in submitted.stdout
     wait_for(lambda: n_running() > 0)
     again = submit(grid, campaign, digits_dir, *CUT)
     assert "of submission 0001 still at work (queued or running)" in again.stdout
     assert "Nothing to submit" in again.stdout
-    assert max(n_running() for _ in range(10)) <= 4  # max_workers
+    assert max(n_running() for _ in range(10)) <= 3  # max_workers
     drain()
     assert set(records(campaign).values()) == {1}
     assert table(campaign) == undisturbed
-    status = commands.run("hpc.status", "--output-dir", campaign)
+    status = commands.call("hpc.status", "--output-dir", campaign)
     assert status.returncode == 0
-    assert "done            24  100.0 %" in status.stdout
+    assert "done            12  100.0 %" in status.stdout
 
 
 def test_a_node_goes_down(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
     submit(grid, campaign, digits_dir, *CUT)
     wait_for(lambda: records(campaign))
+    pids = stop_clock(campaign)
     node = sh("squeue --noheader --array --states=RUNNING --format=%N").split()[0]
     sh(f"scontrol update nodename={node} state=down reason=test")
+    go_on(pids)
     wait_for(lambda: "-1-" in " ".join(path.name for path in (campaign / "shards").iterdir()))  # another attempt
     sh(f"scontrol update nodename={node} state=resume", check=False)  # it may be back by itself
     finish(grid, campaign, digits_dir)
@@ -70,6 +84,7 @@ def test_a_node_goes_down(grid: Path, campaign: Path, digits_dir: Path, undistur
 def test_tasks_are_preempted(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
     submit(grid, campaign, digits_dir, *CUT)
     wait_for(lambda: records(campaign))
+    stop_clock(campaign)  # Slurm lets them go on when it ends them
     sh("sbatch --partition=urgent --nodes=4 --exclusive --time=1 --output=/dev/null --wrap 'sleep 3'")
     wait_for(lambda: "PREEMPTED" in sh("sacct --allocations --duplicates --noheader --format=State"))
     finish(grid, campaign, digits_dir)
@@ -79,9 +94,11 @@ def test_tasks_are_preempted(grid: Path, campaign: Path, digits_dir: Path, undis
 def test_half_of_the_array_is_cancelled_by_hand(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
     job = submit(grid, campaign, digits_dir, *CUT).stdout.split("submitted as ")[1].split()[0]
     wait_for(lambda: records(campaign))
-    sh(f"scancel {job}_[3-5]")
+    pids = stop_clock(campaign)
+    sh(f"scancel {job}_[2-3]")
+    go_on(pids)
     drain()
-    status = commands.run("hpc.status", "--output-dir", campaign)
+    status = commands.call("hpc.status", "--output-dir", campaign)
     assert "cancelled" in status.stdout
     finish(grid, campaign, digits_dir)
     assert set(records(campaign).values()) == {1}
@@ -92,35 +109,21 @@ def test_the_controller_is_restarted(grid: Path, campaign: Path, digits_dir: Pat
     submit(grid, campaign, digits_dir, *CUT)
     wait_for(lambda: records(campaign))
     os.kill(int((slurm / "slurmctld.pid").read_text()), signal.SIGKILL)
-    down = commands.run("hpc.status", "--output-dir", campaign)
+    down = commands.call("hpc.status", "--output-dir", campaign)
     assert down.returncode == 3
     assert "unknown" in down.stdout
     sh("slurmctld -i")  # i: it may have been killed before it wrote all of its state once
     wait_for(lambda: "UP" in sh("scontrol ping", check=False))
-    wait_for(lambda: release_what_is_held() == "")
     finish(grid, campaign, digits_dir)
     assert table(campaign) == undisturbed
 
 
-def release_what_is_held() -> str:
-    """What is left in the queue, after what an administrator does.
-
-    A controller that was killed may have forgotten the last seconds: it starts a task again on a node that still executes it,
-    drains the node ("Duplicate jobid"), and holds the task.
-    """
-    left = sh("squeue --noheader --array --format='%i %r'")
-    if "held" in left:
-        sh("scontrol update nodename=n[1-4] state=resume", check=False)
-        sh("scontrol release " + ",".join(line.split()[0] for line in left.splitlines() if "held" in line), check=False)
-    return left
-
-
-TWO_ARRAYS = GRID.replace("hidden_sizes: [32]", "hidden_sizes: [[32], [48]]").replace("repeats: 4", "repeats: 2")
+TWO_ARRAYS = GRID.replace("hidden_sizes: [32]", "hidden_sizes: [[32], [48]]").replace("repeats: 2", "repeats: 1")
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_the_submitting_process_is_killed_between_two_arrays(
-    campaign: Path, digits_dir: Path, tmp_path: Path, moment: str
+    campaign: Path, digits_dir: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, moment: str
 ) -> None:
     """At its second array: before Slurm has it, or after, when its id was never written down."""
     grid = tmp_path / "grid.yaml"
@@ -133,13 +136,12 @@ def test_the_submitting_process_is_killed_between_two_arrays(
         killed = commands.run(*submit_command(grid, campaign, digits_dir), *CUT)
     assert killed.returncode == -signal.SIGKILL
     again = submit(grid, campaign, digits_dir, *CUT)
-    left = r"runs +12 to run; of the grid's 24" if moment == "before" else "Nothing to submit: "  # what is queued is adopted
+    left = r"runs +6 to run; .* of the grid's 12" if moment == "before" else "Nothing to submit: "  # what is queued is adopted
     assert re.search(left, again.stdout)
     assert len(set(sh("squeue --noheader --array --format=%F").split())) <= 2
     finish(grid, campaign, digits_dir)
     assert set(records(campaign).values()) == {1}
-    assert commands.submit(grid, tmp_path / "undisturbed", digits_dir).returncode == 0
-    assert table(campaign) == table(tmp_path / "undisturbed")
+    assert table(campaign) == local_table(tmp_path_factory, TWO_ARRAYS, digits_dir)
 
 
 def test_two_submits_at_the_same_moment(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
@@ -152,27 +154,33 @@ def test_two_submits_at_the_same_moment(grid: Path, campaign: Path, digits_dir: 
     assert table(campaign) == undisturbed
 
 
-def test_tasks_over_their_time_are_requeued(
-    grid: Path, campaign: Path, digits_dir: Path, undisturbed: str, tmp_path: Path
-) -> None:
-    """A limit that is not enough for a task: warned in time, it drops the run that trains and goes on in another attempt."""
-    real = sh("command -v sbatch").strip()
-    script = '"${@: -1}"'  # what submitit gives to sbatch; warned after 20 s: enough for a run, not for 24
-    earlier = f"sed -i s/USR2@60/USR2@100/ {script}; grep -q USR2@100 {script} && exec {real} {script}"
-    with programs(tmp_path / "bin", sbatch=earlier):
-        submit(grid, campaign, digits_dir, "--runs-per-task", 24, "--sbatch", "time=2")
+def test_tasks_over_their_time_are_requeued(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
+    """Warned a minute before the limit, a task drops the run that trains and goes on in another attempt."""
+    submit(grid, campaign, digits_dir, "--runs-per-task", 12, "--sbatch", "time=2")
+    wait_for(lambda: records(campaign))
+    (pid,) = stop_clock(campaign)
+    wait_for(lambda: is_pending(pid, signal.SIGUSR2))
+    go_on([pid])
     wait_for(lambda: "-1-" in " ".join(path.name for path in (campaign / "shards").iterdir()))
     finish(grid, campaign, digits_dir)
     assert table(campaign) == undisturbed
+
+
+def is_pending(pid: int, number: int) -> bool:
+    """Whether a stopped process has been sent a signal."""
+    masks = re.findall(r"^(?:Sig|Shd)Pnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
 
 
 def test_a_zombie_does_no_harm(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str, slurm: Path) -> None:
     """slurmd alone is killed: its tasks go on beside the copies that Slurm requeues."""
     submit(grid, campaign, digits_dir, *CUT)
     wait_for(lambda: records(campaign))
+    pids = stop_clock(campaign)
     node = sh("squeue --noheader --array --states=RUNNING --format=%N").split()[0]
     os.kill(int((slurm / f"slurmd-{node}.pid").read_text()), signal.SIGKILL)
     wait_for(lambda: "down" in sh(f"sinfo --noheader --nodes={node} --format=%t"))
+    go_on(pids)
     subprocess.run(["slurmd", "-N", node], check=True)
     time.sleep(1)
     sh(f"scontrol update nodename={node} state=resume", check=False)

@@ -8,7 +8,7 @@ import pytest
 
 from tests import commands
 from tests.programs import programs
-from tests.slurm.cluster import drain, records, sh, submit, submit_command, table, wait_for
+from tests.slurm.cluster import NODES, cancel_all, drain, local_table, records, sh, submit, submit_command, table, wait_for
 
 OUT_OF_MEMORY = """
 dataset: digits
@@ -34,7 +34,7 @@ dataset: digits
 activations: [relu]
 ps: [0.0, 0.5]
 repeats: 3
-epochs: 100
+epochs: 50
 batch_size: 512
 hidden_sizes: [32]
 max_workers: 2
@@ -48,29 +48,30 @@ def grid(tmp_path: Path) -> Path:
     return path
 
 
-def test_a_run_that_exhausts_memory_harms_no_other(grid: Path, campaign: Path, digits_dir: Path, tmp_path: Path) -> None:
+def test_a_run_that_exhausts_memory_harms_no_other(
+    grid: Path, campaign: Path, digits_dir: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     """The estimate knows weights, not widths: runs of a very wide network share a task with others, and do not fit."""
     grid.write_text(OUT_OF_MEMORY)
     submit(grid, campaign, digits_dir, "--sbatch", "mem=600M")
     drain()
-    status = json.loads(commands.run("hpc.status", "--output-dir", campaign, "--json").stdout)
+    status = json.loads(commands.call("hpc.status", "--output-dir", campaign, "--json").stdout)
     assert status["failed"] == 1
     assert 0 < status["done"] < 6
-    logs = commands.run("hpc.logs", "--failed", "--output-dir", campaign)
+    logs = commands.call("hpc.logs", "--failed", "--output-dir", campaign)
     assert "OUT_OF_MEMORY (asked for" in logs.stdout
     again = submit(grid, campaign, digits_dir)  # without the limit: 1.5 times what was asked
     assert re.search(r"tasks +2, ", again.stdout)  # the run at hand alone, where it harms no other
     drain()
     assert len(records(campaign)) == 6
-    assert commands.run("hpc.status", "--output-dir", campaign).returncode == 0
-    assert commands.submit(grid, tmp_path / "undisturbed", digits_dir).returncode == 0
-    assert table(campaign) == table(tmp_path / "undisturbed")
+    assert commands.call("hpc.status", "--output-dir", campaign).returncode == 0
+    assert table(campaign) == local_table(tmp_path_factory, OUT_OF_MEMORY, digits_dir)
 
 
 def test_a_run_that_raises_is_given_up_after_three_tries(grid: Path, campaign: Path, digits_dir: Path) -> None:
     raises = RAISES.replace("1.0e+300", "0.01")
     grid.write_text(raises.replace("hidden_sizes: [16]", f"hidden_sizes: [[16], [{2**31 - 1}]]"))
-    refused = commands.run(*submit_command(grid, campaign, digits_dir), "--sbatch", "mem=900M", "--sbatch", "time=10")
+    refused = commands.call(*submit_command(grid, campaign, digits_dir), "--sbatch", "mem=900M", "--sbatch", "time=10")
     assert refused.returncode == 2
     assert "and the partition's largest node has 33.6 GB; the largest that fits: hidden_sizes: [" in refused.stderr
     grid.write_text(raises.replace("hidden_sizes: [16]", f"hidden_sizes: [[16], {commands.TOO_LARGE}]"))
@@ -80,56 +81,52 @@ def test_a_run_that_raises_is_given_up_after_three_tries(grid: Path, campaign: P
         assert "Nothing to submit" not in submitted.stdout, n_try
         drain()
         assert len(records(campaign)) == 6  # those that do not raise
-    given_up = commands.run(*submit_command(grid, campaign, digits_dir))
+    given_up = commands.call(*submit_command(grid, campaign, digits_dir))
     assert given_up.returncode == 1
-    assert "6 runs failed 3 times and left out; --retry-failed tries again" in given_up.stdout
-    status = commands.run("hpc.status", "--output-dir", campaign)
+    assert "6 runs failed 3 times and are left out; --retry-failed tries again" in given_up.stdout
+    status = commands.call("hpc.status", "--output-dir", campaign)
     assert status.returncode == 1
     assert "; 6 given up" in status.stdout
-    assert "RuntimeError" in commands.run("hpc.logs", "--failed", "--output-dir", campaign).stdout
+    assert "RuntimeError" in commands.call("hpc.logs", "--failed", "--output-dir", campaign).stdout
 
 
 def test_cancelled_runs_are_passed_over_and_come_again_when_asked_for(grid: Path, campaign: Path, digits_dir: Path) -> None:
-    sh("scontrol update nodename=n[1-4] state=drain reason=test")  # nothing begins
+    sh(f"scontrol update nodename={NODES}[1-4] state=drain reason=test")  # nothing begins
     submit(grid, campaign, digits_dir)
-    unasked = commands.run("hpc.cancel", "--filter", "p=0.5", "--output-dir", campaign)
+    unasked = commands.call("hpc.cancel", "--filter", "p=0.5", "--output-dir", campaign)
     assert unasked.returncode == 1  # no terminal, no --yes
-    done = commands.run("hpc.cancel", "--filter", "p=0.5", "--output-dir", campaign, "--yes")
+    done = commands.call("hpc.cancel", "--filter", "p=0.5", "--output-dir", campaign, "--yes")
     assert done.returncode == 0, done.stderr
     assert "Cancelled 3 runs" in done.stdout
-    sh("scontrol update nodename=n[1-4] state=resume")
+    sh(f"scontrol update nodename={NODES}[1-4] state=resume")
     drain()
-    status = json.loads(commands.run("hpc.status", "--output-dir", campaign, "--json").stdout)
+    status = json.loads(commands.call("hpc.status", "--output-dir", campaign, "--json").stdout)
     assert (status["done"], status["cancelled"]) == (3, 3)
     submit(grid, campaign, digits_dir)
     drain()
     assert len(records(campaign)) == 6
 
 
-@pytest.mark.parametrize(
-    ("program", "text"),
-    [("squeue", "echo no >&2; exit 1"), ("squeue", "sleep 600"), ("sacct", "echo no >&2; exit 1")],
-    ids=["squeue fails", "squeue hangs", "sacct fails"],
-)
 def test_a_scheduler_that_does_not_answer_is_unknown_never_done(
-    grid: Path, campaign: Path, digits_dir: Path, tmp_path: Path, program: str, text: str, monkeypatch: pytest.MonkeyPatch
+    grid: Path, campaign: Path, digits_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(grid, campaign, digits_dir)
-    if program == "sacct":  # asked only of what ended without having done its runs
-        sh("scancel --user=root")
-        drain()
-    monkeypatch.setenv("NOISY_SCHEDULER_TIMEOUT_S", "2")
-    with programs(tmp_path / "bin", **{program: text}):
-        shown = commands.run("hpc.status", "--output-dir", campaign, "--json")
-        status = json.loads(shown.stdout)
-        assert shown.returncode == 3
-        assert status["unknown"] == 6 - status["done"]
-        assert program in status["unreachable"]
-        refused = commands.run(*submit_command(grid, campaign, digits_dir))
-        assert refused.returncode == 3
-        assert program in refused.stderr
+    for program, text in (("squeue", "echo no >&2; exit 1"), ("squeue", "sleep 600"), ("sacct", "echo no >&2; exit 1")):
+        if program == "sacct":  # asked only of what ended without having done its runs
+            cancel_all()
+            drain()
+        with monkeypatch.context() as changed, programs(tmp_path / "bin", **{program: text}):
+            changed.setenv("NOISY_SCHEDULER_TIMEOUT_S", "2")
+            shown = commands.call("hpc.status", "--output-dir", campaign, "--json")
+            status = json.loads(shown.stdout)
+            assert shown.returncode == 3
+            assert status["unknown"] == 6 - status["done"] > 0
+            assert program in status["unreachable"]
+            refused = commands.call(*submit_command(grid, campaign, digits_dir))
+            assert refused.returncode == 3
+            assert program in refused.stderr
+        (tmp_path / "bin" / program).unlink()
     assert len(list((campaign / "submissions").glob("0*"))) == 1
-    drain()
     submit(grid, campaign, digits_dir)
     drain()
     assert set(records(campaign).values()) == {1}
@@ -138,17 +135,17 @@ def test_a_scheduler_that_does_not_answer_is_unknown_never_done(
 
 def test_status_needs_no_right_to_write(grid: Path, campaign: Path, digits_dir: Path, tmp_path: Path) -> None:
     submit(grid, campaign, digits_dir)
-    sh("scancel --user=root")
+    cancel_all()
     drain()
     mounted = tmp_path / "read-only"
     mounted.mkdir()
     sh(f"mount --bind {campaign} {mounted} && mount -o remount,ro,bind {mounted}")
     try:
         for command in (["hpc.status"], ["hpc.logs", "--failed"], ["analysis.report", "--to", tmp_path / "report"]):
-            done = commands.run(*command, "--output-dir", mounted)
+            done = commands.call(*command, "--output-dir", mounted)
             assert done.returncode in (0, 1), done.stderr
             assert "Traceback" not in done.stderr
-        refused = commands.run("analysis.report", "--output-dir", mounted)
+        refused = commands.call("analysis.report", "--output-dir", mounted)
         assert refused.returncode == 2
         assert "Read-only file system" in refused.stderr and "write elsewhere with --to DIR" in refused.stderr
     finally:
@@ -161,36 +158,41 @@ def test_status_needs_no_right_to_write(grid: Path, campaign: Path, digits_dir: 
         ("qos=theirs", "Invalid qos"),
         ("account=theirs", "Invalid account"),
         ("mem=900G", "node configuration is not available"),
+        ("constraint=no-such", "Invalid feature"),
+        ("gres=gpu:1", "gres"),
+        ("licenses=no-such:1", "license"),
+        ("reservation=no-such", "reservation"),
     ],
 )
 def test_a_rehearsal_tells_what_slurm_would_refuse(
     grid: Path, campaign: Path, digits_dir: Path, option: str, reason: str
 ) -> None:
-    rehearsed = commands.run(*submit_command(grid, campaign, digits_dir), "--test-only", "--sbatch", option)
+    rehearsed = commands.call(*submit_command(grid, campaign, digits_dir), "--test-only", "--sbatch", option)
     assert rehearsed.returncode == 2
     assert "refused" in rehearsed.stdout and reason in rehearsed.stdout, rehearsed.stdout
     assert f"change {option.split('=')[0]}" in rehearsed.stdout
     assert not campaign.exists()
-    refused = commands.run(*submit_command(grid, campaign, digits_dir), "--sbatch", option)
+    refused = commands.run(*submit_command(grid, campaign, digits_dir), "--sbatch", option)  # a process that ends
     assert refused.returncode == 2
     assert "sbatch refused array" in refused.stderr
+    assert json.loads(commands.call("hpc.status", "--output-dir", campaign, "--json").stdout)["missing"] == 6
     accepted = submit(grid, campaign, digits_dir, "--test-only")
     assert "accepted" in accepted.stdout
     wait_for(lambda: sh("squeue --noheader") == "")
 
 
 def test_the_users_limit_holds_back_and_feeding_goes_on(grid: Path, campaign: Path, digits_dir: Path) -> None:
-    grid.write_text(SMALL.replace("repeats: 3", "repeats: 8"))
+    grid.write_text(SMALL.replace("repeats: 3", "repeats: 4"))
     sh("sacctmgr -i modify user root set MaxSubmitJobs=3")
     try:
-        first = submit(grid, campaign, digits_dir)
+        first = submit(grid, campaign, digits_dir, "--runs-per-task", 2)
         assert "held back: Slurm takes no more of your tasks now. The same command submits the rest" in first.stdout
         assert len(sh("squeue --noheader --array").splitlines()) <= 3
-        submit(grid, campaign, digits_dir, "--keep-feeding")
+        submit(grid, campaign, digits_dir, "--runs-per-task", 2, "--keep-feeding")
         drain()
     finally:
         sh("sacctmgr -i modify user root set MaxSubmitJobs=-1")
-    assert len(records(campaign)) == 16
+    assert len(records(campaign)) == 8
     assert set(records(campaign).values()) == {1}
 
 
@@ -199,7 +201,7 @@ def test_a_second_status_of_many_tasks_asks_slurm_once(grid: Path, campaign: Pat
     real = {name: sh(f"command -v {name}").strip() for name in ("squeue", "sacct")}
     counted = {name: f'echo {name} >> {tmp_path}/calls; exec {program} "$@"' for name, program in real.items()}
     with programs(tmp_path / "bin", **counted):
-        assert commands.run("hpc.status", "--output-dir", campaign).returncode == 0
+        assert commands.call("hpc.status", "--output-dir", campaign).returncode == 0
     called = (tmp_path / "calls").read_text().split()
     assert called.count("squeue") == 1
     assert called.count("sacct") <= 1

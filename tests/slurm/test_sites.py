@@ -1,11 +1,10 @@
-"""Sites as they are: variables that change answers, wrappers that print news, no accounting, nodes that swallow tasks."""
+"""Sites as they are: variables that change answers, wrappers that print news, no accounting, reasons to wait."""
 
 import json
 import os
 import random
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,21 @@ import pytest
 from hpc import status
 from tests import commands
 from tests.programs import programs
-from tests.slurm.cluster import GRID, drain, records, sh, submit, submit_command, table, wait_for
+from tests.slurm.cluster import (
+    LONG,
+    SHORT,
+    drain,
+    local_table,
+    processes,
+    records,
+    sh,
+    stop_clock,
+    submit,
+    submit_command,
+    table,
+    wait_for,
+)
 
-SHORT = GRID.replace("epochs: 200", "epochs: 20")
 # Input variables of sbatch, squeue, sacct, sinfo, scontrol and scancel (manuals of 22.05 and 26.05), and some that a job has
 VARIABLES = """
 SBATCH_ACCTG_FREQ SBATCH_ARRAY_INX SBATCH_BATCH SBATCH_BURST_BUFFER SBATCH_CLUSTERS SBATCH_CLUSTER_CONSTRAINT
@@ -48,10 +59,9 @@ def grid(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def undisturbed(grid: Path, digits_dir: Path, tmp_path: Path) -> str:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, digits_dir: Path) -> str:
     """The table of the same grid, executed on this machine."""
-    assert commands.submit(grid, tmp_path / "undisturbed", digits_dir).returncode == 0
-    return table(tmp_path / "undisturbed")
+    return local_table(tmp_path_factory, SHORT, digits_dir)
 
 
 def seen(campaign: Path, capsys: pytest.CaptureFixture[str]) -> dict:
@@ -66,16 +76,19 @@ def test_no_environment_hides_a_running_task(
     campaign: Path, grid: Path, digits_dir: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """100 environments, seeded, each with some of Slurm's variables at odd values."""
-    grid.write_text(GRID.replace("epochs: 200", "epochs: 20000"))
+    grid.write_text(LONG)
     drawn = random.Random(13)
     submit(grid, campaign, digits_dir)
     wait_for(lambda: seen(campaign, capsys)["running"])
-    for _ in range(int(os.environ.get("ENVIRONMENTS", "100"))):
+    stop_clock(campaign)
+    for i in range(int(os.environ.get("ENVIRONMENTS", "100"))):
         with monkeypatch.context() as changed:
             for name in drawn.sample(VARIABLES, 8):
                 changed.setenv(name, drawn.choice(VALUES))
             found = seen(campaign, capsys)
-        assert (found["running"] + found["queued"], found["unreachable"]) == (24, "")
+            if i % 10 == 0:
+                assert "Nothing to submit" in submit(grid, campaign, digits_dir).stdout
+        assert (found["running"] + found["queued"], found["unreachable"]) == (12, "")
 
 
 def test_variables_of_sbatch_do_not_change_what_is_submitted(
@@ -96,42 +109,52 @@ def test_variables_of_sbatch_do_not_change_what_is_submitted(
 
 
 @pytest.mark.parametrize(
-    "prints",
+    ("prints", "option"),
     [
-        'echo "Your last job 4711 used 12 core hours"; exec {real} "$@"',
-        'exec {real} --parsable "$@"',
-        '{real} "$@" > /dev/null; echo "job 4711 is dear to us"',
+        ('echo "Your last job 4711 used 12 core hours"; exec {real} "$@"', "mem=false"),
+        ('exec {real} --parsable "$@"', "mem-per-cpu=900M"),
+        ('{real} "$@" > /dev/null; echo "job 4711 is dear to us"', "partition=main,urgent"),
     ],
     ids=["banner", "parsable", "no id"],
 )
 def test_wrappers_of_sbatch(
-    campaign: Path, grid: Path, digits_dir: Path, undisturbed: str, tmp_path: Path, prints: str
+    campaign: Path, grid: Path, digits_dir: Path, undisturbed: str, tmp_path: Path, prints: str, option: str
 ) -> None:
+    """With an option that some sites need, too."""
     real = sh("command -v sbatch").strip()
     with programs(tmp_path / "bin", sbatch=prints.replace("{real}", real)):
-        submit(grid, campaign, digits_dir)
+        submit(grid, campaign, digits_dir, "--runs-per-task", 6, "--sbatch", option)
     drain()
-    assert commands.run("hpc.status", "--output-dir", campaign).returncode == 0
+    assert commands.call("hpc.status", "--output-dir", campaign).returncode == 0
     assert table(campaign) == undisturbed
 
 
-@pytest.fixture
-def no_accounting(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user's programs know no accounting."""
-    text = (slurm / "slurm.conf").read_text()
-    changed = text.replace("AccountingStorageType=accounting_storage/slurmdbd", "AccountingStorageType=accounting_storage/none")
-    (tmp_path / "slurm.conf").write_text(changed)
-    monkeypatch.setenv("SLURM_CONF", str(tmp_path / "slurm.conf"))
+def test_while_the_database_is_down_tasks_are_submitted(
+    campaign: Path, grid: Path, digits_dir: Path, undisturbed: str, slurm: Path
+) -> None:
+    pid = int((slurm / "slurmdbd.pid").read_text())
+    os.kill(pid, signal.SIGKILL)
+    try:
+        wait_for(lambda: sh(f"cat /proc/{pid}/cmdline", check=False) == "")
+        done = submit(grid, campaign, digits_dir, "--runs-per-task", 6)
+        assert "the limits of your account are not known" in done.stderr
+        found = commands.call("hpc.status", "--output-dir", campaign, "--json")
+        assert (found.returncode, json.loads(found.stdout)["lost"]) == (0, 0)
+    finally:
+        subprocess.run(["slurmdbd"], check=True)
+    wait_for(lambda: "test" in sh("sacctmgr --noheader list cluster", check=False))
+    drain()
+    assert table(campaign) == undisturbed
 
 
 @pytest.mark.usefixtures("no_accounting")
 def test_without_accounting_a_killed_task_is_done_again(campaign: Path, grid: Path, digits_dir: Path, undisturbed: str) -> None:
     submit(grid, campaign, digits_dir)
     wait_for(lambda: sh("squeue --noheader --states=RUNNING"))
-    ours = wait_for(lambda: sh(f"pgrep -f '[s]ubmitit.core._submit {campaign}'", check=False).split())
-    sh(f"kill -9 {' '.join(ours)}")
+    for pid in wait_for(lambda: processes(campaign)):
+        os.kill(pid, signal.SIGKILL)
     drain()
-    found = commands.run("hpc.status", "--output-dir", campaign, "--json")
+    found = commands.call("hpc.status", "--output-dir", campaign, "--json")
     assert json.loads(found.stdout)["unknown"] == 0, found.stderr
     submit(grid, campaign, digits_dir)
     drain()
@@ -139,76 +162,16 @@ def test_without_accounting_a_killed_task_is_done_again(campaign: Path, grid: Pa
     assert table(campaign) == undisturbed
 
 
-@pytest.fixture
-def swallowing_node(slurm: Path, tmp_path: Path) -> Iterator[str]:
-    """A node that does not see the folder of the campaigns."""
-    start_again(slurm, "unshare", "--mount", "sh", "-c", f"mount -t tmpfs none '{tmp_path}' && exec slurmd -N n3")
-    wait_for(lambda: sh("sinfo --noheader --nodes=n3 --partition=main --format=%t").strip() == "idle")
-    yield "n3"
-    start_again(slurm, "slurmd", "-N", "n3")
-
-
-def start_again(slurm: Path, *command: str) -> None:
-    """Stop node n3 of this cluster (another may run on this machine), and start it by a command."""
-    pid = int((slurm / "slurmd-n3.pid").read_text())
-    os.kill(pid, signal.SIGTERM)
-    wait_for(lambda: sh(f"cat /proc/{pid}/cmdline", check=False) == "")  # a zombie has none
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def test_a_node_that_swallows_tasks_is_named_and_avoided(
-    campaign: Path, grid: Path, digits_dir: Path, swallowing_node: str, tmp_path: Path
-) -> None:
-    grid.write_text(SHORT.replace("repeats: 4", "repeats: 34").replace("max_workers: 4", "max_workers: 16"))  # 204 runs
-    spread = ("--sbatch", "cpus-per-task=5", "--runs-per-task", "5")  # four tasks fill a node
-    submit(grid, campaign, digits_dir, *spread)
-    drain()
-    found = json.loads(commands.run("hpc.status", "--output-dir", campaign, "--json").stdout)
-    assert found["lost"]
-    assert list(found["suspects"]) == [swallowing_node]
-    again = submit(grid, campaign, digits_dir, *spread)
-    assert f"note: node {swallowing_node} is avoided: " in again.stdout
-    drain()
-    assert len(records(campaign)) == 204
-    assert commands.run("hpc.status", "--output-dir", campaign).returncode == 0
-
-
 def test_status_says_why_tasks_wait(campaign: Path, grid: Path, digits_dir: Path) -> None:
-    grid.write_text(GRID.replace("epochs: 200", "epochs: 20000"))
+    grid.write_text(LONG)
     sh("scontrol update partition=main state=down")
     try:
-        refused = commands.run(*submit_command(grid, campaign, digits_dir))
+        refused = commands.call(*submit_command(grid, campaign, digits_dir))
         assert (refused.returncode, "takes no jobs now (it is not up); allowed: urgent" in refused.stderr) == (2, True)
     finally:
         sh("scontrol update partition=main state=up")
     submit(grid, campaign, digits_dir)
     job = wait_for(lambda: sh("squeue --noheader --array --states=PENDING --format=%i").split())[0]
     sh(f"scontrol uhold {job}")
-    shown = commands.run("hpc.status", "--output-dir", campaign).stdout
+    shown = commands.call("hpc.status", "--output-dir", campaign).stdout
     assert "1 task waiting: JobHeldUser: held by a user. It does not start by itself: scontrol release JOB" in shown, shown
-
-
-def doctor(*options: object) -> tuple[int, dict[str, dict]]:
-    """The exit status of `doctor --run`, and what -> its last line."""
-    done = commands.run("hpc.doctor", "--run", "--json", "--executor", "slurm", *options)
-    return done.returncode, {line["what"]: line for line in json.loads(done.stdout)["lines"]}
-
-
-def test_doctor_finds_a_good_site_good(tmp_path: Path) -> None:
-    status, found = doctor("--output-dir", tmp_path)
-    assert (status, found["accounting"]["mark"], found["test-only"]["mark"]) == (0, "ok", "ok")
-    assert found["trainings"]["found"].startswith("2 of 2 are done")
-    assert found["node"]["found"].startswith("NODE sees the folder")
-    assert sh("squeue --noheader") == "" and not list(tmp_path.iterdir())
-
-
-@pytest.mark.usefixtures("no_accounting")
-def test_doctor_notes_that_there_is_no_accounting(tmp_path: Path) -> None:
-    status, found = doctor("--output-dir", tmp_path / "new")
-    assert (status, found["accounting"]["mark"], found["trainings"]["mark"]) == (0, "note", "ok")
-
-
-def test_doctor_names_a_node_that_does_not_see_the_folder(tmp_path: Path, swallowing_node: str) -> None:
-    status, found = doctor("--output-dir", tmp_path, "--sbatch", f"nodelist={swallowing_node}", "--names")
-    assert (status, found["trainings"]["mark"]) == (1, "problem")
-    assert found["task 1"]["found"].endswith(f"on {swallowing_node}; it left no log: the node does not see the folder")

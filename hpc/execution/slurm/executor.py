@@ -104,7 +104,9 @@ class Slurm(Executor):
             if not found.known.is_queue_known:
                 raise SchedulerError(found.unreachable)
             every = programs.partitions()
-            self._limits = self._limits or programs.limits(chosen(every, asked.get("partition")))
+            self._limits = self._limits or programs.limits(
+                chosen(every, asked.get("partition")), *(asked.get(key) or None for key in ("account", "qos"))
+            )
             return every, self._limits, len(programs.queue().elements), ""
         except SchedulerError as error:
             if not request.dry_run:
@@ -168,7 +170,11 @@ class Slurm(Executor):
         is_alive = [submission.process.is_alive() for submission in submissions]
         names = [array.name for submission in submissions for array in submission.arrays]
         queue = programs.queue(names) if names else programs.Queue()
-        return {each: activity(each, queue, lives) for each, lives in zip(submissions, is_alive, strict=True)}
+        hidden = queue
+        if any(each.process.is_of_another_user for each in submissions) and programs.hides_jobs_of_others():
+            hidden = replace(queue, doubt="it is another user's, and this site hides the jobs of others")
+        queues = [hidden if each.process.is_of_another_user else queue for each in submissions]
+        return {each: activity(each, seen, lives) for each, seen, lives in zip(submissions, queues, is_alive, strict=True)}
 
     def explain(self, ended: Mapping[Submission, Mapping[int, str]]) -> dict[Submission, list[Outcome]]:
         asked = {s: [(a, t) for t in tasks if (a := s.array_of(t)) and a.job_id] for s, tasks in ended.items()}

@@ -135,13 +135,16 @@ def partitions() -> list[Partition]:
     return list(found.values())
 
 
-def limits(chosen: Sequence[Partition]) -> Limits:
-    """The limits of the cluster, of the user's accounts and QOS, and of partitions: a task has to fit into each of them.
+def limits(chosen: Sequence[Partition], account: str | None = None, qos: str | None = None) -> Limits:
+    """The limits of the cluster, of the user's account and QOS, and of partitions: a task has to fit into each of them.
+
+    Args:
+        account, qos: those that the user names, if any.
 
     Raises:
         SchedulerError: scontrol does not answer.
     """
-    configuration = dict(re.findall(r"^(\w+) *= *(.*?) *$", succeed(call("scontrol", "show", "config")).stdout, re.MULTILINE))
+    configuration = _configuration()
     try:
         most = [int(configuration["MaxJobCount"])]
         max_array_size = max(1, int(configuration["MaxArraySize"]))  # 0: no arrays, so each task is a job of its own
@@ -149,22 +152,38 @@ def limits(chosen: Sequence[Partition]) -> Limits:
         raise SchedulerError(f"scontrol did not answer as expected: {error!r}") from error
     if configuration.get("AccountingStorageType") == "accounting_storage/slurmdbd":
         try:
-            most += _submit_limits()
+            most += _submit_limits(account, qos)
         except SchedulerError as error:  # the database is down, say; what sbatch says of a limit is heeded too
             print(f"note: {error}; the limits of your account are not known", file=sys.stderr)
     mem_mb = min((each.mem_mb for each in chosen), default=math.inf)
     return Limits(max_array_size, min(most), mem_mb, min((each.time_limit_min for each in chosen), default=math.inf))
 
 
-def _submit_limits() -> list[int]:
-    """MaxSubmitJobs of the user's associations and of their QOS."""
+def hides_jobs_of_others() -> bool:
+    """Whether users see no jobs of others here.
+
+    Raises:
+        SchedulerError: scontrol does not answer.
+    """
+    return "jobs" in _configuration().get("PrivateData", "").split(",")
+
+
+def _configuration() -> dict[str, str]:
+    return dict(re.findall(r"^(\w+) *= *(.*?) *$", succeed(call("scontrol", "show", "config")).stdout, re.MULTILINE))
+
+
+def _submit_limits(account: str | None, qos: str | None) -> list[int]:
+    """MaxSubmitJobs of the user in an account, and in a QOS. If none is named, that of the least strict: sbatch knows which is
+    used, and where it takes fewer tasks, fewer are submitted."""
     show = ("sacctmgr", "--parsable2", "show")
     user = succeed(call("id", "--user", "--name")).stdout.strip()
-    rows = _table("MaxSubmit|QOS", *show, "assoc", "where", f"user={user}", "format=MaxSubmitJobs,QOS")
-    names = sorted({name for row in rows for name in row[1].split(",") if name})
+    rows = _table("Account|MaxSubmit|QOS", *show, "assoc", "where", f"user={user}", "format=Account,MaxSubmitJobs,QOS")
+    rows = [row for row in rows if account is None or row[0].lower() == account.lower()]
+    names = sorted({name for row in rows for name in row[2].split(",") if name and qos in (None, name)})
     where = ("where", f"name={','.join(names)}", "format=MaxSubmitJobsPerUser")
     of_qos = _table("MaxSubmitPU", *show, "qos", *where) if names else []
-    return [int(row[0]) for row in [*rows, *of_qos] if row[0].isdecimal()]
+    columns = ([row[1] for row in rows], [row[0] for row in of_qos])
+    return [max(map(int, column)) for column in columns if column and all(text.isdecimal() for text in column)]
 
 
 def cancel(elements: Sequence[str]) -> None:

@@ -1,6 +1,7 @@
 """The state of every run of a Slurm submission, from shards and from what small programs on PATH say of the queue."""
 
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -203,6 +204,19 @@ def test_a_queue_with_a_complaint_needs_the_accounting(campaign: Campaign, tmp_p
     assert "submission 0001: 1 of its tasks may have ended or not (squeue said: one of two" in seen.unreachable
     with programs(tmp_path / "bin", squeue=complains, sacct=sacct(*ended, "17_3|NODE_FAIL|1:0|n1")):
         assert look(campaign).unreachable == ""
+
+
+def test_jobs_of_another_user_that_the_site_hides_have_ended_only_if_the_accounting_says_so(
+    campaign: Campaign, tmp_path: Path
+) -> None:
+    submission = submissions.read(campaign, 1)
+    submissions.write(campaign, replace(submission, process=replace(submission.process, user=os.getuid() + 1)))
+    for private, expected in (("accounts,jobs", "unknown"), ("none", "lost")):
+        hides = f"echo 'PrivateData             = {private}'"
+        with programs(tmp_path / "bin", squeue=squeue(), sacct=sacct("17_3|NODE_FAIL|1:0|n1"), scontrol=hides):
+            seen = look(campaign)
+        assert states(seen) == [expected] * 6 + ["lost"] * 2
+        assert ("this site hides the jobs of others" in seen.unreachable) == (expected == "unknown")
 
 
 def test_an_array_without_an_id_may_be_there_if_the_queue_is_in_doubt(campaign: Campaign, tmp_path: Path) -> None:

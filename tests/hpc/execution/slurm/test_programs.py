@@ -66,9 +66,11 @@ SCONTROL = (
 SINFO = prints(
     "PARTITION|AVAIL|MEMORY|TIMELIMIT", "cpu*|up|32000+|1-02:00:00", "cpu*|up|900|1-02:00:00", "long|down|64000|infinite"
 )
-ASSOCIATIONS = prints("MaxSubmit|QOS", "3000|normal,high", "|normal")
-OF_QOS = prints("MaxSubmitPU", "", "2500")
-SACCTMGR = f'case "$*" in\n*assoc*)\n{ASSOCIATIONS};;\n*name=high,normal*)\n{OF_QOS};;\nesac'
+ASSOCIATIONS = prints("Account|MaxSubmit|QOS", "lab|3000|normal,high", "other|700|normal", "free||high")
+OF_QOS = prints("MaxSubmitPU", "2000", "2500")
+SACCTMGR = (
+    f'case "$*" in\n*assoc*)\n{ASSOCIATIONS};;\n*name=high,normal*)\n{OF_QOS};;\n*name=*)\n{prints("MaxSubmitPU", "")};;\nesac'
+)
 
 
 def test_partitions_are_read(tmp_path: Path) -> None:
@@ -88,6 +90,16 @@ def test_a_task_has_to_fit_into_every_partition(tmp_path: Path) -> None:
         found = [slurm.limits(each) for each in ([cpu], [long], [cpu, long], [])]
     expected = [(33553, 26 * 60), (67107, math.inf), (33553, 26 * 60), (math.inf, math.inf)]
     assert found == [Limits(1001, 2500, *both) for both in expected]
+
+
+@pytest.mark.parametrize(
+    ("account", "qos", "most"),
+    [(None, None, 2500), ("lab", None, 2500), ("Other", "normal", 700), ("free", None, 10000), ("free", "high", 10000)],
+)
+def test_limits_are_those_of_the_account_that_is_used(tmp_path: Path, account: str | None, qos: str | None, most: int) -> None:
+    """If none is named, sbatch knows which it is: the limits of the others hold nothing back."""
+    with programs(tmp_path, scontrol=SCONTROL, sacctmgr=SACCTMGR):
+        assert slurm.limits([], account, qos).max_submitted == most
 
 
 @pytest.mark.parametrize(
