@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from analysis.figures.names import OTHER_FIELDS, named
 from analysis.figures.parts import DASH
 from analysis.figures.sheets import Panel, lay_out
-from analysis.figures.style import look, small
+from analysis.figures.style import look, points
 
 _DODGE = 0.012
 _OPEN = "white"
@@ -47,7 +47,7 @@ def _show_collapse(ax: Axes, x: pd.Series, cells: pd.DataFrame, colour: str) -> 
             words = f"at chance: {cell['n_chance_a']} of {cell['n_a']}, {cell['n_chance_b']} of {cell['n_b']}"
             at = (place, 100 * cell["mean_difference"])
             shift: dict[str, Any] = {"xytext": (-4, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
-            ax.annotate(words, at, fontsize=small(), color=colour, rotation=90, **shift)
+            ax.annotate(words, at, fontsize=points("xtick.labelsize"), color=colour, rotation=90, **shift)
             trained = 100 * (cell["mean_trained_b"] - cell["mean_trained_a"])
             ax.plot(place, trained, **DASH, markersize=2.4 * mpl.rcParams["lines.markersize"], color=colour, zorder=3)
 
