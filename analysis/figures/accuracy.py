@@ -18,6 +18,7 @@ from analysis.figures.parts import (
     is_odd,
     line_handles,
     lines_of,
+    p_axis,
     symbol_handles,
 )
 from analysis.figures.sheets import Panel, Sheet, files, lay_out, one_panel, panel_by_activation, runs_of, title_of
@@ -90,7 +91,7 @@ def _sheet(
 
 def _plot(ax: Axes, cells: pd.DataFrame, runs: pd.DataFrame, is_error: bool, lowest: float = 0) -> Axes:
     guess = majority(cells["dataset"].iloc[0], DATASETS[cells["dataset"].iloc[0]].n_classes)
-    draw_majority(ax, 1 - guess if is_error else guess)
+    draw_majority(p_axis(ax), 1 - guess if is_error else guess)
     for offset, _, like, members in lines_of(cells):
         own = runs_of(members, runs)
         accuracy = own["test_accuracy"].to_numpy(float)

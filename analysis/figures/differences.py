@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from analysis.figures.names import OTHER_FIELDS, named
-from analysis.figures.parts import DASH, draw_dots
+from analysis.figures.parts import DASH, draw_dots, p_axis
 from analysis.figures.sheets import MOST_PANELS, Panel, Sheet, lay_out, progress
 from analysis.figures.style import INK, look
 from analysis.pairs import Finished
@@ -33,6 +33,7 @@ def plot_differences(ax: Axes, comparisons: pd.DataFrame, pairs: pd.DataFrame) -
         comparisons: rows of `analysis.comparisons.compare_cells` of one axis: a line for each value.
         pairs: PAIR_COLUMNS; place: the index of the comparison.
     """
+    p_axis(ax)
     ax.axhline(0, color=INK, linewidth=mpl.rcParams["axes.linewidth"], zorder=1)
     values = list(dict.fromkeys(comparisons["value"]))
     width = max(float(np.ptp(comparisons["p"].astype(float))), 0.1)
@@ -42,7 +43,7 @@ def plot_differences(ax: Axes, comparisons: pd.DataFrame, pairs: pd.DataFrame) -
         like = look(str(value), [str(one) for one in values])
         offset = _DODGE * width * (i - (len(values) - 1) / 2)
         x, mean, low, high, trained = (
-            rows[name].to_numpy(float) * (1 if name == "p" else 100)
+            rows[name].to_numpy(float) if name == "p" else 100 * rows[name].to_numpy(float).clip(-1, 1)
             for name in ("p", "mean_difference", "ci95_low", "ci95_high", "mean_difference_trained")
         )
         own = pairs[pairs["place"].isin(rows.index)]
@@ -207,7 +208,7 @@ def _cells(comparisons: pd.DataFrame, which: str, summary: pd.DataFrame) -> np.n
 def _limits(comparisons: pd.DataFrame, pairs: pd.DataFrame) -> tuple[float, float]:
     """The ends of the axis in percentage points: all dots and bars, and 0."""
     ends = [comparisons["ci95_low"], comparisons["ci95_high"], comparisons["mean_difference"], pairs["difference"]]
-    values = 100 * np.concatenate([end.to_numpy(float) for end in ends])
+    values = 100 * np.concatenate([end.to_numpy(float) for end in ends]).clip(-1, 1)
     return min(1.4 * float(np.nanmin(values, initial=0)), -1.4), max(1.4 * float(np.nanmax(values, initial=0)), 1.4)
 
 

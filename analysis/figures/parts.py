@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from analysis.figures.names import named
 from analysis.figures.style import FAINT, INK, look
@@ -69,6 +70,13 @@ def draw_share(ax: Axes, cells: pd.DataFrame) -> Axes:
     ax.set_ylim(-0.04, 1.04)
     ax.set_yticks([0, 1], ["0", "1"])
     ax.set_ylabel("share at\nchance")
+    return ax
+
+
+def p_axis(ax: Axes) -> Axes:
+    """Ticks of an axis of p that are short and round."""
+    ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
     return ax
 
 

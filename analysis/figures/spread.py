@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from analysis.figures.captions import n_of, what_is_missing
-from analysis.figures.parts import draw_share, line_handles, lines_of
+from analysis.figures.parts import draw_share, line_handles, lines_of, p_axis
 from analysis.figures.sheets import Panel, Sheet, files, lay_out, title_of
 
 _FLOOR = (0, (1, 1.5))
@@ -42,7 +42,7 @@ def plot_spread(ax: Axes, cells: pd.DataFrame) -> Axes:
         is_odd = (members["chance"] > 0).to_numpy()
         style = {"marker": like["marker"], "markerfacecolor": "#ffffff", "color": like["color"], "linestyle": "none"}
         ax.plot(x[is_odd], trained[is_odd], **style)
-    ax.set_yscale("log")
+    p_axis(ax).set_yscale("log")
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.yaxis.set_minor_formatter(NullFormatter())
     return ax

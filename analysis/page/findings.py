@@ -90,8 +90,8 @@ def _n_odd(cells: pd.DataFrame) -> int:
 def _compared(rows: pd.DataFrame) -> Iterator[str]:
     rows = rows[rows["n_pairs"] > 0]
     odd = (rows[["n_chance_reference", "n_chance_value"]].sum(axis=1) > 0).to_numpy()
-    tested = rows["p_holm"].notna().to_numpy()
-    holds = (rows["p_holm"] <= _LEVEL).to_numpy()
+    tested = (rows["p_holm"].notna() & (rows["n_pairs"] > 1)).to_numpy()  # one pair compares two networks, not two settings
+    holds = (rows["p_holm"] <= _LEVEL).to_numpy() & tested
     for words, sign in (("higher", 1), ("lower", -1)):
         some = rows[holds & ~odd & (np.sign(rows["mean_difference"]) == sign).to_numpy()]
         if len(some):
@@ -99,7 +99,7 @@ def _compared(rows: pd.DataFrame) -> Iterator[str]:
             yield f"{words.capitalize()} at {_ps(some)}, by {by}{_n(some)}, after correction."
     same = rows[tested & ~holds & ~odd]
     if len(same):
-        ends = [100 * same["ci95_low"].min(), 100 * same["ci95_high"].max()]
+        ends = [max(-100, 100 * same["ci95_low"].min()), min(100, 100 * same["ci95_high"].max())]
         reach = (
             f": the intervals of the difference reach from {ends[0]:+.2f} to {ends[1]:+.2f} points"
             if ends[0] == ends[0]
@@ -111,8 +111,9 @@ def _compared(rows: pd.DataFrame) -> Iterator[str]:
     single = rows[~tested & ~odd]
     if len(single):
         yield f"Too few pairs for a test at {_ps(single)}{_n(single)}."
-    told = [note for note in dict.fromkeys(rows["note"].dropna()) if note and not note.startswith("runs at chance")]
-    yield from (f"{note[0].upper()}{note[1:]}." for note in told)
+    parts = [part for note in dict.fromkeys(rows["note"].dropna()) for part in note.split("; ")]
+    told = [part for part in dict.fromkeys(parts) if part and not part.startswith(("runs at chance", "the shares at chance"))]
+    yield from (f"{part[0].upper()}{part[1:]}." for part in told)
 
 
 def _odd(row: dict) -> str:
