@@ -71,7 +71,8 @@ def _record(run: RunSpec, rng: np.random.Generator) -> Record:
     )
     cpu_s = float(rng.gamma(40, 2))
     return Record(
-        run.run_id, run.canonical_json(), "chance" if at_chance else "ok", "", n_correct / n_test, 2.3 * (1 - accuracy), n_correct,
+        run.run_id, run.canonical_json(), "chance" if at_chance else "ok", "", n_correct / n_test, 2.3 * (1 - accuracy),
+        n_correct,
         n_test, 670_000, 1.02 * cpu_s, cpu_s, 420.0 + 10 * rng.random(), 1.79e9 + 60 * rng.random(),
         np.stack([2 * (1 - curve), 2 * (1 - curve), curve]), np.packbits(bits),
     )  # fmt: skip

@@ -38,10 +38,13 @@ def sheets(summary: pd.DataFrame, runs: pd.DataFrame, comparisons: pd.DataFrame,
 
 
 def with_cells(runs: pd.DataFrame, summary: pd.DataFrame, is_finished_only: bool = True) -> pd.DataFrame:
-    """The finished runs (or all), with the columns `cell` (the index of their cell in the summary) and `row` (their place in `runs`).
+    """The finished runs (or all), with two more columns.
+
+    These are `cell`, the index of their cell in the summary, and `row`, their place in `runs`.
 
     Args:
-        runs: a row for every planned run, as `analysis.merge.Merged.runs`; or those of results_per_run.csv, if no `row` is needed.
+        runs: a row for every planned run, as `analysis.merge.Merged.runs`. Without them, the rows of results_per_run.csv do,
+            if `row` is not needed.
     """
     names = list(CELL_FIELDS)
     finished = runs.assign(row=np.arange(len(runs)))

@@ -15,8 +15,8 @@ def caption(cells: pd.DataFrame, planned: pd.DataFrame, what: str, has_share: bo
     sentences = [f"{what} after the last epoch: mean over {n_of(cells)}{_interval(cells)}; dots are single runs."]
     if has_share:
         sentences.append(
-            "Below: share of runs at chance, with Wilson's 95 % interval. Where runs are at chance, a dash is the mean of the runs "
-            "that trained, since the mean of all then describes none of them."
+            "Below: share of runs at chance, with Wilson's 95 % interval. Where runs are at chance, a dash is the mean of the "
+            "runs that trained, since the mean of all then describes none of them."
         )
     return " ".join([*sentences, *what_is_missing(cells, planned, has_symbols=True)])
 
@@ -39,9 +39,8 @@ def what_is_missing(cells: pd.DataFrame, planned: pd.DataFrame, has_symbols: boo
     away = [f"{n[name]:,} {name}" for name in ("missing", "failed") if n[name]]
     if away:
         n_planned = n["repeats"] + n["missing"] + n["failed"]
-        found.append(
-            f"{n['repeats']:,} of {n_planned:,} planned runs are shown; {' and '.join(away)}{' (open markers)' if has_symbols else ''}."
-        )
+        marked = " (open markers)" if has_symbols else ""
+        found.append(f"{n['repeats']:,} of {n_planned:,} planned runs are shown; {' and '.join(away)}{marked}.")
     if n_single:
         found.append(f"{_cells(n_single)} with n = 1 {'has' if n_single == 1 else 'have'} no interval.")
     if n_empty:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,7 +16,7 @@ from analysis.figures.captions import n_of, what_is_missing
 from analysis.figures.names import majority
 from analysis.figures.parts import ACCURACY_TICKS, draw_majority
 from analysis.figures.sheets import Panel, Sheet, files, lay_out, panel_by_activation, runs_of, title_of
-from analysis.figures.style import shade
+from analysis.figures.style import points, shade
 from noisy.spec import DATASETS
 
 _MOST_LINES = 4_000  # of one figure: with more runs than this, an area from the lowest to the highest takes their place
@@ -25,7 +24,7 @@ _ROWS_A_TIME = 100_000
 
 
 def read_histories(store: Path, rows: np.ndarray) -> np.ndarray:
-    """Test accuracy after each epoch. rows: int (n,), ascending. Returns float32 (n, epochs), NaN where a run has fewer epochs."""
+    """Test accuracy after each epoch: float32 (n, epochs), NaN where a run has fewer epochs. rows: int (n,), ascending."""
     with h5py.File(store, "r", locking=False) as h5:
         array = h5["history_test_accuracy"]
         parts = [np.empty((0, array.shape[1]), np.float32)]
@@ -75,9 +74,7 @@ def plot_curves(
             odd.append((cell["p"], f"p = {cell['p']:g}: {cell['chance']} of {cell['repeats']} at chance"))
     if odd:
         words = "\n".join(text for _, text in sorted(odd))
-        ax.text(
-            0.98, 0.14, words, transform=ax.transAxes, ha="right", va="bottom", fontsize=0.9 * mpl.rcParams["xtick.labelsize"]
-        )
+        ax.text(0.98, 0.14, words, transform=ax.transAxes, ha="right", va="bottom", fontsize=0.9 * points("xtick.labelsize"))
     ax.set_xlim(1, n_epochs)
     ax.set_ylim(0, 1.02)
     ax.set_yticks(ACCURACY_TICKS)
@@ -86,7 +83,7 @@ def plot_curves(
 
 
 def curve_sheets(summary: pd.DataFrame, runs: pd.DataFrame, store: Path) -> Iterator[Sheet]:
-    """For each model type with more than one epoch. runs: with the columns `cell` and `row`, its row in `store` (results.h5)."""
+    """For each model type with more than one epoch. runs: `with_cells`, whose `row` is that in `store` (results.h5)."""
     several = summary[summary["epochs"] > 1]
     for name, panels, planned in files(several, "curves", lambda words, own: panel_by_activation(words, own, runs)):
         yield _sheet(name, panels, planned, store)
@@ -124,21 +121,24 @@ def _sheet(name: str, panels: list[Panel], planned: pd.DataFrame, store: Path) -
 def _table(cells: pd.DataFrame, runs: pd.DataFrame, histories: np.ndarray) -> pd.DataFrame:
     """A row for each cell and epoch."""
     found = []
-    for row, cell in cells.iterrows():
-        own = runs[runs["cell"] == row]
-        curves, is_ok = histories[own["place"].to_numpy()].astype(float), (own["status"] == "ok").to_numpy()
-        for epoch in range(int(cell["epochs"])):
-            after, trained = curves[:, epoch], curves[is_ok, epoch]
-            found.append(
-                {
-                    **{name: cell[name] for name in ("model_type", "activation", "p")},
-                    "epoch": epoch + 1,
-                    "repeats": len(own),
-                    "mean_test_accuracy": after.mean(),
-                    "min_test_accuracy": after.min(),
-                    "max_test_accuracy": after.max(),
-                    "n_trained": int(is_ok.sum()),
-                    "mean_trained_accuracy": trained.mean() if len(trained) else np.nan,
-                }
-            )
-    return pd.DataFrame(found)
+    cell, is_ok = runs["cell"].to_numpy(), (runs["status"] == "ok").to_numpy()
+    order = np.argsort(cell, kind="stable")
+    starts = np.searchsorted(cell[order], [cells.index, cells.index + 1])
+    for (row, own), start, end in zip(cells.iterrows(), *starts, strict=True):
+        places = order[start:end]
+        n_epochs = int(own["epochs"])
+        after = histories[places, :n_epochs].astype(float)
+        trained = after[is_ok[places]]
+        columns = {
+            **{name: own[name] for name in ("model_type", "activation", "p")},
+            "cell": row,
+            "epoch": np.arange(1, n_epochs + 1),
+            "repeats": len(places),
+            "mean_test_accuracy": after.mean(axis=0),
+            "min_test_accuracy": after.min(axis=0),
+            "max_test_accuracy": after.max(axis=0),
+            "n_trained": len(trained),
+            "mean_trained_accuracy": trained.mean(axis=0) if len(trained) else np.nan,
+        }
+        found.append(pd.DataFrame(columns))
+    return pd.concat(found, ignore_index=True)

@@ -14,17 +14,20 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from analysis.figures.names import OTHER_FIELDS, named
 from analysis.figures.parts import DASH, draw_dots
-from analysis.figures.sheets import MOST_PANELS, Panel, Sheet, lay_out
+from analysis.figures.sheets import MOST_PANELS, Panel, Sheet, lay_out, progress
 from analysis.figures.style import INK, look
+from analysis.pairs import Finished
 
 _LINEAR_UP_TO = 1  # percentage points; further out the axis is logarithmic
 _DODGE = 0.012
+KEY_FIELDS = ("activation", "model_type", "p")
 PAIR_COLUMNS = ["place", "repeat", "difference", "is_odd"]
 
 
 def plot_differences(ax: Axes, comparisons: pd.DataFrame, pairs: pd.DataFrame) -> Axes:
-    """Mean differences against p with their simultaneous intervals, in percentage points; every pair of runs is a dot. Open: runs at
-    chance are among them. The dash is then the mean of the pairs in which both runs trained.
+    """Mean differences against p with their simultaneous intervals, in percentage points; every pair of runs is a dot.
+
+    Markers are open if runs at chance are among them. A dash is then the mean of the pairs in which both runs trained.
 
     Args:
         comparisons: rows of `analysis.comparisons.compare_cells` of one axis: a line for each value.
@@ -82,10 +85,13 @@ def plot_shares(ax: Axes, comparisons: pd.DataFrame) -> Axes:
 def difference_sheets(summary: pd.DataFrame, runs: pd.DataFrame, comparisons: pd.DataFrame) -> Iterator[Sheet]:
     """A figure for each axis and model type, with a panel for each combination of the other values."""
     shown = _in_grid_order(comparisons[comparisons["n_pairs"] > 0], summary)
+    pairs = _pairs(shown, summary, runs)
     for axis, rows in shown.groupby("axis", sort=False, observed=True):
         kinds = rows.groupby("model_type", sort=False, dropna=False, observed=True) if axis != "model_type" else [("", rows)]
         for model_type, its in kinds:
-            panels = [(part, Panel(words, own, _pairs(own, summary, runs))) for words, part, own in _panels(its, axis)]
+            panels = [
+                (part, Panel(words, own, pairs[pairs["place"].isin(own.index)])) for words, part, own in _panels(its, axis)
+            ]
             stem = "_".join(filter(None, ["differences", str(axis), str(model_type)]))
             if len(panels) <= MOST_PANELS:
                 yield _sheet(stem, [panel for _, panel in panels], str(axis), summary, str(model_type))
@@ -125,6 +131,9 @@ def _sheet(name: str, panels: list[Panel], axis: str, summary: pd.DataFrame, mod
     rows = pd.concat([panel.cells for panel in panels])
     reference = ", ".join(_text(value) for value in dict.fromkeys(rows["reference_value"]))
     title = f"{named(summary['dataset'].iloc[0])}{', ' if model_type else ''}{named(model_type)}: differences to {reference}"
+    planned = summary[summary["model_type"] == model_type] if model_type else summary
+    n_done, n_away = int(planned["repeats"].sum()), int(planned[["missing", "failed"]].to_numpy().sum())
+    title += progress(n_done, n_done + n_away)
 
     has_chance = bool((rows[["n_chance_reference", "n_chance_value"]].to_numpy() > 0).any())
 
@@ -142,41 +151,57 @@ def _sheet(name: str, panels: list[Panel], axis: str, summary: pd.DataFrame, mod
     several = f"n = {n.min()}{'' if n.min() == n.max() else f' to {n.max()}'} pairs"
     text = [
         f"Accuracy less that of {reference}, paired by repeat: mean of {several}; dots are single pairs.",
-        f"Bars are intervals that hold together in 95 % of campaigns (t, Bonferroni over {rows['family_size'].iloc[0]} comparisons)."
+        f"Bars are intervals that hold together in 95 % of campaigns (t, Bonferroni over {rows['family_size'].iloc[0]})."
         if (n > 1).any()
         else "One pair has no interval.",
     ]
     if has_chance:
         text.append(
-            "Open markers: runs at chance are among the pairs (crosses); the dash is the mean of the pairs in which both trained. "
-            "Below: share of runs at chance, that of the reference in black."
+            "Open markers: runs at chance are among the pairs (crosses); the dash is the mean of the pairs in which both "
+            "trained. Below: share of runs at chance, that of the reference in black."
         )
     return Sheet(name, title, " ".join(text), rows, draw, pd.concat([panel.runs for panel in panels]))
 
 
-def _pairs(rows: pd.DataFrame, summary: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """PAIR_COLUMNS of all pairs of runs behind some comparisons."""
+def _pairs(comparisons: pd.DataFrame, summary: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """PAIR_COLUMNS of all pairs of runs behind the comparisons."""
+    first, second = (_cells(comparisons, name, summary) for name in ("reference_value", "value"))
+    known = np.flatnonzero((first >= 0) & (second >= 0))
+    finished = Finished.of(runs, runs["cell"].to_numpy(), len(summary))
     found = [pd.DataFrame(columns=PAIR_COLUMNS)]
-    for place, row in rows.iterrows():
-        cells = [_cell(row, value, summary) for value in (row["value"], row["reference_value"])]
-        if None in cells:
-            continue
-        value, reference = (runs[runs["cell"] == cell].set_index("repeat") for cell in cells)
-        both = value.index.intersection(reference.index)
-        value, reference = value.loc[both], reference.loc[both]
-        difference = value["test_accuracy"].to_numpy() - reference["test_accuracy"].to_numpy()
-        is_odd = ((value["status"].astype(str) != "ok") | (reference["status"].astype(str) != "ok")).to_numpy()
-        found.append(pd.DataFrame({"place": place, "repeat": both, "difference": difference, "is_odd": is_odd}))
+    for part, comparison, one, other in finished.pairs(first[known], second[known]):
+        columns = {
+            "place": comparisons.index.to_numpy()[known][part][comparison],
+            "repeat": finished.repeat[one],
+            "difference": finished.accuracy[other] - finished.accuracy[one],
+            "is_odd": ~(finished.is_ok[one] & finished.is_ok[other]),
+        }
+        found.append(pd.DataFrame(columns))
     return pd.concat([some for some in found if len(some)] or found, ignore_index=True)
 
 
-def _cell(row: pd.Series, value: object, summary: pd.DataFrame) -> int | None:
-    """The cell of a comparison: the one that has its value on the axis and all values that the two cells share."""
-    fits = summary[row["axis"]].astype(str) == str(value)
-    for name in ("activation", "model_type", "p", *OTHER_FIELDS):
-        if name != row["axis"] and not pd.isna(row[name]):
-            fits &= (summary[name] == row[name]) | (summary[name].isna() & (row["axis"] == "model_type"))
-    return int(summary.index[fits][0]) if fits.sum() == 1 else None
+def _cells(comparisons: pd.DataFrame, which: str, summary: pd.DataFrame) -> np.ndarray:
+    """int64 (k,): the cell on one side of each comparison, -1 if not exactly one fits. which: the column of its value."""
+    indexes: dict[tuple[str, ...], dict[tuple[str, ...], list[int]]] = {}
+
+    def cells_with(fields: tuple[str, ...], values: tuple[str, ...]) -> list[int]:
+        if fields not in indexes:
+            index = indexes[fields] = {}
+            for cell, key in enumerate(zip(*(summary[name].astype(str) for name in fields), strict=True)):
+                index.setdefault(key, []).append(cell)
+        return indexes[fields].get(values, [])
+
+    found = []
+    for row in comparisons.to_dict("records"):
+        shared = {
+            name: str(row[name]) for name in (*KEY_FIELDS, *OTHER_FIELDS) if name != row["axis"] and not pd.isna(row[name])
+        }
+        shared[row["axis"]] = str(row[which])
+        fits = cells_with(tuple(shared), tuple(shared.values()))
+        if not fits and shared.pop("hidden_sizes", ""):  # a cnn has none
+            fits = cells_with(tuple(shared), tuple(shared.values()))
+        found.append(fits[0] if len(fits) == 1 else -1)
+    return np.array(found, int)
 
 
 def _limits(comparisons: pd.DataFrame, pairs: pd.DataFrame) -> tuple[float, float]:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from analysis.figures.captions import n_of, what_is_missing
 from analysis.figures.names import named
 from analysis.figures.sheets import Panel, Sheet, files, has_runs, lay_out, title_of
+from analysis.figures.style import points
 
 _ON_LIGHT, _ON_DARK, _NONE = "#010101", "#fefefe", "#c8c8c8"
 
@@ -25,7 +26,7 @@ def plot_heatmap(ax: Axes, cells: pd.DataFrame) -> Axes:
     activations, ps = list(dict.fromkeys(cells["activation"])), sorted(cells["p"].unique())
     mean = np.full((len(activations), len(ps)), np.nan)
     colours = mpl.colormaps["viridis"].with_extremes(bad=_NONE)
-    size = mpl.rcParams["font.size"] * min(0.8, 6.5 / len(ps))
+    size = points("font.size") * min(0.8, 6.5 / len(ps))
     for _, cell in cells.iterrows():
         row, column = activations.index(cell["activation"]), ps.index(cell["p"])
         mean[row, column] = cell["mean_test_accuracy"]
@@ -57,7 +58,7 @@ def _sheet(name: str, panels: list[Panel], planned: pd.DataFrame) -> Sheet:
 
     text = [f"Mean accuracy after the last epoch over {n_of(has_runs(cells))}; the colour goes from 0 (dark) to 1 (light)."]
     if (cells["chance"] > 0).any():
-        text.append("×: so many runs are at chance; in brackets: the mean of the runs that trained.")
+        text.append("x: so many runs are at chance; in brackets: the mean of the runs that trained.")
     if (cells["repeats"] == 0).any():
         text.append("Grey: no run yet.")
     columns = ["model_type", "activation", "p", "repeats", "mean_test_accuracy", "chance", "n_trained", "mean_trained_accuracy"]
@@ -75,7 +76,7 @@ def _words(cell: pd.Series) -> str:
         return ""
     words = [f"{cell['mean_test_accuracy']:.3f}"]
     if cell["chance"]:
-        words.append(f"{cell['chance']}/{cell['repeats']} ×")
+        words.append(f"{cell['chance']}/{cell['repeats']} x")
         if cell["n_trained"]:
             words.append(f"({cell['mean_trained_accuracy']:.3f})")
     return "\n".join(words)

@@ -21,7 +21,7 @@ _NAMES = {
     "gelu": "GELU",
 }
 _FIELDS = {"max_train_samples": "training images", "hidden_sizes": "hidden", "dataset": "", "precision": ""}
-# Accuracy of a network that always answers with the largest class of the test set. For data sets that are not here: 1 / classes.
+# Accuracy of a network that always answers with the largest class of the test set. For other data sets: 1 / classes.
 _MAJORITY = {"mnist": 0.1135, "digits": 36 / 355}
 
 

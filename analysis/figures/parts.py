@@ -35,7 +35,7 @@ def draw_dots(ax: Axes, x: np.ndarray, y: np.ndarray, odd: np.ndarray, colour: A
 def draw_means(ax: Axes, cells: pd.DataFrame, like: dict[str, Any], offset: float = 0, is_error: bool = False) -> Axes:
     """Means with their 95 % intervals, clipped to [0, 1], and beside them the means of the runs that trained.
 
-    The marker is open if runs of the cell are missing or failed. There is no interval for one run, and no line through one point.
+    A marker is open if runs of the cell are missing or failed. One run has no interval, and one point has no line.
 
     Args:
         cells: rows of the summary, of one line.

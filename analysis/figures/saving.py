@@ -84,7 +84,9 @@ def _drawn(sheet: Sheet) -> Iterator[bytes]:
     Its layout is computed once, and its canvases are asked directly: `Figure.savefig` draws everything twice each time.
     """
     figure = sheet.draw()
-    figure.draw_without_rendering()
+    layout = figure.get_layout_engine()
+    if layout:
+        layout.execute(figure)
     figure.set_layout_engine("none")
     for save, metadata, fineness in (
         (FigureCanvasSVG(figure).print_svg, {"Date": None}, 0.5),  # of its dots: it is for screens

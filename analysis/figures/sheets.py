@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.names import OTHER_FIELDS, file_part, named, network, setting, varying
+from analysis.figures.style import points
 
 MOST_PANELS = 6  # of one figure; if there are more, each combination of the further axes has a file of its own
 _MOST_COLUMNS = 3
@@ -144,7 +145,7 @@ def lay_out(
     width *= _ONE_PANEL if is_single else 1
     labels = [str(handle.get_label()) for handle in handles or []]
     n_legend = _n_columns(labels, width) if labels else 1
-    lines_in = mpl.rcParams["font.size"] / 72 * (3 + 1.7 * -(-len(labels) // n_legend))  # title and legend
+    lines_in = points("font.size") / 72 * (3 + 1.7 * -(-len(labels) // n_legend))  # title and legend
     room = 1.2 if n_columns < _MOST_COLUMNS else 1.0
     figure = Figure(figsize=(width, lines_in + height * n_rows * sum(ratios) * room), layout="constrained")
     grid = figure.subplots(
@@ -184,7 +185,7 @@ def lay_out(
 
 def _n_columns(labels: list[str], width_in: float) -> int:
     """The most columns of a legend that fit into a figure. A character is taken as 0.6 of the size of the font."""
-    size_in = mpl.rcParams["legend.fontsize"] / 72
+    size_in = points("legend.fontsize") / 72
     around = mpl.rcParams["legend.handlelength"] + mpl.rcParams["legend.handletextpad"] + mpl.rcParams["legend.columnspacing"]
     for n in range(len(labels), 1, -1):
         widths = [max(map(len, column)) * 0.6 + around for column in np.array_split(labels, n)]  # as matplotlib splits them

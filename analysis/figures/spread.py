@@ -18,8 +18,10 @@ _FLOOR = (0, (1, 1.5))
 
 
 def plot_spread(ax: Axes, cells: pd.DataFrame) -> Axes:
-    """Sample standard deviation of the accuracy against p on a log axis, a line for each activation; dotted: what errors that are
-    independent between test images explain. Open: only the runs that trained, where others are at chance.
+    """Sample standard deviation of the accuracy against p on a log axis, a line for each activation.
+
+    Dotted: what errors that are independent between test images explain. Open: only the runs that trained, where others are
+    at chance.
 
     Args:
         cells: rows of the summary with at least two runs: one model type and one value of each further axis.
@@ -81,8 +83,8 @@ def _sheet(name: str, panels: list[Panel], planned: pd.DataFrame) -> Sheet:
         )
 
     text = (
-        f"Sample standard deviation of the accuracy between repeats, {n_of(cells)}. Dotted: what remains if the errors on different "
-        "test images were independent and all trained networks equally good; no number of repeats makes it smaller."
+        f"Sample standard deviation of the accuracy between repeats, {n_of(cells)}. Dotted: what remains if the errors on "
+        "different test images were independent and all trained networks equally good; no number of repeats makes it smaller."
     )
     caption = " ".join([text, *what_is_missing(cells, planned)])
     return Sheet(name, f"Spread between repeats against p: {title_of(planned)}", caption, cells, draw)

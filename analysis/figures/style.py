@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.font_manager import FontProperties
 
 INK, FAINT = "#000000", "#767676"  # text and axes; lines that stand behind the data
 _ALWAYS: dict[str, Any] = {
@@ -100,6 +101,6 @@ def shade(place: int, n: int) -> Any:
     return mpl.colormaps["viridis"](0.88 * place / max(1, n - 1))
 
 
-def small() -> float:
-    """The size of the smallest text, in points."""
-    return float(mpl.rcParams["xtick.labelsize"])
+def points(key: str) -> float:
+    """The size of a font in rcParams, which may be a word, in points."""
+    return float(FontProperties(size=mpl.rcParams[key]).get_size_in_points())  # type: ignore[index]

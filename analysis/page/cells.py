@@ -24,7 +24,7 @@ class Value(NamedTuple):
 
 
 class Row(NamedTuple):
-    """values: in the order of the headings; is_odd: whether runs are missing, failed, at chance or diverged; name: of the cell."""
+    """values: in the order of the headings; is_odd: whether runs are missing, failed or did not train; name: of the cell."""
 
     values: list[Value]
     is_odd: bool

@@ -50,7 +50,8 @@ def failures(runs: pd.DataFrame) -> list[tuple[str, int, str]]:
     found = []
     for line, own in failed.groupby(lines.to_numpy(), sort=False):
         some = [
-            f"{run['run_id']} ({named(run['model_type'])}, {named(run['activation'])}, p = {run['p']:g}, repeat {run['repeat']})"
+            f"{run['run_id']} ({named(run['model_type'])}, {named(run['activation'])}, p = {run['p']:g}, "
+            f"repeat {run['repeat']})"
             for run in own.head(_MOST_NAMED).to_dict("records")
         ]
         more = f" and {len(own) - _MOST_NAMED:,} more" if len(own) > _MOST_NAMED else ""

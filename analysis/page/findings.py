@@ -27,7 +27,7 @@ def shapes(summary: pd.DataFrame) -> Iterator[tuple[str, list[str]]]:
 
 
 def differences(comparisons: pd.DataFrame) -> Iterator[tuple[str, list[str]]]:
-    """Heading and sentences for each pair of values that is compared: what holds after correction, and what cannot be told apart.
+    """Heading and sentences for each pair of values: what holds after correction, and what cannot be told apart.
 
     Args:
         comparisons: `analysis.comparisons.compare_cells`.
@@ -95,7 +95,8 @@ def _compared(rows: pd.DataFrame) -> Iterator[str]:
     for words, sign in (("higher", 1), ("lower", -1)):
         some = rows[holds & ~odd & (np.sign(rows["mean_difference"]) == sign).to_numpy()]
         if len(some):
-            yield f"{words.capitalize()} at {_ps(some)}, by {_points(some['mean_difference'].abs())}{_n(some)}, after correction."
+            by = _points(some["mean_difference"].abs())
+            yield f"{words.capitalize()} at {_ps(some)}, by {by}{_n(some)}, after correction."
     same = rows[tested & ~holds & ~odd]
     if len(same):
         ends = [100 * same["ci95_low"].min(), 100 * same["ci95_high"].max()]

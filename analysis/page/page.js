@@ -87,13 +87,15 @@
     });
   });
 
+  // A number fits a cell of the table that is this number; other words fit wherever they occur.
+  const values = rows.map((row) => new Set(Array.from(row.cells, (cell) => cell.textContent)));
   const texts = rows.map((row) => [row.dataset.name, ...Array.from(row.cells, (cell) => cell.textContent)].join(" ").toLowerCase());
   const show = () => {
     closeAll();
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     let n = 0;
     rows.forEach((row, i) => {
-      const fits = words.every((word) => texts[i].includes(word)) && (!odd.checked || row.classList.contains("odd"));
+      const fits = words.every((word) => (isNaN(word) ? texts[i].includes(word) : values[i].has(word))) && (!odd.checked || row.classList.contains("odd"));
       row.hidden = !fits;
       n += fits;
     });

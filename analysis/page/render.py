@@ -28,8 +28,9 @@ _HERE = Path(__file__).parent
 class Content:
     """What a page is made from.
 
-    name: of the campaign's folder; summary: in the grid's order; runs: every run with a record; comparisons, problems, notes: as
-    the report has them; figures: those on disk; methods: the text of methods.md; grid: that of grid.yaml; style: of the figures.
+    name: of the campaign's folder; summary: in the grid's order; runs: every run with a record; comparisons, problems, notes:
+    as the report has them; figures: those on disk; methods: the text of methods.md; grid: that of grid.yaml; style: that of
+    the figures.
     """
 
     name: str
@@ -82,7 +83,7 @@ def page(content: Content) -> bytes:
         efficiency=facts.efficiency(runs),
         dates=facts.dates(runs),
         provenance=list(facts.provenance(runs)),
-        methods=html(re.sub(r"\A# .*\n", "", content.methods)),
+        methods=html(re.sub(r"\A# .*\n", "", content.methods), level=2),
         grid=content.grid[:_MOST_GRID_CHARACTERS],
         commits=[str(one) for one in runs["code_commit"].astype(object).dropna().unique() if one],
         style=content.style,

@@ -1,4 +1,4 @@
-"""matplotlib's SVG as a part of a page: small, without ids twice, and without style attributes, which the page's policy forbids."""
+"""matplotlib's SVG as a part of a page: small, no id twice, no style attributes, which the page's policy forbids."""
 
 import re
 
