@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -58,15 +59,21 @@ def main(argv: list[str] | None = None) -> None:
         "--reference", help="the activation that others are compared with (default: relu if it is there, else the first)"
     )
     parser.add_argument(
-        "--watch", action="store_true", help=f"renew the report every {_WATCH_EVERY_S} s or less often, until no run is missing"
+        "--watch",
+        type=float,
+        nargs="?",
+        const=0.0,
+        metavar="SECONDS",
+        help=f"renew the report until no run is missing (default: after {_WATCH_EVERY_S} s, or ten times what it took)",
     )
     options = parser.parse_args(argv)
     failure = 2
     try:
         with printing():
             campaign = Campaign(options.output_dir or newest_campaign(Path("results")))
-            look = {"style": options.style, "reference": options.reference}
-            status = (_watch if options.watch else report)(campaign, options.to, options.accept_fewer, **look)
+            made = {"to": options.to, "accept_fewer": options.accept_fewer}
+            made |= {"style": options.style, "reference": options.reference}
+            status = report(campaign, **made) if options.watch is None else _watch(options.watch, campaign, **made)
         sys.exit(status)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -90,15 +97,20 @@ def report(
     return _report(campaign, to, accept_fewer, style, reference)[0]
 
 
-def _watch(campaign: Campaign, to: Path | None, accept_fewer: bool, style: str, reference: str | None) -> int:
-    """Make the report again and again until no run is missing; returns the last exit status. Only new shards are read."""
+def _watch(every_s: float, campaign: Campaign, **made: Any) -> int:
+    """Make the report again and again until no run is missing; returns the last exit status. Only new shards are read.
+
+    Args:
+        every_s: from one beginning to the next; 0: a tenth of a core at most.
+    """
     while True:
         started_s = time.monotonic()
-        status, n_missing = _report(campaign, to, accept_fewer, style, reference)
+        status, n_missing = _report(campaign, **made)
         if not n_missing:
             return status
         sys.stdout.flush()
-        time.sleep(max(_WATCH_EVERY_S, 10 * (time.monotonic() - started_s)))  # a tenth of a core at most
+        took_s = time.monotonic() - started_s
+        time.sleep(max(0, every_s - took_s) if every_s else max(_WATCH_EVERY_S, 10 * took_s))
 
 
 def _report(campaign: Campaign, to: Path | None, accept_fewer: bool, style: str, reference: str | None) -> tuple[int, int]:

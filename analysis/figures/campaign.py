@@ -19,21 +19,22 @@ from jobs.image import FINISHED
 MOST_SHEETS = 200  # a grid with hundreds of combinations has its numbers in the CSVs
 
 
-def sheets(summary: pd.DataFrame, runs: pd.DataFrame, comparisons: pd.DataFrame, store: Path) -> Iterator[Sheet]:
+def sheets(summary: pd.DataFrame, runs: pd.DataFrame, comparisons: pd.DataFrame, store: Path | None = None) -> Iterator[Sheet]:
     """The figures of a campaign.
 
     Args:
         summary: `analysis.statistics.summarise`.
         runs: `with_cells` of the finished runs.
         comparisons: `analysis.comparisons.compare_cells`.
-        store: results.h5.
+        store: results.h5; without it there are no training curves.
     """
     yield from accuracy_sheets(summary, runs)
     yield from overview_sheets(summary, runs)
     yield from difference_sheets(summary, runs, comparisons)
     yield from strip_sheets(summary, runs)
     yield from heatmap_sheets(summary)
-    yield from curve_sheets(summary, runs, store)
+    if store:
+        yield from curve_sheets(summary, runs, store)
     yield from spread_sheets(summary)
 
 
