@@ -12,7 +12,11 @@ from matplotlib.lines import Line2D
 from analysis.figures.names import OTHER_FIELDS, named
 from analysis.figures.parts import DASH
 from analysis.figures.sheets import Panel, lay_out
+<<<<<<< HEAD
 from analysis.figures.style import look, points
+=======
+from analysis.figures.style import look
+>>>>>>> h-stats
 
 _DODGE = 0.012
 _OPEN = "white"
@@ -36,20 +40,31 @@ def plot_agreement(ax: Axes, table: pd.DataFrame, activations: list[str]) -> Axe
             x = some["p"] + _DODGE * (place - (len(activations) - 1) / 2) if "p" in some else pd.Series(0.0, some.index)
             face = like["color"] if does_differ else _OPEN
             ax.errorbar(x, mean, reach, fmt=like["marker"], color=like["color"], markerfacecolor=face, zorder=3)
-            _show_collapse(ax, x, some, like["color"])
+            _show_collapse(ax, x, some, like["color"], place)
     return ax
 
 
-def _show_collapse(ax: Axes, x: pd.Series, cells: pd.DataFrame, colour: str) -> None:
-    """Where runs are at chance: how many, and a dash at the difference of the means of the runs that trained."""
-    for place, cell in zip(x, cells.to_dict("records"), strict=True):
+def _show_collapse(ax: Axes, x: pd.Series, cells: pd.DataFrame, colour: str, column: int) -> None:
+    """Where runs are at chance: how many, and a dash at the difference of the means of the runs that trained.
+
+    column: of the words, counted to the left, so that those of several activations do not overlap.
+    """
+    size = float(mpl.rcParams["xtick.labelsize"])  # points
+    left = -(column + 1) * 1.3 * size
+    for at_p, cell in zip(x, cells.to_dict("records"), strict=True):
         if cell["n_chance_a"] or cell["n_chance_b"]:
             words = f"at chance: {cell['n_chance_a']} of {cell['n_a']}, {cell['n_chance_b']} of {cell['n_b']}"
+<<<<<<< HEAD
             at = (place, 100 * cell["mean_difference"])
             shift: dict[str, Any] = {"xytext": (-4, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
             ax.annotate(words, at, fontsize=points("xtick.labelsize"), color=colour, rotation=90, **shift)
+=======
+            at = (at_p, 100 * cell["mean_difference"])
+            shift: dict[str, Any] = {"xytext": (left, 0), "textcoords": "offset points", "ha": "center", "va": "center"}
+            ax.annotate(words, at, fontsize=size, color=colour, rotation=90, **shift)
+>>>>>>> h-stats
             trained = 100 * (cell["mean_trained_b"] - cell["mean_trained_a"])
-            ax.plot(place, trained, **DASH, markersize=2.4 * mpl.rcParams["lines.markersize"], color=colour, zorder=3)
+            ax.plot(at_p, trained, **DASH, markersize=2.4 * mpl.rcParams["lines.markersize"], color=colour, zorder=3)
 
 
 def agreement_figure(table: pd.DataFrame, a: str, b: str) -> Figure:
@@ -76,7 +91,7 @@ def agreement_figure(table: pd.DataFrame, a: str, b: str) -> Figure:
         Line2D([], [], label="not beyond chance", markerfacecolor=_OPEN, **grey),
     ]
     if table[["n_chance_a", "n_chance_b"]].to_numpy().any():
-        handles.append(Line2D([], [], **DASH, markersize=9, label="runs that trained", color="#505050"))
+        handles.append(Line2D([], [], **DASH, linestyle="", markersize=9, label="runs that trained", color="#505050"))
     return lay_out(
         panels,
         lambda ax, panel: plot_agreement(ax, panel.cells, activations),

@@ -15,7 +15,6 @@ _ALWAYS: dict[str, Any] = {
     "ps.fonttype": 42,
     "svg.fonttype": "path",
     "svg.hashsalt": "noisy-training",  # equal figures, equal bytes
-    "svg.id": None,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,

@@ -11,6 +11,8 @@ import pytest
 from analysis.agreement import NotComparable, agreement
 from analysis.columns import AGREEMENT
 from analysis.compare import read_runs
+from analysis.figures.agreement import agreement_figure
+from analysis.figures.style import styled
 from jobs.campaign import Campaign
 from noisy.spec import RunSpec
 from tests import commands
@@ -107,6 +109,19 @@ def test_cells_with_runs_at_chance_are_compared_by_ranks(in_pairs: bool) -> None
     assert row["p_raw"] == pytest.approx(oracle.pvalue, abs=1e-12)
     assert (row["n_chance_a"], row["n_chance_b"]) == (0, 4)
     assert row["mean_trained_b"] == pytest.approx(after[4:].mean(), abs=1e-12)
+
+
+def test_the_figure_never_shows_a_collapsed_cell_by_its_mean_alone() -> None:
+    table = agreement(
+        campaign(), campaign(lambda run: ("chance", 1135) if run.p == 0.9 and run.repeat < 2 else good(run))
+    ).table
+    with styled("paper"):
+        figure = agreement_figure(table, "one", "other")
+    (ax,) = figure.axes
+    assert [text.get_text() for text in ax.texts] == ["at chance: 0 of 6, 2 of 6"] * 2
+    dashes = [line.get_ydata().item() for line in ax.lines if line.get_marker() == "_" and len(line.get_ydata()) == 1]
+    collapsed = table[table["n_chance_b"] > 0]
+    assert dashes == pytest.approx([*100 * (collapsed["mean_trained_b"] - collapsed["mean_trained_a"])], abs=1e-12)
 
 
 def test_a_real_difference_is_found_and_named() -> None:
