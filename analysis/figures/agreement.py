@@ -12,11 +12,7 @@ from matplotlib.lines import Line2D
 from analysis.figures.names import OTHER_FIELDS, named
 from analysis.figures.parts import DASH
 from analysis.figures.sheets import Panel, lay_out
-<<<<<<< HEAD
-from analysis.figures.style import look, points
-=======
 from analysis.figures.style import look
->>>>>>> h-stats
 
 _DODGE = 0.012
 _OPEN = "white"
@@ -54,15 +50,9 @@ def _show_collapse(ax: Axes, x: pd.Series, cells: pd.DataFrame, colour: str, col
     for at_p, cell in zip(x, cells.to_dict("records"), strict=True):
         if cell["n_chance_a"] or cell["n_chance_b"]:
             words = f"at chance: {cell['n_chance_a']} of {cell['n_a']}, {cell['n_chance_b']} of {cell['n_b']}"
-<<<<<<< HEAD
-            at = (place, 100 * cell["mean_difference"])
-            shift: dict[str, Any] = {"xytext": (-4, 0), "textcoords": "offset points", "ha": "right", "va": "center"}
-            ax.annotate(words, at, fontsize=points("xtick.labelsize"), color=colour, rotation=90, **shift)
-=======
             at = (at_p, 100 * cell["mean_difference"])
             shift: dict[str, Any] = {"xytext": (left, 0), "textcoords": "offset points", "ha": "center", "va": "center"}
             ax.annotate(words, at, fontsize=size, color=colour, rotation=90, **shift)
->>>>>>> h-stats
             trained = 100 * (cell["mean_trained_b"] - cell["mean_trained_a"])
             ax.plot(at_p, trained, **DASH, markersize=2.4 * mpl.rcParams["lines.markersize"], color=colour, zorder=3)
 
