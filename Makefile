@@ -10,7 +10,7 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 
 PIP = $(if $(shell command -v uv),VIRTUAL_ENV=$(VENV) uv pip,$(BIN)/python -m pip)
 
-.PHONY: quickstart test test-lowest test-crash test-slurm setup lint bench mutants clean
+.PHONY: quickstart test test-lowest test-crash test-page test-slurm setup lint bench mutants clean
 
 quickstart: setup
 	$(BIN)/python -m hpc.submit --grid grids/quickstart.yaml --executor local --yes
@@ -28,6 +28,11 @@ test-crash: setup
 	@echo "This installs Debian's strace, as root, where it is missing, and crashes a new campaign at every point."
 	command -v strace || { apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends strace; }
 	$(BIN)/python -m pytest tests/crash --numprocesses=0
+
+test-page: setup
+	@echo "This installs Debian's chromium (and npm's axe-core, outside this folder), as root, where they are missing."
+	command -v chromium || { apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends chromium; }
+	$(BIN)/python -m pytest tests/page --numprocesses=0
 
 test-slurm: setup
 	@echo "This installs Debian's slurmctld slurmd slurm-client slurmdbd munge mariadb-server, as root,"

@@ -68,6 +68,19 @@ def merge(campaign: Campaign, store: Path, accept_fewer: bool = False) -> Merged
     return Merged(planned, runs, list(problems), list(doubts.notes(counted)))
 
 
+def look_at(campaign: Campaign) -> Merged:
+    """As `merge`, but nothing is written. Files that are in the campaign's results.h5 are not read again.
+
+    Raises:
+        ManifestError: the manifest cannot be read or was changed.
+        Refused: the folder of shards cannot be read.
+    """
+    planned, paths = read_planned(campaign.manifest), _shard_paths(campaign)
+    counted = Counted.of(_previous(campaign.folder / "results.h5", planned).updated(paths), planned.runs)
+    problems = doubts.problems(counted, planned.runs, campaign.shards)
+    return Merged(planned, counted.table(planned), list(problems), list(doubts.notes(counted)))
+
+
 def _previous(store: Path, planned: Planned) -> Recorded:
     """What the store was made from. Nothing if there is no store, if it is damaged, or if its manifest or layout is another."""
     if is_sealed(store):

@@ -1,4 +1,4 @@
-"""python -m analysis.report [--output-dir DIR]: merge a campaign's shards; write CSVs, results.h5 and figures.
+"""python -m analysis.report [--output-dir DIR]: merge a campaign's shards; write CSVs, results.h5, figures and report.html.
 
 Exit status: 0 all well, even if runs are missing; 1 runs failed, something cannot be trusted, or the last results would be
 replaced by fewer; 2 the input is wrong, or a file cannot be written.
@@ -7,53 +7,79 @@ replaced by fewer; 2 the input is wrong, or a file cannot be written.
 import argparse
 import contextlib
 import errno
-import io
+import itertools
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from analysis.figures import accuracy_figure
+from analysis.comparisons import UnknownReference, reference_of
+from analysis.expected import flags
+from analysis.figures.campaign import MOST_SHEETS, sheets, with_cells
+from analysis.figures.saving import save_all
+from analysis.figures.sheets import in_grid_order
+from analysis.figures.style import STYLES
 from analysis.held import PER_RUN_CSV, Refused
-from analysis.merge import merge
-from analysis.planned import MISSING
-from analysis.statistics import summarise
+from analysis.merge import Merged, merge
+from analysis.methods import methods_text
+from analysis.page.render import Content, page
+from analysis.planned import MISSING, read_planned
+from analysis.tables import Tables, tables_of
 from jobs.campaign import Campaign
 from jobs.files import advice_on, publish
 from jobs.manifest import ManifestError, newest_campaign
 from jobs.printing import NotPrinted, printing
-from noisy.spec import DATASETS, MODEL_TYPES
+from jobs.reading import open_regular
 
+_MOST_FLAGS = 10
 _ROWS_A_TIME = 20_000
-# suffix of a figure -> how it is saved
-_FORMATS: dict[str, dict[str, Any]] = {".pdf": {"metadata": {"CreationDate": None}}, ".png": {"dpi": 200}}
+_WATCH_EVERY_S = 30
+_FILES = ("results.h5", PER_RUN_CSV, "results_summary.csv", "comparisons.csv", "methods.md", "report.html")
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
     parser = argparse.ArgumentParser(
-        prog="python -m analysis.report", description="Merge a campaign's shards; write CSVs, results.h5 and figures."
+        prog="python -m analysis.report",
+        description="Merge a campaign's shards; write CSVs, results.h5, figures and report.html.",
     )
     parser.add_argument("--output-dir", type=Path, help="the campaign's folder (default: the newest campaign below ./results)")
     parser.add_argument("--to", type=Path, help="write here instead, for example if the campaign's folder is read-only")
     parser.add_argument(
         "--accept-fewer", action="store_true", help="replace the last results even if runs in them have lost their shards"
     )
+    parser.add_argument(
+        "--style", choices=STYLES, default="paper", help="sizes of the figures: 5.5 inches and 8 points, or 11 and 16"
+    )
+    parser.add_argument(
+        "--reference", help="the activation that others are compared with (default: relu if it is there, else the first)"
+    )
+    parser.add_argument(
+        "--watch",
+        type=float,
+        nargs="?",
+        const=0.0,
+        metavar="SECONDS",
+        help=f"renew the report until no run is missing (default: after {_WATCH_EVERY_S} s, or ten times what it took)",
+    )
     options = parser.parse_args(argv)
     failure = 2
     try:
         with printing():
             campaign = Campaign(options.output_dir or newest_campaign(Path("results")))
-            status = report(campaign, options.to, options.accept_fewer)
+            made = {"to": options.to, "accept_fewer": options.accept_fewer}
+            made |= {"style": options.style, "reference": options.reference}
+            status = report(campaign, **made) if options.watch is None else _watch(options.watch, campaign, **made)
         sys.exit(status)
     except KeyboardInterrupt:
         sys.exit(130)
     except Refused as error:
         message, failure = str(error), 1
-    except (ManifestError, NotPrinted) as error:
+    except (ManifestError, NotPrinted, UnknownReference) as error:
         message = str(error)
     except BrokenPipeError:  # stdout was closed (for example by `head`); all files are written
         os._exit(1)
@@ -64,28 +90,109 @@ def main(argv: list[str] | None = None) -> None:
     sys.exit(failure)
 
 
-def report(campaign: Campaign, to: Path | None = None, accept_fewer: bool = False) -> int:
+def report(
+    campaign: Campaign, to: Path | None = None, accept_fewer: bool = False, style: str = "paper", reference: str | None = None
+) -> int:
     """Write everything, then say where it is; returns the exit status."""
+    return _report(campaign, to, accept_fewer, style, reference)[0]
+
+
+def _watch(every_s: float, campaign: Campaign, **made: Any) -> int:
+    """Make the report again and again until no run is missing; returns the last exit status. Only new shards are read.
+
+    Args:
+        every_s: from one beginning to the next; 0: a tenth of a core at most.
+    """
+    while True:
+        started_s = time.monotonic()
+        status, n_missing = _report(campaign, **made)
+        if not n_missing:
+            return status
+        sys.stdout.flush()
+        took_s = time.monotonic() - started_s
+        time.sleep(max(0, every_s - took_s) if every_s else max(_WATCH_EVERY_S, 10 * took_s))
+
+
+def _report(campaign: Campaign, to: Path | None, accept_fewer: bool, style: str, reference: str | None) -> tuple[int, int]:
+    """The exit status, and how many runs are missing."""
     target = to or campaign.folder
-    names = ("results.h5", PER_RUN_CSV, "results_summary.csv")
-    _refuse_other_kinds([target / name for name in names], target / "figures")
-    store, per_run, per_cell = (target / name for name in names)
-    merged = merge(campaign, store, accept_fewer)
-    runs = merged.runs[merged.runs["status"] != MISSING]
-    summary = summarise(merged.runs, merged.planned.runs.cell, merged.planned.cells)
-    publish(per_run, _csv(runs))
-    publish(per_cell, _csv(summary))
-    figures = _write_figures(target / "figures", summary, runs)
-    written = [("per run", per_run), ("summary", per_cell), ("merged", store), *(("figure", path) for path in figures)]
-    places = (f"{what:10} {path}" for what, path in written)
-    notes = (f"note: {text}" for text in merged.notes)
-    print(*_state(campaign, runs, summary), *places, *notes, sep="\n")
+    paths = {name: target / name for name in _FILES}
+    _refuse_other_kinds(list(paths.values()), target / "figures")
+    _refuse_reference(campaign, reference)
+    merged = merge(campaign, paths["results.h5"], accept_fewer)
+    tables = tables_of(merged, paths["results.h5"], reference)
+    publish(paths[PER_RUN_CSV], _csv(tables.per_run))
+    publish(paths["results_summary.csv"], _csv(tables.summary))
+    publish(paths["comparisons.csv"], _csv(tables.comparisons))
+    figures = _write_for_readers(campaign, merged, tables, paths, style)
+    names = ["page", "per run", "summary", "compared", "methods", "merged"]
+    places = [paths[name] for name in ("report.html", PER_RUN_CSV, *_FILES[2:5], "results.h5")]
+    notes = [*(f"note: {text}" for text in merged.notes), *_unexpected(tables.summary)]
+    written = (f"{what:10} {path}" for what, path in [*zip(names, places, strict=True), ("figures", target / "figures")])
+    print(
+        *_state(campaign, tables.per_run, tables.summary),
+        *written,
+        *_too_many(figures),
+        *notes,
+        sep="\n",
+    )
     if merged.problems:  # other commands must not go on believing what they remember of these files
         with contextlib.suppress(OSError):
             campaign.remembered.unlink()
     for text in merged.problems:
         print(f"problem: {text}", file=sys.stderr)
-    return 1 if merged.problems or summary["failed"].any() else 0
+    status = 1 if merged.problems or tables.summary["failed"].any() else 0
+    return status, int(tables.summary[MISSING].sum())
+
+
+def _refuse_reference(campaign: Campaign, reference: str | None) -> None:
+    """Before anything is written."""
+    if reference is not None:
+        reference_of(list(dict.fromkeys(read_planned(campaign.manifest).cells["activation"])), reference)
+
+
+def _write_for_readers(campaign: Campaign, merged: Merged, tables: Tables, paths: dict[str, Path], style: str) -> int:
+    """The figures, methods.md and report.html; returns how many figures there are."""
+    summary = in_grid_order(tables.summary, merged.planned.cells)
+    runs = with_cells(merged.runs, summary)
+    store = paths["results.h5"]
+    made = sheets(summary, runs, tables.comparisons, store)
+    figures = save_all(store.with_name("figures"), itertools.islice(made, MOST_SHEETS), style)
+    methods = methods_text(summary, tables.per_run, tables.comparisons)
+    publish(paths["methods.md"], methods.encode(errors="backslashreplace"))
+    content = Content(
+        campaign.folder.resolve().name,
+        summary,
+        tables.per_run,
+        tables.comparisons,
+        figures,
+        merged.problems,
+        merged.notes,
+        methods,
+        _grid(campaign),
+        style,
+    )
+    publish(paths["report.html"], page(content))
+    return len(figures)
+
+
+def _grid(campaign: Campaign) -> str:
+    """The text of grid.yaml; empty if it cannot be read."""
+    with contextlib.suppress(OSError), open_regular(campaign.folder / "grid.yaml") as file:
+        return file.read().decode(errors="backslashreplace")
+    return ""
+
+
+def _unexpected(summary: pd.DataFrame) -> Iterator[str]:
+    found = list(flags(summary)["text"])
+    yield from (f"note: not as expected: {text}" for text in found[:_MOST_FLAGS])
+    if len(found) > _MOST_FLAGS:
+        yield f"note: and {len(found) - _MOST_FLAGS:,} more that are not as expected"
+
+
+def _too_many(n_figures: int) -> Iterator[str]:
+    if n_figures == MOST_SHEETS:
+        yield f"note: only the first {MOST_SHEETS} figures were drawn; the numbers of all cells are in results_summary.csv"
 
 
 def _refuse_other_kinds(files: list[Path], folder: Path) -> None:
@@ -95,24 +202,6 @@ def _refuse_other_kinds(files: list[Path], folder: Path) -> None:
             raise FileExistsError(errno.EEXIST, "is not a file", str(path))
     if os.path.lexists(folder) and not folder.is_dir():
         raise FileExistsError(errno.EEXIST, "is not a folder", str(folder))
-
-
-def _write_figures(folder: Path, summary: pd.DataFrame, runs: pd.DataFrame) -> list[Path]:
-    """A figure for each model type, in each format. Those of other model types, from an earlier grid, are removed."""
-    folder.mkdir(exist_ok=True)
-    written = []
-    model_types = list(dict.fromkeys(summary["model_type"]))
-    for model_type in model_types:
-        figure = accuracy_figure(summary, runs, model_type, DATASETS[summary["dataset"].iloc[0]].n_classes)
-        for suffix, options in _FORMATS.items():
-            image = io.BytesIO()
-            figure.savefig(image, format=suffix[1:], **options)
-            written.append(folder / f"accuracy_{model_type}{suffix}")
-            publish(written[-1], image.getvalue())
-    for model_type in set(MODEL_TYPES) - set(model_types):
-        for suffix in _FORMATS:
-            (folder / f"accuracy_{model_type}{suffix}").unlink(missing_ok=True)
-    return written
 
 
 def _state(campaign: Campaign, runs: pd.DataFrame, summary: pd.DataFrame) -> Iterator[str]:

@@ -67,7 +67,7 @@ def test_every_module_is_named_where_contributors_look(room: str) -> None:
     ("room", "forbidden"),
     [
         ("hpc", {"torch", "torchvision", "pandas", "matplotlib"}),
-        ("analysis", {"torch", "torchvision", "submitit"}),
+        ("analysis", {"torch", "torchvision", "submitit", "statsmodels"}),
         ("noisy", {"h5py", "yaml", "argparse", "pandas"}),
     ],
 )
@@ -143,14 +143,15 @@ def test_slurms_words_are_in_its_room() -> None:
 
 def test_commands_start_without_torch() -> None:
     """In fact, not only by their own imports: a login node and a laptop must not pay for torch."""
+    modules = ["hpc.submit", "hpc.status", "analysis.report", "analysis.compare", "jobs.worker", "jobs.pool"]
     program = (
         "import importlib, sys\n"
-        "for module in ('hpc.submit', 'hpc.status', 'analysis.report', 'jobs.worker', 'jobs.pool'):\n"
+        f"for module in {modules}:\n"
         "    importlib.import_module(module)\n"
         "    print(module, *{'torch', 'torchvision', 'sklearn'} & set(sys.modules))"
     )
     printed = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    assert printed.splitlines() == ["hpc.submit", "hpc.status", "analysis.report", "jobs.worker", "jobs.pool"]
+    assert printed.splitlines() == modules
 
 
 def requirements(lines: list[str]) -> dict[str, str]:

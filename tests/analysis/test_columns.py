@@ -4,7 +4,8 @@ from pathlib import Path
 
 import h5py
 
-from analysis.columns import PER_RUN, page
+from analysis.columns import PER_RUN
+from analysis.columns_page import page
 from analysis.merge import merge
 from jobs.campaign import Campaign
 from jobs.manifest import write_manifest

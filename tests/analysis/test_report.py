@@ -10,10 +10,8 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
-from matplotlib.figure import Figure
 
 from analysis import report
-from analysis.figures import accuracy_figure, plot_accuracy
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError, newest_campaign, read_header, write_manifest
 from noisy.runs import Runs
@@ -104,34 +102,6 @@ def test_a_second_report_is_the_same_in_every_byte(campaign: Path, tmp_path: Pat
         assert (tmp_path / name).read_bytes() == (campaign / name).read_bytes(), name
 
 
-@pytest.mark.slow
-def test_the_figure_shows_what_the_summary_says(campaign: Path) -> None:
-    runs, summary = (pd.read_csv(campaign / f"results_{name}.csv") for name in ("per_run", "summary"))
-    figure = accuracy_figure(summary, runs, "mlp", n_classes=10)
-    assert [ax.get_title() for ax in figure.axes] == ["relu", "tanh"]
-    cells = summary[(summary["model_type"] == "mlp") & (summary["activation"] == "tanh")]
-    ax = plot_accuracy(Figure().subplots(), cells, runs[(runs["model_type"] == "mlp") & (runs["activation"] == "tanh")], 10)
-    line, low, high = ax.containers[0][0], *ax.containers[0][1]
-    np.testing.assert_array_equal(line.get_xdata(), [0.0, 0.9])
-    np.testing.assert_array_equal(line.get_ydata(), cells["mean_test_accuracy"])
-    np.testing.assert_allclose(np.asarray(low.get_ydata(), float), cells["ci95_low"])
-    np.testing.assert_allclose(np.asarray(high.get_ydata(), float), cells["ci95_high"])
-    assert figure.get_supxlabel().startswith("Mean of n = 2 runs a point with its 95 % t interval")
-
-
-def test_another_axis_is_another_line() -> None:
-    runs = pd.DataFrame(
-        {"p": [0.0, 0.0], "status": "ok", "test_accuracy": [0.9, 0.8], "learning_rate": [0.1, 0.01], "model_type": "mlp"}
-    )
-    fixed = {"repeats": 1, "ci95_low": np.nan, "dataset": "digits", "seed": 1, "epochs": 1, "batch_size": 1}
-    cells = runs.assign(mean_test_accuracy=runs["test_accuracy"], activation="relu", weight_decay=0, **fixed)
-    cells = cells.assign(hidden_sizes="8", max_train_samples=pd.NA, precision="float32")
-    ax = plot_accuracy(Figure().subplots(), cells, runs, 10)
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["learning_rate 0.01", "learning_rate 0.1"]
-    dots = [line.get_ydata().tolist() for line in ax.lines if line.get_marker() == "."]
-    assert dots == [[0.8], [0.9]]  # each line has its own runs
-
-
 @pytest.fixture
 def partial(tmp_path: Path) -> Campaign:
     """A campaign of 4 runs: one done, one at chance, one failed, one missing."""
@@ -197,7 +167,7 @@ def test_purged_shards_are_a_refusal_until_it_is_accepted(partial: Campaign, cap
     assert len(pd.read_csv(partial.folder / "results_per_run.csv")) == 0
 
 
-FILES = ("results.h5", "results_per_run.csv", "results_summary.csv")
+FILES = ("results.h5", "results_per_run.csv", "results_summary.csv", "comparisons.csv", "methods.md", "report.html")
 IN_THE_WAY = [(name, make) for name in FILES for make in (Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere"))]
 
 
@@ -232,11 +202,38 @@ def test_a_folder_without_a_campaign_stays_as_it_is(
 
 def test_figures_of_model_types_that_are_gone_go_and_the_users_stay(partial: Campaign) -> None:
     (partial.folder / "figures").mkdir()
-    for name in ("accuracy_cnn.pdf", "accuracy_cnn.png", "accuracy_mine.pdf", "accuracy_mlp.svg"):
+    for name in ("accuracy_cnn.pdf", "accuracy_cnn.png", "accuracy_mine.pdf"):  # as reports made them that kept no list
         (partial.folder / "figures" / name).touch()
     report.report(partial)
     left = {path.name for path in (partial.folder / "figures").iterdir()}
-    assert left == {"accuracy_mlp.pdf", "accuracy_mlp.png", "accuracy_mine.pdf", "accuracy_mlp.svg"}
+    made = {f"accuracy_mlp.{suffix}" for suffix in ("pdf", "png", "svg", "csv")}
+    assert made < left and "accuracy_mine.pdf" in left and not {"accuracy_cnn.pdf", "accuracy_cnn.png"} & left
+
+
+def test_a_wrong_reference_is_refused_before_anything_is_written(partial: Campaign, capsys: pytest.CaptureFixture) -> None:
+    before = names(partial.folder)
+    status, said = refused(capsys, "--output-dir", partial.folder, "--reference", "gelu")
+    assert status == 2 and "gelu" in said and "relu" in said and names(partial.folder) == before
+
+
+@pytest.mark.slow
+def test_watching_renews_the_report_until_no_run_is_missing(tmp_path: Path) -> None:
+    runs = [spec(repeat=repeat) for repeat in range(4)]
+    made = Campaign(tmp_path / "live")
+    made.folder.mkdir()
+    header = write_manifest(made.manifest, Runs.of(runs), "abc")
+    write_shard(made.shards, 1, [record(runs[0])], campaign=header.campaign)
+    watching = commands.start("analysis.report", "--output-dir", made.folder, "--watch", 1)
+    assert watching.stdout
+    assert "1 of 4 runs done, 3 missing" in watching.stdout.readline()
+    while "figures" not in watching.stdout.readline():
+        pass
+    assert "1 of 4 runs" in (made.folder / "report.html").read_text()
+    write_shard(made.shards, 2, [record(run) for run in runs[1:]], campaign=header.campaign)
+    out, err = watching.communicate(timeout=300)
+    assert watching.returncode == 0, err
+    assert "4 of 4 runs done, 0 missing" in out
+    assert "4 of 4 runs" in (made.folder / "report.html").read_text()
 
 
 @pytest.mark.slow
@@ -303,4 +300,4 @@ def test_the_notebook_runs(campaign: Path) -> None:
     finally:
         del os.environ["CAMPAIGN_DIR"]
     images = [o for cell in notebook.cells for o in cell.get("outputs", []) if "image/png" in o.get("data", {})]
-    assert len(images) == 2
+    assert len(images) >= 8

@@ -1,0 +1,1 @@
+"""report.html: one file that holds all of a campaign's results and needs no network."""
