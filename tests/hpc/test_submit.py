@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from hpc.execution.choice import SECTIONS
 from hpc.execution.capacity import local_capacity
+from hpc.execution.choice import SECTIONS
 from hpc.planning.tasks import plan
 from hpc.request.grid import load_grid
 from hpc.state import submissions
