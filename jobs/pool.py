@@ -3,7 +3,7 @@
 python -m jobs.pool CAMPAIGN_DIR SUBMISSION WORKERS
 
 Takes the tasks of a submission, one after the other, and executes at most WORKERS at a time, each in a process of its own. The
-pool holds the claims (jobs/claims.py) of all its processes, which end when it ends. It prints one line for each task that went
+pool makes the claims (jobs/claims.py) of all its processes, which end when it ends. It prints one line for each task that went
 wrong. Standard input is a pipe from the submitting process: when that process ends, the pipe closes, and the pool and its
 workers exit.
 """
@@ -23,6 +23,7 @@ from jobs.campaign import Campaign
 from jobs.claims import DONE, LEFT
 from jobs.files import advice_on
 from jobs.footprint import import_mb
+from jobs.process import Process
 from jobs.taking import Taker
 from jobs.taskfile import TaskPlace
 from jobs.tasklog import without_time
@@ -132,7 +133,8 @@ def main() -> None:
     for name in ("submission", "workers"):
         parser.add_argument(name, type=int)
     arguments = parser.parse_args()
-    work = Workload(Campaign(arguments.campaign_dir), arguments.submission, Taker())
+    # The submitter holds the claims: once it has ended, the pool ends too, and another may take the tasks.
+    work = Workload(Campaign(arguments.campaign_dir), arguments.submission, Taker(), process=Process.parent())
     if _CAN_FORK:
         import noisy.training  # noqa: F401  # all workers share it
 

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -31,6 +31,11 @@ class Process:
     def is_of_another_user(self) -> bool:
         """Whether it is known to be another user's."""
         return self.user not in (None, os.getuid())
+
+    @classmethod
+    def parent(cls) -> "Process":
+        """The process that started this one."""
+        return replace(cls.current(), pid=os.getppid(), start_ticks=start_ticks(os.getppid()))
 
     def is_alive(self) -> bool | None:
         """Whether it still runs; None if that cannot be known from this host."""

@@ -12,7 +12,7 @@ class Shift:
     """What a worker knows of itself.
 
     end_s: when its runs have to have ended, by time.monotonic(); infinite without a time limit. is_fresh: whether it has begun
-    no run yet; n_recorded: how many runs it recorded.
+    no run yet; n_recorded: how many runs it recorded; is_warned: whether it was told to end.
     """
 
     taker: Taker = ANYBODY
@@ -20,6 +20,7 @@ class Shift:
     pace: Pace = NO_PACE
     is_fresh: bool = True
     n_recorded: int = 0
+    is_warned: bool = False
 
     @property
     def left_s(self) -> float:

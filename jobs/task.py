@@ -41,6 +41,7 @@ def execute_task(place: TaskPlace, attempt: int, shift: Shift | None = None, giv
         ManifestError, DataError: the task or its data set cannot be read.
         RuntimeError: a GPU is asked for but there is none, or it no longer works.
         NotKept: results cannot be written; those that were kept before are untouched.
+        SystemExit: the worker was told to end, and did not.
     """
     shift = shift or Shift()
     task = read_task(place.campaign.tasks(place.submission), place.index, place.offset_bytes)
@@ -89,7 +90,10 @@ def _records(
                 return
             began_s = time.monotonic()
             writer.begin(wanted[0].run_id)
-            yield from zip(wanted, execute(wanted, data, task.execution), strict=True)
+            for run, record in zip(wanted, execute(wanted, data, task.execution), strict=True):
+                if shift.is_warned and record.status == "failed":  # by an error in the answer to the warning
+                    raise SystemExit(1)
+                yield run, record
             shift.ended(need, len(wanted), time.monotonic() - began_s)
 
 

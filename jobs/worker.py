@@ -101,6 +101,7 @@ class Worker:
         Raises:
             SystemExit: the time limit is near and no run was recorded. Another attempt would have no more time.
         """
+        self.shift.is_warned = True
         again = replace(self, started_s=math.inf, shift=Shift(), work=None)
         requeued = requeued_unless_stuck(again, self.shift.n_recorded, self.started_s, self.time_limit_min)
         if self.work and self.work.held:

@@ -36,6 +36,7 @@ class Workload:
         longest_s: the longest time limit of any worker of the submission.
         end_s: when the job of this worker ends, in seconds of the epoch; infinite without a time limit.
         n_tasks: only so many, the first, are taken; None: all.
+        process: that holds what is taken; None: this one.
         clock: the time in seconds of the epoch.
     """
 
@@ -47,9 +48,10 @@ class Workload:
         longest_s: float = LONGEST_S,
         end_s: float = math.inf,
         n_tasks: int | None = None,
+        process: Process | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._taker, self._end_s, self._clock, self._process = taker, end_s, clock, Process.current()
+        self._taker, self._end_s, self._clock, self._process = taker, end_s, clock, process or Process.current()
         self._claims = Claims(campaign.submission(submission), longest_s)
         self._needs = read_needs(campaign, submission)
         self._place = str(campaign.folder.resolve()), submission

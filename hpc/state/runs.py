@@ -151,8 +151,8 @@ def states_of(
     for index, element in (activity.tasks if activity else {}).items():
         if 0 <= index < n_tasks:  # the files may be damaged
             is_at_work[index], is_begun[index] = True, element.is_begun
-    if any(outcome.task < 0 and outcome.reason is Reason.CANCELLED for outcome in submitted.ended):
-        has_ended[:], was_cancelled[:] = True, True  # a person ended workers that would have taken them
+    if submitted.submission.is_claimed and any(outcome.reason is Reason.CANCELLED for outcome in submitted.ended):
+        has_ended[:], was_cancelled[:] = True, True  # a person ended workers that might have taken them
     for outcome in (outcome for outcome in submitted.ended if 0 <= outcome.task < n_tasks):
         has_ended[outcome.task] = outcome.reason is not Reason.UNKNOWN
         was_cancelled[outcome.task] = outcome.reason is Reason.CANCELLED

@@ -123,6 +123,7 @@ def own_options() -> list[tuple[str, str, argparse.Action]]:
     """(executor, another or auto, option that only the first knows)."""
     table = submit._add_options(argparse.ArgumentParser())
     others = [(name, other) for name in table for other in (*EXECUTORS, "auto") if other != name]
+    others.remove(("local", "auto"))  # which is local here
     return [(name, other, action) for name, other in others for action in table[name]]
 
 
@@ -130,7 +131,8 @@ def test_the_table_has_all_options() -> None:
     parser = argparse.ArgumentParser()
     table = submit._add_options(parser)
     owned = {action.option_strings[0]: name for name, actions in table.items() for action in actions}
-    assert owned == dict.fromkeys(("--sbatch", "--test-only", "--runs-per-task", "--no-exclude", "--keep-feeding"), "slurm")
+    slurms = ("--sbatch", "--test-only", "--runs-per-task", "--no-exclude", "--keep-feeding")
+    assert owned == dict.fromkeys(slurms, "slurm") | {"--join": "local"}
     others = {action.option_strings[-1] for action in parser._actions} - set(owned)
     for_all = {
         "--grid",

@@ -134,15 +134,15 @@ def test_what_is_no_task_file_is_named(task_file: Path, content: bytes) -> None:
 
 
 def test_a_task_file_of_a_newer_version_is_refused(task_file: Path) -> None:
-    task_file.write_text(task_file.read_text().replace('"schema":2', '"schema":3'))
+    task_file.write_text(task_file.read_text().replace('"schema":3', '"schema":4'))
     for read in (read_task_runs, lambda path: read_task(path, 0, 0)):
-        with pytest.raises(ManifestError, match=r"tasks\.jsonl: schema 3, and this version of the code reads up to 2; update"):
+        with pytest.raises(ManifestError, match=r"tasks\.jsonl: schema 4, and this version of the code reads up to 3; update"):
             read(task_file)
 
 
 def test_a_task_file_of_the_first_version_is_read(task_file: Path) -> None:
     """It had no number, and named the commit of the campaign, not the one that submitted it."""
-    task_file.write_text(task_file.read_text().replace('"schema":2,', ""))
+    task_file.write_text(task_file.read_text().replace('"schema":3,', ""))
     assert read_task(task_file, 0, 0) == dataclasses.replace(TASKS[0], code_commit="")
     assert read_task_runs(task_file).task.tolist() == [0, 0, 1, 1]
 

@@ -14,6 +14,7 @@ from jobs.image import Record
 from jobs.manifest import ManifestError
 from jobs.provenance import code_commit
 from jobs.shard import ShardWriter, read_shard
+from jobs.shift import Shift
 from jobs.task import execute_task
 from jobs.taskfile import Task, task_places
 from noisy.data import DataError
@@ -60,6 +61,14 @@ def test_a_run_that_raises_does_not_stop_the_others(
     (path,) = campaign.shard_paths()
     assert "RuntimeError" in read_shard(path).runs["message"][1].decode()
     assert "Traceback" in capfd.readouterr().out
+
+
+def test_a_run_in_which_the_answer_to_a_warning_fails_has_not_failed(tmp_path: Path, digits_dir: Path) -> None:
+    """The signal comes while a run trains, and `scontrol requeue` may fail, for example because Slurm was faster."""
+    campaign, shift = submitted(tmp_path / "c", digits_dir, (RUNS[0], IMPOSSIBLE, RUNS[1])), Shift(is_warned=True)
+    with pytest.raises(SystemExit):
+        execute_task(task_places(campaign, 1)[0], 0, shift)
+    assert recorded(campaign) == [(IDS[0], "ok")]
 
 
 def test_another_attempt_does_only_what_is_missing(tmp_path: Path, digits_dir: Path) -> None:

@@ -174,8 +174,12 @@ def test_a_worker_over_its_time_is_requeued(grid: Path, campaign: Path, digits_d
 
 
 def is_pending(pid: int, number: int) -> bool:
-    """Whether a stopped process has been sent a signal."""
-    masks = re.findall(r"^(?:Sig|Shd)Pnd:\s*(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    """Whether a stopped process has been sent a signal, or has ended since: Slurm lets it go on."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return True
+    masks = re.findall(r"^(?:Sig|Shd)Pnd:\s*(\w+)", status, re.MULTILINE)
     return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
 
 
