@@ -143,6 +143,7 @@ def test_the_table_has_all_options() -> None:
         "--limit",
         "--retry-failed",
         "--no-calibrate",
+        "--deadline",
         "--yes",
         "--help",
     }

@@ -193,7 +193,7 @@ def test_a_worker_larger_than_the_machine_is_refused(grid: Path, tmp_path: Path,
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("epochs", "question"), [(100_000, "\nGo ahead? [y/N]"), (2_000_000_000, " days. Go ahead? [y/N]")])
+@pytest.mark.parametrize(("epochs", "question"), [(500_000, "\nGo ahead? [y/N]"), (2_000_000_000, " days. Go ahead? [y/N]")])
 def test_a_large_plan_asks_on_a_terminal_and_no_is_no(
     epochs: int, question: str, grid: Path, tmp_path: Path, digits_dir: Path
 ) -> None:
