@@ -1,4 +1,4 @@
-"""What commands share: counts and durations in words, the plan, questions, which campaign is meant, exit statuses."""
+"""What all commands share: exit statuses, showing a plan, asking, finding the campaign, counts and durations in words."""
 
 import argparse
 import contextlib
@@ -39,7 +39,7 @@ def exit_with(command: Callable[[], int], on_silence: str = "", on_interrupt: st
     """Run a command and exit with its status. After an error, print one message and exit with the status of the error.
 
     Args:
-        on_silence, on_interrupt: what to add if a scheduler does not answer, and after Ctrl-C.
+        on_silence: what the message adds if a scheduler does not answer; on_interrupt: what is printed after Ctrl-C.
     """
     try:
         with printing():
@@ -78,7 +78,7 @@ def _say_error(message: str, *details: str) -> None:
 
 
 def show_decision(decision: Decision, found: State, campaign: Campaign, where: str) -> None:
-    """Print a plan: runs, tasks, hours, memory, wall time, and what is asked of a scheduler."""
+    """Print a plan: runs, tasks, hours, memory, wall time, and the requests to a scheduler."""
     show_others(found)
     planned = decision.whole
     mem_gb, wall_s = planned.mem_mb.scaled(1 / 1000), planned.wall_s
@@ -86,7 +86,7 @@ def show_decision(decision: Decision, found: State, campaign: Campaign, where: s
     unit, hours = ("GPU", planned.gpu_s) if planned.execution.use_cuda else ("CPU", planned.cpu_s)
     low, middle, high = (_hours(seconds / 3600) for seconds in (hours.low, hours.middle, hours.high))
     print(f"campaign   {campaign.folder}")
-    print(f"runs       {planned.n_runs} to run; of the grid's {len(found.runs)}, {found.count('done')} are done")
+    print(f"runs       {planned.n_runs} to run; {found.count('done')} of the grid's {len(found.runs)} are done")
     print(f"tasks      {len(planned.tasks)}, {planned.workers} at a time, {count(cores, 'core')} each, {where}")
     print(f"{unit} time   {middle} {unit} hours expected ({low} to {high})")
     print(f"memory     {mem_gb.high:.1f} GB at most, all workers together")
@@ -135,11 +135,12 @@ def show_others(found: State) -> None:
         note = place + ("" if activity.is_known else unknown)
         print(f"{count(len(activity.tasks), 'task')} of submission {submission.number:04d} still at work ({note})")
     if n_given_up := int(found.is_given_up.sum()):
-        print(f"{count(n_given_up, 'run')} failed {MAX_TRIES} times and left out; --retry-failed tries again")
+        left_out = f"{'is' if n_given_up == 1 else 'are'} left out"
+        print(f"{count(n_given_up, 'run')} failed {MAX_TRIES} times and {left_out}; --retry-failed tries again")
 
 
 def warn_of_problems(found: State) -> None:
-    """Print what cannot be read of a campaign."""
+    """Print which files of a campaign cannot be read."""
     for problem in found.problems:
         print(f"warning: {problem}", file=sys.stderr)
 
@@ -147,7 +148,7 @@ def warn_of_problems(found: State) -> None:
 def consents(planned: Plan | None, yes: bool, doubts: Sequence[str] = ()) -> bool:
     """Ask before a large plan is submitted, and before something that few people want (`doubts`).
 
-    Without a terminal nobody could answer. A large plan is then submitted, but doubts need --yes.
+    Without a terminal nobody can answer. Then a large plan is submitted without asking, but a plan with doubts needs --yes.
     """
     if yes or not (doubts or (planned and planned.cpu_s.middle / 3600 > _ASK_ABOVE_CPU_H)):
         return True
@@ -157,7 +158,7 @@ def consents(planned: Plan | None, yes: bool, doubts: Sequence[str] = ()) -> boo
 
 
 def asks(question: str) -> bool:
-    """Ask the user on a terminal. Anything but yes counts as no, and so does the lack of a terminal."""
+    """Ask the user on a terminal. Any other answer than yes counts as no. Without a terminal the answer is no."""
     if not _is_terminal():
         return False
     try:
@@ -174,7 +175,7 @@ def _is_terminal() -> bool:
 
 
 def add_campaign_option(parser: argparse.ArgumentParser) -> None:
-    """The option that every command on an existing campaign has."""
+    """Add --output-dir, for a command on an existing campaign."""
     help_text = "the campaign's folder (default: the newest campaign below ./results)"
     parser.add_argument("--output-dir", type=Path, help=help_text)
 

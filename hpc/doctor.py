@@ -1,7 +1,7 @@
-"""python -m hpc.doctor: can this place run campaigns? What is here is looked at, line by line.
+"""python -m hpc.doctor: check whether this machine or cluster can run campaigns. Each check gives a line.
 
 Exit status: 0 no problem, 1 problems, 2 the options are wrong. Without --names the text has no names of users, machines and
-paths, so that it can be part of a bug report.
+paths, so that you can put it into a bug report.
 """
 
 import argparse
@@ -27,13 +27,13 @@ _PATH = re.compile(r"(?<![\w./`])/[\w.+@%:~-][^\s'\",;:()]*")
 
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
-    parser = argparse.ArgumentParser(prog="python -m hpc.doctor", description="Can this place run campaigns?")
+    parser = argparse.ArgumentParser(prog="python -m hpc.doctor", description="Check whether campaigns can run here.")
     add = parser.add_argument
     add("--executor", choices=("auto", *EXECUTORS), default="auto", help="auto: a scheduler where there is one, else local")
     add("--output-dir", type=Path, default=Path("results"), help="where results would be (default: ./results)")
     add("--run", action="store_true", help="also execute two tiny trainings, in a temporary folder there")
-    add("--names", action="store_true", help="with the names of users, machines and paths")
-    add("--json", action="store_true", help="the same for programs")
+    add("--names", action="store_true", help="show the names of users, machines and paths")
+    add("--json", action="store_true", help="print JSON, for programs")
     own = {name: executor.add_site_options(add) for name, executor in EXECUTORS.items()}
     options = parser.parse_args(argv)
     exit_with(lambda: _look(options, own))
@@ -44,9 +44,9 @@ def _look(options: argparse.Namespace, own: dict[str, list[argparse.Action]]) ->
     name = best() if options.executor == "auto" else options.executor
     for action in (action for other, actions in own.items() if other != name for action in actions):
         if getattr(options, action.dest) != action.default:
-            raise Refused(f"{action.option_strings[0]}: this looks at --executor {name}, which has no such option")
+            raise Refused(f"{action.option_strings[0]}: this command checks --executor {name}, which has no such option")
     shown, paths = list[Line](), (options.output_dir.absolute(), PROJECT_ROOT, Path.cwd(), _home())
-    with contextlib.closing(_lines(options, name)) as lines:  # what is tried is ended, whatever happens here
+    with contextlib.closing(_lines(options, name)) as lines:  # ends the trial trainings, whatever happens here
         for line in lines:
             shown.append(line if options.names else without_names(line, paths))
             if not options.json:
@@ -86,7 +86,7 @@ def _home() -> Path:
 
 
 def without_names(line: Line, paths: Iterable[Path] = ()) -> Line:
-    """The same without the names of its machines, of this user and this machine, and without paths, these or others."""
+    """A line without the names of its machines, this user and this machine, and without paths (`paths` and all others)."""
     host, user = platform.node(), os.environ.get("USER") or _home().name
     known = {str(path): "PATH" for path in paths if path != path.parent}
     known |= {user: "USER", host: "HOST", host.split(".")[0]: "HOST"} | dict.fromkeys(line.names, "NODE")

@@ -61,9 +61,9 @@ def publish(path: Path, content: bytes | Iterable[bytes]) -> None:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a new file, which replaces `path` atomically and durably at the end of the block.
 
-    A reader sees the old file or the new one, never a part, also after a power loss: a temporary file in the same folder
-    is written, fsync'ed and renamed, and then the folder is fsync'ed. After any error the old file is untouched and no
-    temporary file is left.
+    A reader sees the whole old file or the whole new one, also after a power loss. A temporary file in the same folder is
+    written, fsync'ed and renamed, and then the folder is fsync'ed. After an error the old file is untouched, and no temporary
+    file is left.
 
     Args:
         path: the file; its folder exists.

@@ -4,7 +4,7 @@
 `history`  float64 (n, 3, epochs): train_loss, test_loss, test_accuracy by epoch, padded with NaN
 `correct`  uint8 (n, bytes): one bit per test image, right or wrong (numpy.packbits)
 attributes schema_version, campaign, submission, task, attempt, part, code_commit, host, cpu, versions, ..., their crc32
-seal       15 bytes after the HDF5 data: `crc32=` and the crc32 of all bytes before, in hexadecimal
+seal       15 bytes after the HDF5 data: `crc32=`, the crc32 of all earlier bytes in hexadecimal, and a line end
 """
 
 import io

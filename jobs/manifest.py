@@ -27,7 +27,7 @@ _RUN_LINE = re.compile(rb'\{"run_id":"([0-9a-f]{16})","spec":(\{.*\})\}\n')
 
 
 class ManifestError(Exception):
-    """A manifest or task file is missing, damaged or was edited; the message names the file, the line and what to do."""
+    """A manifest or task file is missing, damaged or edited; the message names the file, the line and what to do."""
 
 
 class MissingError(ManifestError):
@@ -42,7 +42,7 @@ def refuse_newer(path: Path, schema: int, known: int) -> None:
     """Check the schema number of a file against the newest one `known`.
 
     Raises:
-        NewerError: it is above it.
+        NewerError: the number is larger.
     """
     if schema > known:
         raise NewerError(f"{path}: schema {schema}, and this version of the code reads up to {known}; update the code")
@@ -50,7 +50,7 @@ def refuse_newer(path: Path, schema: int, known: int) -> None:
 
 @contextlib.contextmanager
 def noting(problems: list[str]) -> Iterator[None]:
-    """Add to `problems` what cannot be read, and go on after the block. Files of a newer version are still refused."""
+    """Add an error in the block to `problems`, and continue after the block. Files of a newer version are still refused."""
     try:
         yield
     except NewerError:
@@ -154,8 +154,8 @@ def read_manifest(path: Path) -> Manifest:
     except (ValueError, TypeError) as error:  # each record fits its name, so it is as it was written
         raise NewerError(f"{path}: {brief(error)}; another version of the code wrote this: use that one") from error
     if len(runs) != header.n_runs or digest.hexdigest() != header.digest:
-        promised = f"where its first line promises {header.n_runs} and another digest"
-        raise ManifestError(f"{path}: {len(runs)} runs, {promised}; {_REWRITE}")
+        said = f"its first line says {header.n_runs} runs with another digest"
+        raise ManifestError(f"{path}: {len(runs)} runs, but {said}; {_REWRITE}")
     return Manifest(header, runs)
 
 

@@ -1,4 +1,4 @@
-"""python -m jobs.probe: what a process really gets of its machine, as one line of JSON behind `MARK`."""
+"""python -m jobs.probe: print what a process really gets from its machine, as `MARK` and one line of JSON."""
 
 import json
 import os
@@ -30,7 +30,10 @@ def cores_limit(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sy
 
 
 def _limits(controller: str, of_1: str, of_2: str, groups: Path, root: Path) -> Iterator[str]:
-    """The contents of a file in the control groups of this process and in those above, by the versions of control groups."""
+    """The contents of a file in the control groups of this process and in those above them.
+
+    of_1, of_2: the file's name in version 1 and version 2 of control groups.
+    """
     for line in groups.read_text().splitlines() if groups.is_file() else []:
         _, controllers, path = line.split(":", 2)
         if not controllers or controller in controllers.split(","):

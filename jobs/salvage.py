@@ -23,15 +23,28 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
-        attributes, runs, history, correct, intact = parse(sys.stdin.buffer.read())
+        arrays = salvage(sys.stdin.buffer.read())
+    except ShardError as error:
+        sys.exit(str(error))
+    sys.stdout.buffer.write(arrays)
+
+
+def salvage(content: bytes) -> bytes:
+    """The arrays of a shard, as npz. HDF5 may hang or crash on damaged content.
+
+    Raises:
+        ShardError: it is not readable.
+    """
+    try:
+        attributes, runs, history, correct, intact = parse(content)
         plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in attributes.items()}
         saved = io.BytesIO()
         np.savez(saved, attributes=json.dumps(plain), runs=runs, history=history, correct=correct, intact=intact)
-    except ShardError as error:
-        sys.exit(str(error))
+    except ShardError:
+        raise
     except Exception as error:  # numpy and json raise many kinds
-        sys.exit(f"not readable as a shard ({type(error).__name__}: {error})")
-    sys.stdout.buffer.write(saved.getvalue())
+        raise ShardError(f"not readable as a shard ({type(error).__name__}: {error})") from error
+    return saved.getvalue()
 
 
 if __name__ == "__main__":

@@ -141,7 +141,7 @@ def read_shards(paths: Iterable[Path], campaign: str) -> Iterator[Shard | str]:
 def version_of(path: Path) -> Version:
     """Values that change whenever the file is written: inode, size in bytes, and time in ns (since inodes are used again).
 
-    Zeros if there is no file, for example behind a broken link. Reading it then says what is wrong.
+    Zeros if there is no file, for example behind a broken link. `read_shard` then says what is wrong.
     """
     try:
         status = path.stat()

@@ -42,7 +42,7 @@ def training_batches(spec: RunSpec, data: Data, epoch: int, data_workers: int = 
 
 
 def ahead(prepare: Callable[[int], Prepared], n_batches: int, data_workers: int) -> Iterator[Prepared]:
-    """prepare(0), prepare(1), ...: made when they are used, or ahead of that by `data_workers` threads."""
+    """prepare(0), prepare(1), ...: made when they are used, or in advance by `data_workers` threads."""
     if not data_workers:
         yield from map(prepare, range(n_batches))
         return

@@ -55,7 +55,7 @@ def load(name: str, data_dir: str | Path) -> Data:
 
 
 def stage(name: str, data_dir: str | Path) -> Data:
-    """Download missing files (those of `digits` are written from scikit-learn), then load the data set. Replaces no file.
+    """Download missing files (`digits` comes from scikit-learn), then load the data set. Replaces no file.
 
     Raises:
         DataError: a file is missing and cannot be downloaded, or a file is not the published one.
@@ -67,7 +67,7 @@ def stage(name: str, data_dir: str | Path) -> Data:
     try:
         contents = _digits_files() if name == "digits" else downloaded(name, missing)
         put(folder(name, data_dir), {file: contents[file] for file in missing})
-    except Exception as error:  # of the network, the disk or a library: all get one kind of answer
+    except Exception as error:  # of the network, the disk or a library: all are reported in the same way
         raise incomplete(name, data_dir, [*said, *str(error).splitlines()]) from error
     return load(name, data_dir)
 

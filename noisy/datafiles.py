@@ -75,7 +75,7 @@ def search(name: str, data_dir: str | Path) -> tuple[dict[str, np.ndarray], list
 
     Returns:
         The arrays of the files found: uint8 (n_images, 28, 28) or (n_images,), read-only. They are memory-mapped, or in memory
-        if the file is packed. Then a line for each file: what was found.
+        if the file is packed. Also lines that say for each file what was found.
 
     Raises:
         DataError: another file is in the place of a missing one, or a folder cannot be read.
@@ -109,7 +109,7 @@ def incomplete(name: str, data_dir: str | Path, said: Sequence[str]) -> DataErro
     folders = [str(each) for each in _folders(name, Path(data_dir)) if each.is_dir()]
     names = ", ".join(_spellings("NAME-idx3-ubyte"))
     looked = f"looked in {', '.join(folders)} for {names}" if folders else f"{data_dir}: no such folder"
-    what_next = f"a machine without a network can be given the files: copy them to {folder(name, data_dir)}, {_USE_OTHERS}"
+    what_next = f"if this machine has no network, copy the files to {folder(name, data_dir)}, {_USE_OTHERS}"
     return DataError(f"dataset {name}: files are missing in {str(data_dir)!r}", [*said, looked, what_next])
 
 
@@ -134,7 +134,7 @@ def downloaded(name: str, files: Sequence[str]) -> dict[str, bytes]:
     Raises:
         OSError: a file is on no mirror; the message has a line for each mirror.
     """
-    urls = {file: [f"{mirror}{file}.gz" for mirror in _MIRRORS[name]] for file in files}
+    urls = {file: [f"{mirror}{file}.gz" for mirror in _MIRRORS.get(name, ())] for file in files}
     return {file: fetched(urls[file], MD5[name][FILES.index(file)]) for file in files}
 
 
@@ -152,7 +152,7 @@ def fetched(urls: Sequence[str], md5: str) -> bytes:
         try:
             with urllib.request.build_opener().open(url, None, _PATIENCE_S) as answer:
                 content = gzip.decompress(answer.read())
-        except Exception as error:  # URLError, HTTPException, BadGzipFile, EOFError, zlib.error, ...: all get one answer
+        except Exception as error:  # URLError, HTTPException, BadGzipFile, EOFError, zlib.error, ...: try the next address
             failures.append(f"download of {url}: {getattr(error, 'reason', error)}")
             continue
         if _md5(content) == md5:
@@ -204,8 +204,9 @@ def _checked(path: Path, size_bytes: int, md5: str) -> tuple[np.ndarray, str]:
     except (OSError, EOFError, zlib.error) as error:
         return content, f"cannot be read ({getattr(error, 'strerror', None) or error})"
     if len(content) != size_bytes:
-        has = "more" if is_packed and len(content) > size_bytes else len(content)
-        return content, f"has {has} bytes instead of {size_bytes}{' when it is unpacked' if is_packed else ''}"
+        if is_packed and len(content) > size_bytes:
+            return content, f"has more than {size_bytes} bytes when it is unpacked"
+        return content, f"has {len(content)} bytes instead of {size_bytes}{' when it is unpacked' if is_packed else ''}"
     its_md5 = _md5(content)
     whose = f" (that is {_OWNER[its_md5]})" if its_md5 in _OWNER else ""
     return content, "" if its_md5 == md5 else f"has MD5 {its_md5}{whose} instead of {md5}"

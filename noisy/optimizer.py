@@ -1,4 +1,4 @@
-"""Adam without the modules that torch.optim's classes load: these cost a worker 150 MB and a CPU second, and are not needed."""
+"""Adam without the modules that torch.optim's classes load. They are not needed, and cost a worker 150 MB and a CPU second."""
 
 from collections.abc import Iterable
 

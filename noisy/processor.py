@@ -7,7 +7,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Processor:
-    """A processor. vendor, features: in the words of /proc/cpuinfo; empty without such a file."""
+    """A processor. vendor, features: as in /proc/cpuinfo; empty if there is no such file."""
 
     vendor: str
     features: frozenset[str]
@@ -16,8 +16,8 @@ class Processor:
     def product_route(self) -> str:
         """What computes the float32 products of linear layers: `onednn` or `blas`; recorded with every result.
 
-        Torch's BLAS, MKL, uses its AVX512 kernels on Intel's processors only. On AMD's it takes a tenth more time (Zen 4) or
-        twice the time (Zen 5) of oneDNN, which torch also includes.
+        Torch's BLAS, MKL, uses its AVX512 kernels on Intel's processors only. On AMD's processors it takes 1.1 (Zen 4) or 2
+        times (Zen 5) as long as oneDNN, which torch also includes.
         """
         has_avx512 = {"avx512f", "avx512bw", "avx512vl", "avx512dq"} <= self.features
         has_amx = any(feature.startswith("amx") for feature in self.features)  # oneDNN would round to bfloat16
@@ -28,7 +28,7 @@ class Processor:
         """Why training in bfloat16 is refused; empty if its products are faster than those of float32."""
         if self.features & {"avx512_bf16", "amx_bf16"}:
             return ""
-        return "this processor has neither AVX512-BF16 nor AMX, without which bfloat16 is slower than float32"
+        return "this processor has neither AVX512-BF16 nor AMX, so bfloat16 would be slower than float32"
 
 
 def parse(cpuinfo: str) -> Processor:

@@ -7,7 +7,7 @@ import numpy as np
 
 from noisy.usage import Usage
 
-_CONSTANT_FRACTION = 0.95  # of the test images: from here on predictions count as one class
+_CONSTANT_FRACTION = 0.95  # of the test images; if so many get one class, the predictions count as constant
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,8 @@ class RunResult:
     train_loss, test_loss, test_accuracy: float64 (epochs,); mean cross-entropy in nats over the epoch and over the
         clean test set, and fraction right in [0, 1]; NaN after an epoch that diverged.
     correct: uint8 (ceil(n_test / 8),), one bit per test image, right or wrong, after the last epoch (numpy.packbits).
-    n_correct, n_test: images right and images in all after the last epoch.
-    usage: a run trained together with others has an equal share of their time, and the peak memory of all of them.
+    n_correct: test images that are right after the last epoch; n_test: all test images.
+    usage: if runs were trained together, each has an equal share of their time, and the peak memory of all of them.
     """
 
     status: str

@@ -20,7 +20,7 @@ _REPEAT = re.compile(r'"repeat":(\d+)')
 
 @dataclass(frozen=True)
 class Cell:
-    """All runs that differ only in `repeat`. spec: that of repeat 0; before, behind: its text around the repeat's number."""
+    """All runs that differ only in `repeat`. spec: the run of repeat 0; before, behind: its JSON around the repeat's number."""
 
     spec: RunSpec
     before: str
@@ -96,7 +96,7 @@ class Runs:
         return cls(parts[0].cells, *columns)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Runs) and np.array_equal(self.run_id, other.run_id)  # an id identifies all of a run
+        return isinstance(other, Runs) and np.array_equal(self.run_id, other.run_id)  # equal ids are equal runs
 
     def __len__(self) -> int:
         return len(self.run_id)

@@ -48,7 +48,7 @@ def shown(value: Any) -> str:
 
 
 def named(text: str, of: str = "") -> str:
-    """A text with its characters that are not ASCII escaped; their names, and the names of those in `of`, follow."""
+    """Escape the characters of a text that are not ASCII, and add their names. Those in `of` are named too."""
     others = [c for c in dict.fromkeys(text + of) if not c.isascii()]
     names = [f"U+{ord(c):04X} {unicodedata.name(c, 'without a name')}" for c in others[:3]]
     return text.encode("ascii", "backslashreplace").decode() + (f" (with {', '.join(names)})" if names else "")
@@ -139,7 +139,7 @@ class RunSpec:
     weight_decay: float  # L2 penalty added to the gradient, as in torch.optim.Adam
     hidden_sizes: tuple[int, ...] | None = None  # mlp: DEFAULT_HIDDEN_SIZES if None; applies to no other model
     max_train_samples: int | None = None  # the first N images of the training set; None: all
-    precision: str = "float32"  # of the inputs of matrix products in training; weights, sums and evaluation are always float32
+    precision: str = "float32"  # of the inputs of matrix products in training; weights, sums and evaluation: always float32
 
     def __post_init__(self) -> None:
         if self.model_type == "mlp" and self.hidden_sizes is None:
@@ -171,7 +171,7 @@ class RunSpec:
         return f"{self.model_type} {self.activation} p={self.p:g} repeat {self.repeat}"
 
     def shape(self) -> "RunSpec":
-        """What runs must share to be trained together: all but activation, p, repeat and seed."""
+        """All that runs must have in common to be trained together: activation, p, repeat and seed may differ."""
         return replace(self, activation=ACTIVATION_NAMES[0], p=0.0, repeat=0, seed=0)
 
     def n_train_samples(self) -> int:
@@ -196,7 +196,7 @@ def as_trained(name: str, value: Any, n_train: int) -> Any:
     """A field's value as training uses it. Two values that are the same here give the same training.
 
     Args:
-        name, value: of a field that may be swept, and what is allowed for it.
+        name: a field of RunSpec that may be an axis of a grid. value: an allowed value of it.
         n_train: the number of training images; for `max_train_samples` those of the data set, for `batch_size` those used.
     """
     if name == "max_train_samples":

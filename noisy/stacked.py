@@ -79,7 +79,7 @@ class _Convolution(_WithParameters):
 
 
 class _Between(nn.Module):
-    """Layers without parameters, which each network may have of its own. Neighbours with the same layers share one call."""
+    """Layers without parameters, which may differ from network to network. Neighbours with the same layers share one call."""
 
     def __init__(self, layers: list[nn.Module]) -> None:
         super().__init__()

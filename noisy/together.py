@@ -18,7 +18,7 @@ from noisy.spec import RESOLUTION, Execution, RunSpec, Stream
 from noisy.stacked import Stacked
 from noisy.usage import Meter, Usage
 
-_TEST_IMAGES_AT_ONCE = 256  # at least; otherwise as many as in training, which takes more memory for each
+_TEST_IMAGES_AT_ONCE = 256  # or the batch size of training if it is larger; training takes more memory for each image
 
 
 def train_together(specs: Sequence[RunSpec], data: Data, execution: Execution | None = None) -> list[RunResult]:
@@ -35,7 +35,7 @@ def train_together(specs: Sequence[RunSpec], data: Data, execution: Execution | 
     """
     shapes = {spec.shape() for spec in specs}
     if len(shapes) != 1:
-        raise ValueError(f"runs of {len(shapes)} shapes; allowed: of one, which differ in activation, p, repeat and seed only")
+        raise ValueError(f"runs of {len(shapes)} shapes; allowed: runs that differ only in activation, p, repeat and seed")
     (shape,) = shapes
     execution = execution or Execution()
     keep_freed_memory()
@@ -65,7 +65,7 @@ def train_together(specs: Sequence[RunSpec], data: Data, execution: Execution | 
 class _Batches:
     """The batches of `noisy.batches` for all runs, made on the device.
 
-    The CPU draws orders and noise, because the random streams are numpy's. Runs with the same (seed, repeat) share one drawing.
+    The CPU draws orders and noise, because the random streams are numpy's. Runs with the same (seed, repeat) share them.
     """
 
     def __init__(self, runs: Sequence[RunSpec], data: Data, device: torch.device, data_workers: int) -> None:

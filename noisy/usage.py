@@ -24,7 +24,7 @@ class Meter:
         self._wall_s, self._cpu_s = time.perf_counter(), time.process_time()
 
     def read(self) -> Usage:
-        """What was used since the construction. If the kernel cannot reset the peak memory, it is that of the whole process."""
+        """What was used since the construction. If the kernel cannot reset the peak memory, the whole process counts."""
         return Usage(time.perf_counter() - self._wall_s, time.process_time() - self._cpu_s, _peak_memory_mb())
 
 

@@ -38,7 +38,7 @@ def test_there_are_commands() -> None:
 
 @functools.cache
 def usage_of(module: str) -> subprocess.CompletedProcess:
-    return commands.run(module, "--help")
+    return commands.call(module, "--help")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -25,7 +25,7 @@ Problem = tuple[str, Any, str]  # what is wrong, the value, what is allowed
 Sections = Mapping[str, Callable[[Any, Any], Problem | None]]  # section of an executor's options -> the check of an option
 
 MAX_RUNS = 10_000_000
-_RUNS_ON_GPU = 128  # trained together: enough to keep a GPU busy; a worker halves their number if memory is too small
+_RUNS_ON_GPU = 128  # trained together: enough to keep a GPU busy; if memory is too small, a worker halves the number
 _MAX_BYTES = 200_000  # of a grid file; PyYAML takes seconds for such a file
 
 _TRAINING_DEFAULTS: dict[str, Any] = {
@@ -59,7 +59,7 @@ def _expands(path: str) -> bool:
 _TEXT = Allowed("the path of a folder, in printable characters", _is_path)
 _TOLD_APART = {  # what makes two values of an axis different trainings
     "max_train_samples": "each number of images once; null is all {n_train:,}",
-    "batch_size": "at most one value from {n_train:,} on: each is one batch of all images",
+    "batch_size": "at most one value of {n_train:,} or more: each makes one batch of all images",
 }
 _FLOAT_TOLD_APART = "values that differ in float32, in which training computes"
 _SCALARS: dict[str, tuple[Allowed, Any]] = {  # key -> what is allowed, default
@@ -201,7 +201,7 @@ def _training(values: dict, model_types: tuple, dataset: Any, check: Check) -> d
     for name in top:
         if run and all(name in overrides[model] or name not in _fields_of(model) for model in run):
             why = f"each model type that is run ({', '.join(run)}) has no such key, or its own value under models"
-            check.problem(name, f"not used: {why}", values[name], "to leave it out")
+            check.problem(name, f"not used: {why}", values[name], "leaving it out")
     training = {model: {name: {**defaults, **top, **overrides[model]}[name] for name in _fields_of(model)} for model in run}
     info = DATASETS.get(dataset) if isinstance(dataset, str) else None
     _check_all_twins(training, overrides, info.n_train if info else 2**31, check)  # 2**31: more than any value
@@ -235,7 +235,7 @@ def _check_twins(where: str, name: str, values: tuple, n_train: int, check: Chec
 
 
 def _training_axis(where: str, name: str, value: Any, dataset: Any, check: Check) -> tuple:
-    """One value, or a list of values, which is an axis. `hidden_sizes` is itself a list, so its axis is a list of lists."""
+    """The values of an axis: one value, or a list of them. `hidden_sizes` is a list itself, so its axis is a list of lists."""
     allowed = ALLOWED[name]
     if name == "max_train_samples" and isinstance(dataset, str) and dataset in DATASETS:
         most = DATASETS[dataset].n_train

@@ -31,13 +31,13 @@ def prepare(campaign: Campaign, grid: Grid, runs: Runs, data_dir: Path) -> Heade
 
 
 def begin(campaign: Campaign, grid_text: str, runs: Runs) -> Header:
-    """Write the new files of a campaign durably. A campaign that exists is extended, and keeps its id.
+    """Write the files of a new campaign durably. An existing campaign is extended and keeps its id.
 
     Args:
         runs: all runs of the grid.
 
     Raises:
-        OSError: the campaign's folder cannot be read or written. No file there was replaced by one with less in it.
+        OSError: the campaign's folder cannot be read or written. Every file there still holds what it held before.
         NewerError: a newer version of the code wrote the manifest.
     """
     make_folder(campaign.shards)
@@ -64,7 +64,8 @@ def check_folder(folder: Path, is_written: bool) -> None:
     most = {name: os.pathconf(there, name) for name in ("PC_NAME_MAX", "PC_PATH_MAX")}
     longest = max((len(os.fsencode(part)) for part in folder.relative_to(there).parts), default=0)
     if longest > most["PC_NAME_MAX"] or len(os.fsencode(folder)) + _LONGEST_INSIDE > most["PC_PATH_MAX"]:
-        allowed = f"allowed: names of {most['PC_NAME_MAX']} bytes, {most['PC_PATH_MAX'] - _LONGEST_INSIDE} in all"
+        in_all = most["PC_PATH_MAX"] - _LONGEST_INSIDE
+        allowed = f"allowed: names of at most {most['PC_NAME_MAX']} bytes, and a path of at most {in_all}"
         raise OSError(errno.ENAMETOOLONG, f"too long for output_dir; {allowed}", str(folder))
 
 

@@ -89,6 +89,7 @@ def test_a_command_ends_with_its_status() -> None:
 PRINTS = "from hpc.console import exit_with; exit_with(lambda: print('caf\\xe9 \\udcff') or 0)"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_full_stdout_is_named(unbuffered: str) -> None:
     with open("/dev/full", "w") as full:
@@ -105,6 +106,7 @@ def test_another_full_file_is_not_taken_for_stdout(tmp_path: Path) -> None:
     assert (said.returncode, said.stderr) == (2, "error: a file: No space left on device; make room\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "utf-8"])
 def test_what_cannot_be_shown_is_escaped(encoding: str) -> None:
     said = subprocess.run([sys.executable, "-c", PRINTS], capture_output=True, env={**os.environ, "PYTHONIOENCODING": encoding})
@@ -112,6 +114,7 @@ def test_what_cannot_be_shown_is_escaped(encoding: str) -> None:
     assert (said.returncode, said.stdout.decode().strip(), said.stderr) == (0, shown, b"")
 
 
+@pytest.mark.slow
 def test_a_closed_stdout_is_no_error() -> None:
     for closed in (">&-", "2>&-", ">&- 2>&-"):
         said = subprocess.run(["bash", "-c", f'{sys.executable} -c "$1" {closed}', "", PRINTS], capture_output=True)
@@ -138,6 +141,7 @@ def test_every_column_of_the_csv_is_a_filter() -> None:
         assert matching(several, [filter_option(f"{name}={row[name]}") for name in SPEC_FIELDS]).tolist() == [place]
 
 
+@pytest.mark.slow
 def test_a_closed_stdout_ends_quietly() -> None:
     program = "from hpc.console import exit_with\nexit_with(lambda: [print(i, flush=True) for i in range(10**6)])"
     shown = subprocess.run(f"{sys.executable} -c '{program}' | head -1", shell=True, capture_output=True, text=True)

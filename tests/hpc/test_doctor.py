@@ -128,7 +128,7 @@ def test_a_torch_that_does_not_load(
 def test_options_of_another_executor(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         doctor.main(["--executor", "local", "--sbatch", "partition=x"])
-    assert "--sbatch: this looks at --executor local" in capsys.readouterr().err
+    assert "--sbatch: this command checks --executor local" in capsys.readouterr().err
 
 
 def test_a_site_with_problems(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -185,7 +185,7 @@ def look(
         assert json_shown.returncode == 1 or is_unknown or is_said, "something is hidden"
         assert all(line in shown.stderr for line in found["unreadable"])
     if planned.returncode != 2:
-        n_done = re.search(r"of the grid's \d+, (\d+) are done|Nothing to submit: (\d+) of", planned.stdout)
+        n_done = re.search(r"(\d+) of the grid's \d+ are done|Nothing to submit: (\d+) of", planned.stdout)
         assert n_done and int(n_done[1] or n_done[2]) >= len(expected), "records would be made again"
 
 

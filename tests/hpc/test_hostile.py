@@ -121,7 +121,7 @@ def test_what_others_wrote_into_the_campaign_does_not_become_a_command(changed: 
         assert (refused.returncode, (tmp_path / "script").exists()) == (2, False)
     else:  # it is left out, with the run that it may be at work on
         assert "submissions/0001/submission.json: not the record of a submission (job ids" in refused.stderr
-        assert "7 to run; of the grid's 8, 0 are done" in refused.stdout
+        assert "7 to run; 0 of the grid's 8 are done" in refused.stdout
         assert "owned" not in (tmp_path / "script").read_text()
 
 

@@ -41,7 +41,7 @@ REFUSED = {  # what it is -> the grid, options (HERE: the folder of the test), p
     "a folder below a file": (ONE, ("--output-dir", "HERE/grid.yaml/new/x"), "HERE/grid.yaml: not a folder"),
     "a folder that is a pipe": (ONE, ("--output-dir", "HERE/pipe"), "HERE/pipe: not a folder"),
     "a folder that is a broken link": (ONE, ("--output-dir", "HERE/link/x"), "HERE/link: not a folder"),
-    "a long name": (ONE, ("--output-dir", f"HERE/new/{'x' * 300}"), "too long for output_dir; allowed: names of 255 bytes"),
+    "a long name": (ONE, ("--output-dir", f"HERE/new/{'x' * 300}"), "too long for output_dir; allowed: names of at most 255"),
     "a long name, not in ASCII": (ONE, ("--output-dir", f"HERE/new/{'ü' * 200}"), "too long for output_dir"),
     "a long path": (ONE, ("--output-dir", "HERE" + "/folder" * 600), "too long for output_dir"),
     "a long name, dry": (ONE, ("--output-dir", f"HERE/new/{'x' * 300}", "--dry-run"), "too long for output_dir"),
@@ -115,7 +115,7 @@ def test_a_dry_run_plans_what_it_can_where_slurm_is_silent(
         said = refuse("--dry-run", status=3)
     assert "the limits and the queue of the cluster are unknown; python -m hpc.submit --executor local" in said
     plan = capfd.readouterr().out
-    assert "8 to run; of the grid's 8, 0 are done" in plan and "CPU hours expected" in plan
+    assert "8 to run; 0 of the grid's 8 are done" in plan and "CPU hours expected" in plan
     assert plan.endswith("Dry run: nothing was written.\n")
 
 

@@ -22,6 +22,7 @@ import pytest
 from jobs.campaign import Campaign
 from jobs.image import Body, ShardError, image, is_sealed, parse
 from jobs.manifest import read_header, write_manifest
+from jobs.salvage import salvage
 from jobs.shard import Shard, read_shard, read_shards
 from tests import commands
 from tests.commands import ROOT
@@ -80,7 +81,8 @@ def not_text(runs: np.ndarray) -> np.ndarray:
     return runs
 
 
-DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {  # what was done -> how; part of the answer
+Damages = dict[str, tuple[Callable[[Path], object], str]]  # what was done -> how; part of the answer
+_OF_FILES: Damages = {
     "empty": (lambda path: path.write_bytes(b""), "not HDF5: it begins with b''"),
     "text": (lambda path: path.write_bytes(b"not HDF5\n"), "not HDF5: it begins with b'not HDF5'"),
     "a pickle": (lambda path: path.write_bytes(b"cos\nsystem\n(S'touch owned'\ntR."), "not HDF5"),
@@ -96,6 +98,8 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {  # what was done ->
     "a link to itself": (instead(lambda path: path.symlink_to(path.name)), "symbolic links"),
     "a device": (instead(lambda path: path.symlink_to("/dev/zero")), "not a regular file"),
     "2 TB of nothing": (sparse, "not a file of at most 1,000,000,000 bytes"),
+}
+_OF_CONTENT: Damages = {  # HDF5 itself is intact
     "a newer schema": (attribute("schema_version", 2), "schema version 2, and this version of the code reads 1 to 1; update"),
     "no schema": (edited(lambda file: file.attrs.pop("schema_version")), "schema version None"),
     "no campaign": (edited(lambda file: file.attrs.pop("campaign")), "missing or of another kind: 'campaign'"),
@@ -122,8 +126,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {  # what was done ->
     "correct of rank 1": (replaced("correct", lambda correct: correct[0]), "correct: columns missing or of another kind"),
     "correct: signed": (replaced("correct", lambda c: c.astype("i1")), "correct: columns missing or of another kind"),
 }
-
-
+DAMAGES = _OF_FILES | _OF_CONTENT
 SOME = ("empty", "cut in the middle", "a pipe", "a folder", "a link to nowhere", "submission: text", "current_run: a list")
 
 
@@ -133,13 +136,24 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "0001-00000-0-aaaaaa-p00.h5"
 
 
-@pytest.mark.parametrize("name", DAMAGES)
+@pytest.mark.parametrize("name", [*_OF_FILES, "submission: text"])
 def test_a_damaged_shard_is_named(name: str, path: Path) -> None:
     damage, answer = DAMAGES[name]
     damage(path)
     with pytest.raises(ShardError) as error:
         read_shard(path)
     assert str(error.value).startswith(f"{path}: ")
+    assert answer in str(error.value)
+    assert str(error.value).isprintable()
+
+
+@pytest.mark.parametrize("name", _OF_CONTENT)
+def test_damaged_content_is_named(name: str, path: Path) -> None:
+    """What the other process says, said in this one: HDF5 does not hang or crash on these."""
+    damage, answer = DAMAGES[name]
+    damage(path)
+    with pytest.raises(ShardError) as error:
+        salvage(path.read_bytes())
     assert answer in str(error.value)
     assert str(error.value).isprintable()
 
@@ -320,6 +334,6 @@ def test_every_reader_survives(campaign: Campaign, digits_dir: Path) -> None:
     grid.write_text("{dataset: digits, activations: [relu], ps: [0.3], epochs: 2, hidden_sizes: [32]}")
     submitted = commands.submit(grid, campaign.folder, digits_dir, "--dry-run")
     assert submitted.returncode == 0, submitted.stderr
-    assert "4 to run; of the grid's 5, 1 are done" in submitted.stdout
+    assert "4 to run; 1 of the grid's 5 are done" in submitted.stdout
     for said in (reported, status, submitted):
         assert "Traceback" not in said.stderr

@@ -137,7 +137,7 @@ def test_another_file_is_named_with_what_it_should_be_and_stays(
         (lambda packed: packed[:-8] + bytes(8), "cannot be read (CRC check failed"),
         (lambda packed: packed[:30] + bytes(8) + packed[38:], "cannot be read ("),
         (lambda packed: b"<html>", "has 6 bytes instead of 1130544"),
-        (lambda packed: gzip.compress(bytes(10_000_000)), "has more bytes instead of 1130544 when it is unpacked"),
+        (lambda packed: gzip.compress(bytes(10_000_000)), "has more than 1130544 bytes when it is unpacked"),
         (lambda packed: gzip.compress(b""), "has 0 bytes instead of 1130544 when it is unpacked"),
     ],
 )
@@ -162,7 +162,7 @@ def test_what_is_found_what_is_missing_and_where_it_was_looked_for_is_said(tmp_p
         f"{FILES[3]}: missing",
     ]
     assert error.value.details[4].startswith(f"looked in {path.parent}, {path.parent.parent}, {tmp_path} for NAME-idx3-ubyte, ")
-    assert f"copy them to {tmp_path / 'Digits' / 'raw'}, or name the folder" in error.value.details[5]
+    assert f"copy the files to {tmp_path / 'Digits' / 'raw'}, or name the folder" in error.value.details[5]
     assert len(error.value.details) == 6
 
 

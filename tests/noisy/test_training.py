@@ -115,6 +115,7 @@ def test_a_worker_loads_nothing_that_it_does_not_use(digits_dir: Path) -> None:
     assert subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout == "set()\n"
 
 
+@pytest.mark.slow  # the first optimizer of torch imports torch._dynamo, which takes a second or two
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_adam_is_torchs_adam(weight_decay: float) -> None:
     generator = torch.Generator().manual_seed(0)
@@ -246,6 +247,7 @@ def _slow_run(run: RunSpec, digits: Data) -> tuple[list[float], list[float], np.
     return train_losses, test_losses, (logits.argmax(dim=1) == labels).numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "run",
     [
@@ -270,6 +272,7 @@ def test_max_train_samples_sees_the_first_images_only(digits: Data) -> None:
     assert _same_bits(train(spec(), digits), train(spec(max_train_samples=10_000), digits))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ACTIVATION_NAMES)
 def test_every_activation_learns_clean_digits(activation: str, digits: Data) -> None:
     result = train(spec(p=0.0, activation=activation, epochs=10, batch_size=32), digits)

@@ -86,7 +86,7 @@ def test_a_run_that_raises_is_given_up_after_three_tries(grid: Path, campaign: P
         assert len(records(campaign)) == 6  # those that do not raise
     given_up = commands.call(*submit_command(grid, campaign, digits_dir))
     assert given_up.returncode == 1
-    assert "6 runs failed 3 times and left out; --retry-failed tries again" in given_up.stdout
+    assert "6 runs failed 3 times and are left out; --retry-failed tries again" in given_up.stdout
     status = commands.call("hpc.status", "--output-dir", campaign)
     assert status.returncode == 1
     assert "; 6 given up" in status.stdout

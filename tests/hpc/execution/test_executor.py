@@ -97,7 +97,7 @@ def test_feeding_shows_the_whole_plan_once_and_hands_over_each_run_once(
     assert [len(round_ids) for round_ids in cluster.rounds] == [2, 2, 2, 2]
     assert sorted(ids) == sorted(parse_grid(GRID).runs().ids())
     shown = capsys.readouterr().out
-    assert shown.count("CPU time") == 1 and "8 to run; of the grid's 8, 0 are done" in shown
+    assert shown.count("CPU time") == 1 and "8 to run; 0 of the grid's 8 are done" in shown
 
 
 def test_feeding_waits_while_the_scheduler_is_silent(
