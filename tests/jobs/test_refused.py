@@ -18,7 +18,7 @@ import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 os.execv(sys.argv[2], sys.argv[2:])
 """
-ATTEMPT_7 = "import sys; from jobs.worker import *; attempt_task(TaskPlace(sys.argv[1], 1, 0, 0), 7)"
+ATTEMPT_7 = "import sys; from jobs.worker import *; execute_or_exit(TaskPlace(sys.argv[1], 1, 0, 0), 7)"
 
 
 def limited(most_bytes: int, *command: object) -> subprocess.CompletedProcess:
