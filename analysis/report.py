@@ -18,7 +18,6 @@ from typing import Any
 import pandas as pd
 
 from analysis.comparisons import UnknownReference, reference_of
-from analysis.expected import flags
 from analysis.figures.campaign import MOST_SHEETS, sheets, with_cells
 from analysis.figures.saving import save_all
 from analysis.figures.sheets import in_grid_order
@@ -28,6 +27,7 @@ from analysis.merge import Merged, merge
 from analysis.methods import methods_text
 from analysis.page.render import Content, page
 from analysis.planned import MISSING, read_planned
+from analysis.printed import state, too_many, unexpected
 from analysis.tables import Tables, tables_of
 from jobs.campaign import Campaign
 from jobs.files import advice_on, publish
@@ -35,10 +35,19 @@ from jobs.manifest import ManifestError, newest_campaign
 from jobs.printing import NotPrinted, printing
 from jobs.reading import open_regular
 
-_MOST_FLAGS = 10
 _ROWS_A_TIME = 20_000
 _WATCH_EVERY_S = 30
 _FILES = ("results.h5", PER_RUN_CSV, "results_summary.csv", "comparisons.csv", "methods.md", "report.html")
+_FOR_READERS = ("methods.md", "report.html", "figures")
+_WRITTEN = {  # how the output names them
+    "page": "report.html",
+    "per run": PER_RUN_CSV,
+    "summary": "results_summary.csv",
+    "compared": "comparisons.csv",
+    "methods": "methods.md",
+    "merged": "results.h5",
+    "figures": "figures",
+}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -59,6 +68,11 @@ def main(argv: list[str] | None = None) -> None:
         "--reference", help="the activation that others are compared with (default: relu if it is there, else the first)"
     )
     parser.add_argument(
+        "--no-figures",
+        action="store_true",
+        help="write the CSVs and results.h5 only, which is faster; figures and pages of an earlier report are removed",
+    )
+    parser.add_argument(
         "--watch",
         type=float,
         nargs="?",
@@ -72,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
         with printing():
             campaign = Campaign(options.output_dir or newest_campaign(Path("results")))
             made = {"to": options.to, "accept_fewer": options.accept_fewer}
-            made |= {"style": options.style, "reference": options.reference}
+            made |= {"style": options.style, "reference": options.reference, "is_drawn": not options.no_figures}
             status = report(campaign, **made) if options.watch is None else _watch(options.watch, campaign, **made)
         sys.exit(status)
     except KeyboardInterrupt:
@@ -91,10 +105,15 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def report(
-    campaign: Campaign, to: Path | None = None, accept_fewer: bool = False, style: str = "paper", reference: str | None = None
+    campaign: Campaign,
+    to: Path | None = None,
+    accept_fewer: bool = False,
+    style: str = "paper",
+    reference: str | None = None,
+    is_drawn: bool = True,
 ) -> int:
-    """Write everything, then say where it is; returns the exit status."""
-    return _report(campaign, to, accept_fewer, style, reference)[0]
+    """Write everything, then say where it is; returns the exit status. is_drawn: also write what is for readers."""
+    return _report(campaign, to, accept_fewer, style, reference, is_drawn)[0]
 
 
 def _watch(every_s: float, campaign: Campaign, **made: Any) -> int:
@@ -113,7 +132,9 @@ def _watch(every_s: float, campaign: Campaign, **made: Any) -> int:
         time.sleep(max(0, every_s - took_s) if every_s else max(_WATCH_EVERY_S, 10 * took_s))
 
 
-def _report(campaign: Campaign, to: Path | None, accept_fewer: bool, style: str, reference: str | None) -> tuple[int, int]:
+def _report(
+    campaign: Campaign, to: Path | None, accept_fewer: bool, style: str, reference: str | None, is_drawn: bool
+) -> tuple[int, int]:
     """The exit status, and how many runs are missing."""
     target = to or campaign.folder
     paths = {name: target / name for name in _FILES}
@@ -124,15 +145,18 @@ def _report(campaign: Campaign, to: Path | None, accept_fewer: bool, style: str,
     publish(paths[PER_RUN_CSV], _csv(tables.per_run))
     publish(paths["results_summary.csv"], _csv(tables.summary))
     publish(paths["comparisons.csv"], _csv(tables.comparisons))
-    figures = _write_for_readers(campaign, merged, tables, paths, style)
-    names = ["page", "per run", "summary", "compared", "methods", "merged"]
-    places = [paths[name] for name in ("report.html", PER_RUN_CSV, *_FILES[2:5], "results.h5")]
-    notes = [*(f"note: {text}" for text in merged.notes), *_unexpected(tables.summary)]
-    written = (f"{what:10} {path}" for what, path in [*zip(names, places, strict=True), ("figures", target / "figures")])
+    figures = 0
+    if is_drawn:
+        figures = _write_for_readers(campaign, merged, tables, paths, style)
+    else:
+        _remove_for_readers(paths)
+    notes = [*(f"note: {text}" for text in merged.notes), *unexpected(tables.summary)]
+    places = {**paths, "figures": target / "figures"}
+    written = (f"{what:10} {places[name]}" for what, name in _WRITTEN.items() if is_drawn or name not in _FOR_READERS)
     print(
-        *_state(campaign, tables.per_run, tables.summary),
+        *state(campaign, tables.per_run, tables.summary),
         *written,
-        *_too_many(figures),
+        *too_many(figures),
         *notes,
         sep="\n",
     )
@@ -176,23 +200,19 @@ def _write_for_readers(campaign: Campaign, merged: Merged, tables: Tables, paths
     return len(figures)
 
 
+def _remove_for_readers(paths: dict[str, Path]) -> None:
+    """What an earlier report made of other numbers."""
+    if (folder := paths["results.h5"].with_name("figures")).is_dir():
+        save_all(folder, [], "paper")
+    for name in ("methods.md", "report.html"):
+        paths[name].unlink(missing_ok=True)
+
+
 def _grid(campaign: Campaign) -> str:
     """The text of grid.yaml; empty if it cannot be read."""
     with contextlib.suppress(OSError), open_regular(campaign.folder / "grid.yaml") as file:
         return file.read().decode(errors="backslashreplace")
     return ""
-
-
-def _unexpected(summary: pd.DataFrame) -> Iterator[str]:
-    found = list(flags(summary)["text"])
-    yield from (f"note: not as expected: {text}" for text in found[:_MOST_FLAGS])
-    if len(found) > _MOST_FLAGS:
-        yield f"note: and {len(found) - _MOST_FLAGS:,} more that are not as expected"
-
-
-def _too_many(n_figures: int) -> Iterator[str]:
-    if n_figures == MOST_SHEETS:
-        yield f"note: only the first {MOST_SHEETS} figures were drawn; the numbers of all cells are in results_summary.csv"
 
 
 def _refuse_other_kinds(files: list[Path], folder: Path) -> None:
@@ -202,18 +222,6 @@ def _refuse_other_kinds(files: list[Path], folder: Path) -> None:
             raise FileExistsError(errno.EEXIST, "is not a file", str(path))
     if os.path.lexists(folder) and not folder.is_dir():
         raise FileExistsError(errno.EEXIST, "is not a folder", str(folder))
-
-
-def _state(campaign: Campaign, runs: pd.DataFrame, summary: pd.DataFrame) -> Iterator[str]:
-    n = {name: int(summary[name].sum()) for name in ("repeats", "missing", "failed", "chance", "diverged")}
-    n_planned = n["repeats"] + n["missing"] + n["failed"]
-    yield f"{campaign.folder}: {n['repeats']} of {n_planned} runs done, {n['missing']} missing, {n['failed']} failed"
-    if n["chance"] or n["diverged"]:
-        yield f"of the runs done, {n['chance']} never left chance and {n['diverged']} diverged: all count in the means"
-    for run in runs[runs["status"] == "failed"].head(10).to_dict("records"):
-        which = f"{run['model_type']} {run['activation']} p={run['p']:g} repeat {run['repeat']}"
-        first_line, *_ = run["message"].splitlines() or [""]
-        yield f"failed     {run['run_id']} {which}: {first_line}"
 
 
 def _csv(table: pd.DataFrame) -> Iterator[bytes]:

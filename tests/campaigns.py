@@ -54,6 +54,6 @@ def each_run_once(folder: Path, n_runs: int) -> None:
 
 def table(campaign: Path) -> str:
     """The per-run CSV without times and hosts."""
-    reported = commands.call("analysis.report", "--output-dir", campaign)
+    reported = commands.call("analysis.report", "--no-figures", "--output-dir", campaign)
     assert reported.returncode == 0, reported.stderr
     return pd.read_csv(campaign / "results_per_run.csv").drop(columns=VOLATILE).to_csv(index=False)

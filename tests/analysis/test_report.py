@@ -115,7 +115,7 @@ def partial(tmp_path: Path) -> Campaign:
 
 
 def test_what_is_missing_and_failed_is_said(partial: Campaign) -> None:
-    reported = commands.call("analysis.report", "--output-dir", partial.folder)
+    reported = commands.call("analysis.report", "--no-figures", "--output-dir", partial.folder)
     assert reported.returncode == 1  # a run failed
     assert "2 of 4 runs done, 1 missing, 1 failed" in reported.stdout
     assert "1 never left chance" in reported.stdout
@@ -126,7 +126,7 @@ def test_what_is_missing_and_failed_is_said(partial: Campaign) -> None:
 
 def test_a_damaged_shard_is_named_in_the_exit_status(partial: Campaign) -> None:
     (partial.shards / "0001-00009-0-aaaaaa-p00.h5").write_bytes(b"damaged")
-    reported = commands.call("analysis.report", "--output-dir", partial.folder)
+    reported = commands.call("analysis.report", "--no-figures", "--output-dir", partial.folder)
     assert reported.returncode == 1
     assert "problem: " in reported.stderr and "0001-00009-0-aaaaaa-p00.h5" in reported.stderr
 
@@ -200,7 +200,8 @@ def test_a_folder_without_a_campaign_stays_as_it_is(
     assert names(tmp_path) == before
 
 
-def test_figures_of_model_types_that_are_gone_go_and_the_users_stay(partial: Campaign) -> None:
+@pytest.mark.slow
+def test_figures_that_are_gone_go_and_the_users_stay(partial: Campaign) -> None:
     (partial.folder / "figures").mkdir()
     for name in ("accuracy_cnn.pdf", "accuracy_cnn.png", "accuracy_mine.pdf"):  # as reports made them that kept no list
         (partial.folder / "figures" / name).touch()
@@ -208,6 +209,11 @@ def test_figures_of_model_types_that_are_gone_go_and_the_users_stay(partial: Cam
     left = {path.name for path in (partial.folder / "figures").iterdir()}
     made = {f"accuracy_mlp.{suffix}" for suffix in ("pdf", "png", "svg", "csv")}
     assert made < left and "accuracy_mine.pdf" in left and not {"accuracy_cnn.pdf", "accuracy_cnn.png"} & left
+    table = (partial.folder / "results_summary.csv").read_bytes()
+    report.report(partial, is_drawn=False)
+    assert (partial.folder / "results_summary.csv").read_bytes() == table
+    assert {path.name for path in (partial.folder / "figures").iterdir()} == {"accuracy_mine.pdf", ".made.json"}
+    assert not {"report.html", "methods.md"} & {path.name for path in partial.folder.iterdir()}
 
 
 def test_a_wrong_reference_is_refused_before_anything_is_written(partial: Campaign, capsys: pytest.CaptureFixture) -> None:

@@ -128,7 +128,7 @@ def release_what_is_held() -> str:
 
 def table(campaign: Path) -> str:
     """The per-run CSV without times and hosts."""
-    reported = commands.call("analysis.report", "--output-dir", campaign)
+    reported = commands.call("analysis.report", "--no-figures", "--output-dir", campaign)
     assert reported.returncode == 0, reported.stdout + reported.stderr
     return pd.read_csv(campaign / "results_per_run.csv").drop(columns=VOLATILE).to_csv(index=False)
 
