@@ -19,9 +19,10 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from jobs.campaign import Campaign
-from jobs.claims import CLOCK_SKEW_S, DONE
+from jobs.claims import CLOCK_SKEW_S
 from jobs.files import publish
 from jobs.needs import to_bytes
+from jobs.standings import DONE
 from jobs.taking import Need, Taker
 from jobs.workload import Workload
 

@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from benchmarks.simulated_parts import Cluster, Elements, Line, Result
-from jobs.claims import BACK, CLOCK_SKEW_S, DONE, HELD, LEFT, Standing
+from jobs.claims import CLOCK_SKEW_S
+from jobs.standings import BACK, DONE, HELD, LEFT, Standing
 from jobs.taking import Choice, Pace, Taker, may_begin
 
 WARNING_S = 60  # before the time limit, as hpc/execution/slurm/batch.py asks for it

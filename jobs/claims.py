@@ -24,26 +24,21 @@ import contextlib
 import errno
 import json
 import os
-import re
 import secrets
 import shutil
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from functools import cache
 from pathlib import Path
 
 from jobs.files import publish
 from jobs.process import Process
 from jobs.reading import made, parse_json, read_regular
+from jobs.standings import BACK, DONE, FAILED, LEFT
 
 SCHEMA_VERSION = 1
 LONGEST_S = 3600  # the lease of a worker without a time limit, at least
 CLOCK_SKEW_S = 300  # between two machines, at most: a lease is taken to end so much later than it says
-FREE, HELD, BACK, FAILED, LEFT, DONE = "free", "held", "back", "failed", "left", "done"
-_NAME = re.compile(r"(\d{5,9})\.(?:(\d{1,6})(?:\.(back|failed|left))?|(done))", re.ASCII)
-_ORDER = (FREE, BACK, FAILED, LEFT, HELD, DONE)  # of one generation; where several names are there, the last of these counts
 _NOT_KNOWN = (errno.EEXIST, errno.ESTALE, errno.EIO, errno.ETIMEDOUT)  # whether the file was made or written
 
 
@@ -76,44 +71,6 @@ class Claim:
     def is_over(self, now_s: float) -> bool:
         """Whether the lease has ended, by any clock that is less than five minutes wrong."""
         return now_s > datetime.fromisoformat(self.until).timestamp() + CLOCK_SKEW_S
-
-
-@dataclass(frozen=True)
-class Standing:
-    """What became of a task, by the names in the folder. generation: the newest; -1 if nobody took it yet."""
-
-    word: str = FREE
-    generation: int = -1
-
-
-@cache  # a worker lists the folder again and again
-def _parsed(name: str) -> tuple[int, Standing, tuple[bool, int, int]] | None:
-    """The task, what its name says, and the weight of that against other names of the task; None for another name."""
-    match = _NAME.fullmatch(name)
-    if not match:
-        return None
-    here = Standing(match[4] or match[3] or HELD, int(match[2] or 0))
-    return int(match[1]), here, (here.word == DONE, here.generation, _ORDER.index(here.word))
-
-
-def standings(names: Iterable[str]) -> dict[int, Standing]:
-    """task -> what became of it, from the names in the folder. A task without a name is free. Other names are passed over."""
-    found: dict[int, Standing] = {}
-    weights: dict[int, tuple[bool, int, int]] = {}
-    for parsed in map(_parsed, names):
-        if parsed and (parsed[0] not in weights or parsed[2] > weights[parsed[0]]):
-            found[parsed[0]], weights[parsed[0]] = parsed[1], parsed[2]
-    return found
-
-
-def given_back(names: Iterable[str]) -> frozenset[tuple[int, int]]:
-    """(task, generation) of the claims whose workers gave the task back."""
-    return frozenset((p[0], p[1].generation) for p in map(_parsed, names) if p and p[1].word == BACK)
-
-
-def held(names: Iterable[str]) -> list[tuple[int, int]]:
-    """(task, generation) of the claims whose workers hold the task, or ended without a word."""
-    return sorted((p[0], p[1].generation) for p in map(_parsed, names) if p and p[1].word == HELD)
 
 
 class Claims:

@@ -20,10 +20,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from jobs.campaign import Campaign
-from jobs.claims import DONE, LEFT
 from jobs.files import advice_on
 from jobs.footprint import import_mb
 from jobs.process import Process
+from jobs.standings import DONE, LEFT
 from jobs.taking import Taker
 from jobs.taskfile import TaskPlace
 from jobs.tasklog import without_time

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from jobs.claims import BACK, DONE, FAILED, FREE, HELD, LEFT, Claim, Standing
+from jobs.claims import Claim
+from jobs.standings import BACK, DONE, FAILED, FREE, HELD, LEFT, Standing
 
 MARGIN = 1.25  # times the time that a worker expects from its own last runs (1.15 loses 1.1 runs for 100 workers, this 0.9)
 LAST_RUNS = 20  # of a worker, by which it judges its own speed

@@ -10,7 +10,6 @@ from collections.abc import Collection, Iterator
 import numpy as np
 
 from jobs.campaign import shard_prefix
-from jobs.claims import BACK, DONE, LEFT
 from jobs.execute import execute, groups_of
 from jobs.footprint import import_mb, start_mb
 from jobs.image import Record
@@ -18,6 +17,7 @@ from jobs.provenance import code_commit, job, machine
 from jobs.recorded import Recorded
 from jobs.shard import ShardWriter
 from jobs.shift import Shift
+from jobs.standings import BACK, DONE, LEFT
 from jobs.taking import Need, Taker, is_left
 from jobs.taskfile import Task, TaskPlace, read_cancelled, read_task
 from jobs.tasklog import end_of_run, say

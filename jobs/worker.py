@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jobs.campaign import Campaign
-from jobs.claims import BACK, FAILED, LEFT
 from jobs.files import advice_on
 from jobs.manifest import ManifestError
 from jobs.provenance import job
 from jobs.shard import NotKept
 from jobs.shift import Shift
+from jobs.standings import BACK, FAILED, LEFT
 from jobs.taking import Taker
 from jobs.task import execute_task
 from jobs.taskfile import TaskPlace

@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from jobs.campaign import Campaign
-from jobs.claims import DONE, HELD, LONGEST_S, Claim, Claims, Standing, given_back
-from jobs.claims import standings as standings_of
+from jobs.claims import LONGEST_S, Claim, Claims
 from jobs.needs import read_needs
 from jobs.process import Process
+from jobs.standings import DONE, HELD, Standing, given_back
+from jobs.standings import standings as standings_of
 from jobs.taking import NO_PACE, Choice, Need, Pace, Taker, all_done, is_gone
 from jobs.taskfile import TaskPlace
 

@@ -21,6 +21,7 @@ from hpc.planning.tasks import Plan
 from hpc.planning.workers import needed_mb
 from hpc.request.prepare import campaign_id, check_folder, prepare
 from hpc.state import submissions
+from hpc.state.arrays import arrays_of
 from hpc.state.runs import State, state
 from hpc.state.scheduler import Scheduler, SchedulerError
 from hpc.state.submissions import Submission, SubmissionTaken
@@ -154,7 +155,7 @@ def _hand_over(request: Request, executor: Executor, number: int, header: Header
     now, commit = decision.now, code_commit()
     if not now.tasks:
         return ALL_WELL
-    arrays = submissions.arrays_of(header.campaign, number, len(now.tasks), decision.arrays, decision.waits_for)
+    arrays = arrays_of(header.campaign, number, len(now.tasks), decision.arrays, decision.waits_for)
     others = {"arrays": arrays, "code_commit": commit, "deadline": request.deadline.text if request.deadline else ""}
     submission = Submission.by_this_process(number, header.campaign, executor.name, now, **others)
     together = (replace(now.execution, runs_together=task.runs_together) for task in now.tasks)

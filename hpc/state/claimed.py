@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from hpc.state.scheduler import Activity, EndedAttempt, TaskActivity
 from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
-from jobs.claims import DONE, HELD, LONGEST_S, Claim, Claims, Standing, given_back, held, standings
+from jobs.claims import LONGEST_S, Claim, Claims
 from jobs.recorded import Attempt
+from jobs.standings import DONE, HELD, Standing, given_back, held, standings
 
 
 @dataclass(frozen=True)

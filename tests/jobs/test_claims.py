@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from jobs import claims
-from jobs.claims import BACK, CLOCK_SKEW_S, DONE, HELD, LEFT, Claim, Claims, Standing, given_back, held, standings
+from jobs.claims import CLOCK_SKEW_S, Claim, Claims
 from jobs.process import Process
+from jobs.standings import BACK, DONE, HELD, LEFT, Standing, given_back, held, standings
 
 NOW_S = 1_800_000_000.0
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from jobs.claims import BACK, CLOCK_SKEW_S, DONE, HELD, LEFT, Claim, Standing
+from jobs.claims import CLOCK_SKEW_S, Claim
 from jobs.process import Process
+from jobs.standings import BACK, DONE, HELD, LEFT, Standing
 from jobs.taking import LAST_RUNS, MARGIN, NO_PACE, Choice, Need, Pace, Taker, all_done, is_gone, is_left, may_begin
 
 NOW_S = 1_800_000_000.0

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from jobs.campaign import Campaign
-from jobs.claims import BACK, CLOCK_SKEW_S, DONE, HELD, LEFT, Standing, standings
+from jobs.claims import CLOCK_SKEW_S
 from jobs.needs import needs_of, read_needs, to_bytes
+from jobs.standings import BACK, DONE, HELD, LEFT, Standing, standings
 from jobs.taking import Need, Taker
 from jobs.workload import Taken, Workload
 from tests.commands import ROOT
@@ -25,7 +26,7 @@ WORKER = """
 import sys, time
 from pathlib import Path
 from jobs.campaign import Campaign
-from jobs.claims import DONE
+from jobs.standings import DONE
 from jobs.taking import Taker
 from jobs.workload import Workload
 folder, name, skew_s, hangs_after = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3]), int(sys.argv[4])

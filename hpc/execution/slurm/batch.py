@@ -24,8 +24,9 @@ from hpc.execution.slurm import programs
 from hpc.execution.slurm.calling import call
 from hpc.execution.slurm.options import Options, for_script, memory_for_script, what_to_change
 from hpc.state import submissions
+from hpc.state.arrays import Array
 from hpc.state.scheduler import SchedulerError
-from hpc.state.submissions import Array, Submission
+from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from jobs.provenance import PROJECT_ROOT
 from jobs.worker import Worker

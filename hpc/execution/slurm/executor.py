@@ -25,7 +25,7 @@ from hpc.planning.efficiency import Span
 from hpc.planning.retrying import Outcome, Reason
 from hpc.planning.waiting import BusyArray
 from hpc.planning.workers import Limits
-from hpc.state import submissions
+from hpc.state.arrays import arrays_of
 from hpc.state.nodes import suspects
 from hpc.state.runs import State
 from hpc.state.scheduler import Activity, EndedAttempt, SchedulerError
@@ -147,7 +147,7 @@ class Slurm(Executor):
     def rehearse(self, request: Request, decision: Decision) -> int:
         """Say, array by array, what Slurm would answer and what to change; returns the exit status."""
         n_tasks = len(decision.now.tasks)
-        status, arrays = ALL_WELL, submissions.arrays_of("rehearsal", 0, n_tasks, decision.arrays, decision.waits_for)
+        status, arrays = ALL_WELL, arrays_of("rehearsal", 0, n_tasks, decision.arrays, decision.waits_for)
         for array, answer, is_accepted in batch.rehearse(request.campaign, arrays, _options(request, decision.avoided)):
             print(f"{'accepted' if is_accepted else 'refused '}   {count(array.n_workers, 'worker')}: {answer}")
             if not is_accepted:

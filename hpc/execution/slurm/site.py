@@ -16,7 +16,7 @@ from hpc.execution.slurm import batch, options, programs
 from hpc.execution.slurm.calling import call, environment
 from hpc.execution.slurm.fitting import chosen
 from hpc.planning.workers import PlannedArray, Resources
-from hpc.state.submissions import arrays_of
+from hpc.state.arrays import arrays_of
 from jobs.campaign import Campaign
 
 _PROGRAMS, _HELPFUL = ("sbatch", "squeue", "scontrol", "sinfo", "scancel", "srun"), ("sacct", "sacctmgr")

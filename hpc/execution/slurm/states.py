@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from hpc.execution.slurm import programs
 from hpc.execution.slurm.reasons import in_words
 from hpc.planning.retrying import Outcome, Reason
+from hpc.state.arrays import Array
 from hpc.state.scheduler import Activity, EndedAttempt, TaskActivity, WorkerActivity
-from hpc.state.submissions import Array, Submission
+from hpc.state.submissions import Submission
 from jobs.worker import NO_PROGRESS_STATUS, NOT_KEPT_STATUS
 
 _NOT_YET = (*programs.WAITING, "RUNNING", "COMPLETING", "CONFIGURING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED")

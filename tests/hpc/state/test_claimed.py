@@ -12,14 +12,16 @@ from hpc.planning.retrying import Reason
 from hpc.planning.waiting import BusyArray
 from hpc.planning.workers import PlannedArray, Resources
 from hpc.state import submissions
+from hpc.state.arrays import arrays_of
 from hpc.state.nodes import suspects
 from hpc.state.runs import State, state
 from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
-from jobs.claims import BACK, CLOCK_SKEW_S, DONE, FAILED, LEFT, Claim, Claims
+from jobs.claims import CLOCK_SKEW_S, Claim, Claims
 from jobs.manifest import write_manifest
 from jobs.process import Process
 from jobs.shard import ShardWriter
+from jobs.standings import BACK, DONE, FAILED, LEFT
 from jobs.taskfile import Task
 from noisy.spec import Execution
 from tests import commands
@@ -49,7 +51,7 @@ def campaign(tmp_path: Path) -> Campaign:
     made.submissions.mkdir(parents=True)
     made.shards.mkdir()
     write_manifest(made.manifest, runs(*RUNS), "abc", campaign="c0ffee")
-    main, sweep = submissions.arrays_of("c0ffee", 1, 4, ARRAYS, None)
+    main, sweep = arrays_of("c0ffee", 1, 4, ARRAYS, None)
     arrays = replace(main, job_id="17"), replace(sweep, job_id="18", waits_for=("17",))
     gone = replace(Process.current(), start_ticks=1)
     submission = Submission(1, "c0ffee", submissions.now(), "slurm", 4, 8, 2, gone, arrays, code_commit="abc", is_claimed=True)

@@ -20,8 +20,9 @@ from hpc.planning.waiting import BusyArray
 from hpc.planning.workers import Resources
 from hpc.request.prepare import campaign_id
 from hpc.state import submissions
+from hpc.state.arrays import Array
 from hpc.state.runs import State, state
-from hpc.state.submissions import Array, Submission
+from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
 from jobs.manifest import write_manifest
 from jobs.shard import ShardWriter

@@ -14,7 +14,8 @@ from hpc.execution.local import Local
 from hpc.planning.tasks import Plan, plan
 from hpc.planning.workers import PlannedArray, Resources
 from hpc.state import submissions
-from hpc.state.submissions import Array, Submission, SubmissionTaken
+from hpc.state.arrays import Array, arrays_of
+from hpc.state.submissions import Submission, SubmissionTaken
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError
 from jobs.process import Process, start_ticks
@@ -180,10 +181,10 @@ def test_a_new_submission_is_above_all_of_which_anything_is_left(campaign: Campa
 
 def test_arrays_wait_for_the_job_only_where_they_wait_for_none_of_their_own() -> None:
     planned = [PlannedArray(4, Resources(1, 0, 1000, 10), 2), PlannedArray(1, Resources(1, 0, 900, 9), 1, (0,), True)]
-    first, second = submissions.arrays_of("c0ffee", 3, 5, planned, "17")
+    first, second = arrays_of("c0ffee", 3, 5, planned, "17")
     assert (first.name, list(first.tasks), first.n_workers, first.parallel) == ("c0ffee-0003-00", [0, 1, 2, 3, 4], 4, 2)
     assert (second.name, list(second.tasks), second.n_workers, second.parallel) == ("c0ffee-0003-01", [0, 1, 2, 3, 4], 1, 1)
     assert [(array.waits_for, array.is_sweep) for array in (first, second)] == [(("17",), False), ((), True)]
     assert second.resources == planned[1].resources
     with pytest.raises(ManifestError, match="not an id"):
-        submissions.arrays_of("c0ffee; touch owned", 3, 5, planned, None)
+        arrays_of("c0ffee; touch owned", 3, 5, planned, None)

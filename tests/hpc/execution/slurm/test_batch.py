@@ -16,6 +16,7 @@ from hpc.execution.slurm.batch import adopt_orphans, is_without_room, job_id_in,
 from hpc.planning.tasks import Plan, plan
 from hpc.planning.workers import PlannedArray, Resources
 from hpc.state import submissions
+from hpc.state.arrays import arrays_of
 from hpc.state.scheduler import SchedulerError
 from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
@@ -45,7 +46,7 @@ def campaign(tmp_path: Path) -> Campaign:
 
 
 def claimed(campaign: Campaign, waits_for: str | None = None) -> Submission:
-    arrays = submissions.arrays_of("c0ffee", 1, 5, ARRAYS, waits_for)
+    arrays = arrays_of("c0ffee", 1, 5, ARRAYS, waits_for)
     submission = Submission.by_this_process(1, "c0ffee", "slurm", PLAN, arrays=arrays)
     submissions.claim(campaign, submission, TASKS)
     return submission
@@ -170,7 +171,7 @@ def test_orphans_are_adopted_unless_their_submit_lives(
 def test_a_rehearsal_hands_the_same_script_to_sbatch(campaign: Campaign, tmp_path: Path) -> None:
     answer = "sbatch: Job 1 to start at 2026-01-01T00:00:00"
     sbatch = f'cat > "$(dirname "$0")/script"; echo "{answer}" >&2'
-    arrays = submissions.arrays_of("rehearsal", 0, 5, ARRAYS[:1], None)
+    arrays = arrays_of("rehearsal", 0, 5, ARRAYS[:1], None)
     with programs(tmp_path / "bin", sbatch=sbatch, srun="true"):
         ((array, said, is_accepted),) = rehearse(campaign, arrays, {})
     assert (array, said, is_accepted) == (arrays[0], answer, True)
@@ -181,7 +182,7 @@ def test_a_rehearsal_hands_the_same_script_to_sbatch(campaign: Campaign, tmp_pat
 def test_submitit_is_as_it_was(campaign: Campaign, tmp_path: Path) -> None:
     """All that is used of submitit's insides, beside what its documentation promises: another version may have changed it."""
     version = f"submitit {submitit.__version__} has changed what hpc/execution/slurm/batch.py relies on"
-    array = submissions.arrays_of("c0ffee", 1, 5, ARRAYS, None)[0]
+    array = arrays_of("c0ffee", 1, 5, ARRAYS, None)[0]
     with programs(tmp_path / "bin", srun="true"):
         script = batch.script_of(campaign, 1, array, {}).strip().splitlines()
     assert "#SBATCH --array=0-2%2" in script, version
@@ -191,7 +192,7 @@ def test_submitit_is_as_it_was(campaign: Campaign, tmp_path: Path) -> None:
 
 
 def test_lines_before_python_and_another_python(campaign: Campaign, tmp_path: Path) -> None:
-    array = submissions.arrays_of("c0ffee", 1, 5, ARRAYS, None)[0]
+    array = arrays_of("c0ffee", 1, 5, ARRAYS, None)[0]
     with programs(tmp_path / "bin", srun="true"):
         script = batch.script_of(campaign, 1, array, {"setup": ["module load python/3.11"], "python": "/opt/my python"})
     assert "\nmodule load python/3.11\n" in script
