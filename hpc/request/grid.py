@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpc.request.paths import FOLDER
 from hpc.request.yaml_file import Check, GridError, parse_yaml
 from noisy.runs import Runs
 from noisy.spec import (
@@ -45,27 +46,15 @@ _AXIS_DEFAULTS = {
 }
 
 
-def _is_path(value: Any) -> bool:
-    return isinstance(value, str) and value.strip() != "" and value.isprintable() and _expands(value)
-
-
-def _expands(path: str) -> bool:
-    try:
-        return bool(Path(path).expanduser())
-    except RuntimeError:  # ~NAME, and there is no such user
-        return False
-
-
-_TEXT = Allowed("the path of a folder, in printable characters", _is_path)
 _TOLD_APART = {  # what makes two values of an axis different trainings
     "max_train_samples": "each number of images once; null is all {n_train:,}",
     "batch_size": "at most one value of {n_train:,} or more: each makes one batch of all images",
 }
 _FLOAT_TOLD_APART = "values that differ in float32, in which training computes"
 _SCALARS: dict[str, tuple[Allowed, Any]] = {  # key -> what is allowed, default
-    "output_dir": (_TEXT, "results"),
+    "output_dir": (FOLDER, "results"),
     "dataset": (ALLOWED["dataset"], "mnist"),
-    "data_dir": (_TEXT, "data"),
+    "data_dir": (FOLDER, "data"),
     "seed": (ALLOWED["seed"], 1234),
     "repeats": (POSITIVE_INT, 5),
     "max_workers": (

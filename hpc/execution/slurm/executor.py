@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -136,7 +136,7 @@ class Slurm(Executor):
         return tuple(nodes)
 
     def checks(self, given: argparse.Namespace, folder: Path) -> list[Check]:
-        return site.checks(lambda: _merged(given.sbatch, {}))
+        return site.checks(lambda: options.merged(given.sbatch, {}))
 
     def beginning_with(self, given: argparse.Namespace, command: str) -> argparse.Namespace:
         return argparse.Namespace(**{**vars(given), "sbatch": [*given.sbatch, ("setup", [command])]})
@@ -244,14 +244,6 @@ def busy_arrays(found: State) -> tuple[BusyArray, ...]:
 
 def _options(request: Request, avoided: Sequence[str] = ()) -> options.Options:
     """The options in the user's environment, those of the grid, and those of the command line; later ones replace earlier."""
-    merged = _merged(request.options.sbatch, request.grid.options.get(SECTION, {}))
+    merged = options.merged(request.options.sbatch, request.grid.options.get(SECTION, {}))
     excluded = [*([str(merged["exclude"])] if merged.get("exclude") else []), *avoided]
     return {**merged, "exclude": ",".join(excluded)} if excluded else merged
-
-
-def _merged(of_command: Iterable[tuple[str, Any]], of_grid: options.Options) -> options.Options:
-    given = {**of_grid, **dict(of_command)}
-    try:
-        return {**options.from_environment(os.environ), **{key.replace("-", "_"): value for key, value in given.items()}}
-    except ValueError as error:
-        raise Refused(str(error)) from error

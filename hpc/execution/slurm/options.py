@@ -2,10 +2,12 @@
 
 import argparse
 import math
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from hpc.console import Refused
 from hpc.planning.workers import FirstRequest
 from hpc.request.yaml_file import PRINTABLE
 from noisy.spec import shown
@@ -157,3 +159,16 @@ def megabytes(text: str) -> float:
     """
     number, unit = (text[:-1], text[-1].upper()) if text[-1:].isalpha() else (text, "M")
     return float(number) * 2.0 ** {"K": 10, "M": 20, "G": 30, "T": 40}.get(unit, math.nan) / 1e6
+
+
+def merged(of_command: Iterable[tuple[str, Any]], of_grid: Options) -> Options:
+    """The options in the user's environment, those of the grid, and those of the command line; later ones replace earlier.
+
+    Raises:
+        Refused: an option of the environment is not possible.
+    """
+    given = {**of_grid, **dict(of_command)}
+    try:
+        return {**from_environment(os.environ), **{key.replace("-", "_"): value for key, value in given.items()}}
+    except ValueError as error:
+        raise Refused(str(error)) from error

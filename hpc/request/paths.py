@@ -1,0 +1,20 @@
+"""Paths of folders, as a grid may name them."""
+
+from pathlib import Path
+from typing import Any
+
+from noisy.spec import Allowed
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str) and value.strip() != "" and value.isprintable() and _expands(value)
+
+
+def _expands(path: str) -> bool:
+    try:
+        return bool(Path(path).expanduser())
+    except RuntimeError:  # ~NAME, and there is no such user
+        return False
+
+
+FOLDER = Allowed("the path of a folder, in printable characters", _is_path)
