@@ -8,7 +8,19 @@ import pytest
 
 from tests import commands
 from tests.programs import programs
-from tests.slurm.cluster import NODES, cancel_all, drain, local_table, records, sh, submit, submit_command, table, wait_for
+from tests.slurm.cluster import (
+    NODES,
+    cancel_all,
+    drain,
+    local_table,
+    records,
+    sh,
+    stop_clock,
+    submit,
+    submit_command,
+    table,
+    wait_for,
+)
 
 OUT_OF_MEMORY = """
 dataset: digits
@@ -59,7 +71,7 @@ def test_a_run_that_exhausts_memory_harms_no_other(
     submit(grid, campaign, digits_dir, "--sbatch", "mem=450M")
     drain()
     status = json.loads(commands.call("hpc.status", "--output-dir", campaign, "--json").stdout)
-    assert 1 <= status["failed"] <= 2  # one that killed a worker, and one that killed the sweep
+    assert 1 <= status["failed"] <= 2, status  # one that killed a worker, and one that killed the sweep
     assert 0 < status["done"] < 6
     logs = commands.call("hpc.logs", "--failed", "--output-dir", campaign)
     assert "OUT_OF_MEMORY (asked for" in logs.stdout
@@ -114,6 +126,7 @@ def test_a_scheduler_that_does_not_answer_is_unknown_never_done(
     grid: Path, campaign: Path, digits_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit(grid, campaign, digits_dir)
+    stop_clock(campaign)
     for program, text in (("squeue", "echo no >&2; exit 1"), ("squeue", "sleep 600"), ("sacct", "echo no >&2; exit 1")):
         if program == "sacct":  # asked only of what ended without having done its runs
             cancel_all()
@@ -190,7 +203,7 @@ def test_a_rehearsal_tells_what_slurm_would_refuse(
 
 def test_the_users_limit_holds_back_and_feeding_goes_on(grid: Path, campaign: Path, digits_dir: Path) -> None:
     """By the estimate, the work needs four workers of four minutes."""
-    grid.write_text(SMALL.replace("repeats: 3", "repeats: 16").replace("epochs: 50", "epochs: 60"))
+    grid.write_text(SMALL.replace("repeats: 3", "repeats: 16").replace("epochs: 50", "epochs: 180"))
     options = ("--runs-per-task", 4, "--sbatch", "time=4")
     sh("sacctmgr -i modify user root set MaxSubmitJobs=2")
     try:
