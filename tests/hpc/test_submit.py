@@ -326,6 +326,7 @@ def test_a_terminal_that_is_closed_ends_a_campaign_in_order(grid: Path, tmp_path
     pid, terminal = os.forkpty()
     if not pid:
         os.chdir(commands.ROOT)
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # nohup, under which the tests may run, ignores it
         os.execv(sys.executable, [sys.executable, "-m", module, *map(str, arguments)])
     wait_for(lambda: out.exists() and run_ids(out))
     os.close(terminal)
