@@ -26,6 +26,8 @@ from analysis.merge import merge
 from noisy.spec import RunSpec
 from tests import synthetic
 
+pytestmark = pytest.mark.slow
+
 SMALL = synthetic.reliable(3, 2, ("mlp",))
 
 

@@ -151,6 +151,7 @@ def names(folder: Path) -> list[tuple[str, float]]:
     return sorted((str(path), path.lstat().st_mtime) for path in folder.rglob("*"))
 
 
+@pytest.mark.slow
 def test_purged_shards_are_a_refusal_until_it_is_accepted(partial: Campaign, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
         report.main(["--output-dir", str(partial.folder)])
