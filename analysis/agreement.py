@@ -10,7 +10,7 @@ from scipy.special import stdtr
 from analysis.columns import AGREEMENT
 from analysis.intervals import CONFIDENCE, t_half_width
 from analysis.paired import paired
-from analysis.pairs import Finished, cells_of_runs, same
+from analysis.pairs import Finished, cells_of_runs, plain, same
 from analysis.planned import CELL_FIELDS
 from analysis.ranks import holm
 
@@ -94,7 +94,7 @@ def _differing(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, tuple[object, obje
     """Fields in which each side has one value, and not the same."""
     found = {}
     for name in CELL_FIELDS:
-        values = [[None if pd.isna(value) else value for value in side[name].unique()] for side in (a, b)]
+        values = [[plain(value) for value in side[name].unique()] for side in (a, b)]
         if len(values[0]) == len(values[1]) == 1 and values[0] != values[1]:
             found[name] = (values[0][0], values[1][0])
     return found

@@ -9,7 +9,7 @@ from analysis.bits import Bits
 from analysis.columns import COMPARISONS
 from analysis.intervals import CONFIDENCE
 from analysis.paired import paired
-from analysis.pairs import Finished, cells_of_runs, codes, same
+from analysis.pairs import Finished, cells_of_runs, codes, plain, same
 from analysis.planned import CELL_FIELDS
 from analysis.ranks import smallest_signed_rank
 
@@ -87,8 +87,8 @@ def _cells_to_compare(
     summary: pd.DataFrame, axis: str, order: Sequence[object], reference: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """int64 (k,), twice: the rows of `summary` that are compared, the reference first. order: of the values of the axis."""
-    place = {value: i for i, value in enumerate(dict.fromkeys(None if pd.isna(value) else value for value in order))}
-    rank = np.array([place[None if pd.isna(value) else value] for value in summary[axis]])
+    place = {value: i for i, value in enumerate(dict.fromkeys(plain(value) for value in order))}
+    rank = np.array([place[plain(value)] for value in summary[axis]])
     if axis == "activation":
         names = sorted(set(summary[axis]), key=lambda name: place[name])
         chosen = place[reference_of(names, reference)]

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from analysis.figures.names import named
+from analysis.figures.names import named, text_of
 from analysis.latex import latex_table
 from analysis.wording import bars, compared, error_bars, excluded, listed, span
 from jobs.image import FINISHED
@@ -133,5 +133,4 @@ def _citation(finished: pd.DataFrame) -> str:
 
 
 def _values(column: pd.Series) -> str:
-    shown = ("all" if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value) for value in column.unique())
-    return listed(shown)
+    return listed(text_of(value) for value in column.unique())

@@ -88,10 +88,10 @@ def cells_of_runs(per_run: pd.DataFrame, cells: pd.DataFrame) -> np.ndarray:
     """int64 (n,): the row in `cells` of each run; -1 if no row agrees in all of CELL_FIELDS."""
     code_run, code_cell = np.zeros(len(per_run), np.int64), np.zeros(len(cells), np.int64)
     for name in CELL_FIELDS:
-        place = {value: i for i, value in enumerate(dict.fromkeys(map(_plain, cells[name])))}
+        place = {value: i for i, value in enumerate(dict.fromkeys(map(plain, cells[name])))}
         its_run, kinds = pd.factorize(per_run[name], use_na_sentinel=False)
-        its_place = np.array([place.get(_plain(kind), -1) for kind in kinds], np.int64)[its_run]
-        its_cell = np.array([place[_plain(value)] for value in cells[name]], np.int64)
+        its_place = np.array([place.get(plain(kind), -1) for kind in kinds], np.int64)[its_run]
+        its_cell = np.array([place[plain(value)] for value in cells[name]], np.int64)
         code_run = np.where((code_run < 0) | (its_place < 0), -1, code_run * len(place) + its_place)
         code_cell = code_cell * len(place) + its_cell
         kept = np.unique(code_cell)  # small numbers again, so that many fields fit into 64 bits
@@ -109,6 +109,6 @@ def _found(kept: np.ndarray, code: np.ndarray) -> np.ndarray:
     return np.where(kept[place] == code, place, -1)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """A value of a cell for looking up: a missing one is None."""
     return None if pd.isna(value) else value

@@ -107,7 +107,7 @@ class Simulation:
         worker.choice.tasks = sorted(self._candidates(worker, array))  # type: ignore[assignment]
         gone = self._gone_for(now_s, worker, array)
         left_s = self._warning_s(worker) - now_s
-        place = worker.choice.next_task(self._standings, gone, left_s, worker.pace, worker.is_fresh)
+        place = next(worker.choice.tasks_to_take(self._standings, gone, left_s, worker.pace, worker.is_fresh), None)
         worker.line = -1
         if place is not None:
             worker.line, generation = place

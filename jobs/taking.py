@@ -88,23 +88,12 @@ def is_gone(claim: Claim, taker: Taker, now_s: float, is_alive: bool | None) -> 
 
 @dataclass
 class Choice:
-    """Which task a worker takes next. passed_over: (task, generation) that it tried in vain, or left itself."""
+    """Which task a worker takes next. passed_over: (task, generation) that another took first, or that this worker left."""
 
     taker: Taker
     needs: Sequence[Need]
     tasks: range
     passed_over: set[tuple[int, int]] = field(default_factory=set)
-
-    def next_task(
-        self,
-        standings: Mapping[int, Standing],
-        is_gone: Callable[[int, int], bool],
-        left_s: float,
-        pace: Pace,
-        is_fresh: bool,
-    ) -> tuple[int, int] | None:
-        """The task to take and its new generation; None if there is nothing for this worker. Arguments as below."""
-        return next(self.tasks_to_take(standings, is_gone, left_s, pace, is_fresh), None)
 
     def tasks_to_take(
         self,

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from analysis.figures.names import OTHER_FIELDS, named
+from analysis.figures.names import OTHER_FIELDS, named, text_of
 from analysis.figures.parts import DASH
 from analysis.figures.sheets import Panel, lay_out
 from analysis.figures.style import look
@@ -91,8 +91,8 @@ def agreement_figure(table: pd.DataFrame, a: str, b: str) -> Figure:
     )
 
 
-def _word(name: str, value: object) -> str:
-    if pd.isna(value):  # type: ignore[call-overload]
+def _word(name: str, value: Any) -> str:
+    if pd.isna(value):
         return "" if name == "hidden_sizes" else f"{name.replace('_', ' ')} all"
-    text = f"{value:g}" if isinstance(value, float) else named(value)
+    text = named(text_of(value))
     return text if name == "model_type" else f"{name.replace('_', ' ')} {text}"

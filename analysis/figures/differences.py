@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from analysis.figures.names import OTHER_FIELDS, named
+from analysis.figures.names import OTHER_FIELDS, named, text_of
 from analysis.figures.parts import DASH, draw_dots, p_axis
 from analysis.figures.sheets import MOST_PANELS, Panel, Sheet, lay_out, progress
 from analysis.figures.style import INK, look
@@ -120,17 +120,17 @@ def _panels(rows: pd.DataFrame, axis: str) -> Iterator[tuple[str, str, pd.DataFr
     fields = [name for name in others if rows[name].nunique(dropna=name == "hidden_sizes") > 1]
     for values, own in rows.groupby(fields, sort=False, dropna=False, observed=True) if fields else [((), rows)]:
         words = [
-            named(value) if name == "activation" else f"{name.replace('_', ' ')} {_text(value)}"
+            named(value) if name == "activation" else f"{name.replace('_', ' ')} {named(text_of(value))}"
             for name, value in zip(fields, values, strict=True)
             if not pd.isna(value)
         ]
-        pieces = [f"{name}={_text(value)}" for name, value in zip(fields, values, strict=True) if not pd.isna(value)]
+        pieces = [f"{name}={named(text_of(value))}" for name, value in zip(fields, values, strict=True) if not pd.isna(value)]
         yield ", ".join(words), ",".join(pieces), own
 
 
 def _sheet(name: str, panels: list[Panel], axis: str, summary: pd.DataFrame, model_type: str) -> Sheet:
     rows = pd.concat([panel.cells for panel in panels])
-    reference = ", ".join(_text(value) for value in dict.fromkeys(rows["reference_value"]))
+    reference = ", ".join(named(text_of(value)) for value in dict.fromkeys(rows["reference_value"]))
     title = f"{named(summary['dataset'].iloc[0])}{', ' if model_type else ''}{named(model_type)}: differences to {reference}"
     planned = summary[summary["model_type"] == model_type] if model_type else summary
     n_done, n_away = int(planned["repeats"].sum()), int(planned[["missing", "failed"]].to_numpy().sum())
@@ -215,14 +215,10 @@ def _limits(comparisons: pd.DataFrame, pairs: pd.DataFrame) -> tuple[float, floa
 def _handles(rows: pd.DataFrame) -> list[Artist]:
     values = [str(value) for value in dict.fromkeys(rows["value"])]
     grey: dict[str, Any] = {"color": "#505050", "linestyle": "none"}
-    found = [Line2D([], [], label=_text(value), **look(value, values)) for value in values]
+    found = [Line2D([], [], label=named(text_of(value)), **look(value, values)) for value in values]
     label = "mean, 95 % interval" if (rows["n_pairs"] > 1).any() else "one pair"
     found += [Line2D([], [], marker="o", label=label, **grey), Line2D([], [], marker=".", label="one pair", **grey)]
     if (rows[["n_chance_reference", "n_chance_value"]].to_numpy() > 0).any():
         found.append(Line2D([], [], marker="o", markerfacecolor="#ffffff", label="pairs with chance", **grey))
         found.append(Line2D([], [], **DASH, markersize=9, label="pairs that trained", **grey))
     return list(found)
-
-
-def _text(value: object) -> str:
-    return f"{value:g}" if isinstance(value, float) else named(value)

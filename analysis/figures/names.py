@@ -44,13 +44,13 @@ def setting(cells: pd.DataFrame, fields: list[str]) -> str:
     """The values that these cells have in common in `fields`, as in "learning rate 0.01, hidden 64-32"."""
     first = cells.iloc[0]
     told = [name for name in fields if name == "max_train_samples" or not pd.isna(first[name])]  # a cnn has no hidden sizes
-    return ", ".join(f"{_FIELDS.get(name, name.replace('_', ' '))} {_value(first[name])}".strip() for name in told)
+    return ", ".join(f"{_FIELDS.get(name, name.replace('_', ' '))} {named(text_of(first[name]))}".strip() for name in told)
 
 
 def file_part(cells: pd.DataFrame, fields: list[str]) -> str:
     """The same for the name of a file, as in `learning_rate=0.01,hidden_sizes=64-32`."""
     first = cells.iloc[0]
-    return ",".join(f"{name}={_value(first[name])}" for name in fields)
+    return ",".join(f"{name}={named(text_of(first[name]))}" for name in fields)
 
 
 def network(cells: pd.DataFrame) -> str:
@@ -63,7 +63,8 @@ def network(cells: pd.DataFrame) -> str:
     return f"{data}, {' and '.join(models)}"
 
 
-def _value(value: Any) -> str:
+def text_of(value: Any) -> str:
+    """A value of a cell as a text; a missing one, as of `max_train_samples`, is "all"."""
     if pd.isna(value):
         return "all"
-    return f"{value:g}" if isinstance(value, float) else named(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -65,8 +66,8 @@ def _places(values: pd.Series, like: pd.Series) -> pd.Series:
     return values.map(_plain).map(place_of).fillna(len(kinds))
 
 
-def _plain(value: object) -> object:
-    return "none" if pd.isna(value) else value  # type: ignore[call-overload]
+def _plain(value: Any) -> Any:
+    return "none" if pd.isna(value) else value
 
 
 def has_runs(cells: pd.DataFrame) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from analysis.figures.names import named, varying
+from analysis.figures.names import named, text_of, varying
 from analysis.live import with_bounds
 
 MOST_CELLS = 2_500  # rows of the table; the page says so if there are more
@@ -53,7 +53,7 @@ def rows(summary: pd.DataFrame) -> Iterator[Row]:
     """The rows of the table, at most MOST_CELLS, in the order of the summary."""
     fields, is_partial = varying(summary), _is_partial(summary)
     for cell in with_bounds(summary).head(MOST_CELLS).to_dict("records"):
-        settings = [_plain(cell[name]) for name in fields]
+        settings = [text_of(cell[name]) for name in fields]
         name = ", ".join([named(cell["model_type"]), named(cell["activation"]), f"p = {cell['p']:g}", *settings])
         n_odd = cell["chance"] + cell["diverged"]
         values = [
@@ -136,9 +136,3 @@ def _chance(cell: dict) -> str:
         return ""
     words = f"{chance} of {n} ({100 * cell['share_chance_low']:.0f} to {100 * cell['share_chance_high']:.0f} %)"
     return words + (f", {diverged} diverged" if diverged else "")
-
-
-def _plain(value: object) -> str:
-    if pd.isna(value):  # type: ignore[call-overload]
-        return "all"
-    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 import numpy as np
 import pandas as pd
 
-from analysis.figures.names import OTHER_FIELDS, named
+from analysis.figures.names import OTHER_FIELDS, named, text_of
 from noisy.spec import DATASETS
 
 Facts = list[tuple[str, str]]  # what, value
@@ -28,7 +28,7 @@ def design(summary: pd.DataFrame) -> Facts:
     ]
     for name in OTHER_FIELDS:
         by_model = {
-            model_type: tuple(dict.fromkeys(_plain(value) for value in own[name]))
+            model_type: tuple(dict.fromkeys(text_of(value) for value in own[name]))
             for model_type, own in summary.groupby("model_type", sort=False, observed=True)
         }
         different = set(by_model.values())
@@ -113,9 +113,3 @@ def _origin(name: str, value: str) -> str:
 
 def _listed(values: pd.Series) -> str:
     return ", ".join(named(value) for value in dict.fromkeys(values))
-
-
-def _plain(value: object) -> str:
-    if pd.isna(value):  # type: ignore[call-overload]
-        return "all"
-    return f"{value:g}" if isinstance(value, float) else str(value)

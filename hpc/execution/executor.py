@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hpc.console import ALL_WELL
+from hpc.console import ALL_WELL, Refused
 from hpc.execution.site import Check
 from hpc.planning.decision import Decision
 from hpc.planning.model import PUBLISHED, Knowledge, Setting
@@ -107,8 +107,12 @@ class Executor(Scheduler):
         return None
 
     def join(self, request: Request) -> int:
-        """Help with a submission that is at work elsewhere; returns the exit status. Only some executors have the option."""
-        raise NotImplementedError
+        """Help with a submission that is at work elsewhere; returns the exit status.
+
+        Raises:
+            Refused: this is not possible; by default, it never is.
+        """
+        raise Refused(f"--join: not possible {self.where}")
 
     def cancel(self, jobs: Sequence[str]) -> None:
         """Cancel workers by their jobs' names. By default, workers have no jobs."""

@@ -20,7 +20,7 @@ def chosen(taker: Taker, needs: list[Need], left_s: float = math.inf, gone: tupl
     """What is taken where task t0 has the word t0=..., with generation 0."""
     here = {int(name[1:]): Standing(word, 0) for name, word in words.items()}
     choice = Choice(taker, needs, range(len(needs)))
-    return choice.next_task(here, lambda task, generation: task in gone, left_s, NO_PACE, is_fresh)
+    return next(choice.tasks_to_take(here, lambda task, generation: task in gone, left_s, NO_PACE, is_fresh), None)
 
 
 def test_the_first_task_that_nobody_holds() -> None:
@@ -59,13 +59,16 @@ def test_a_fresh_worker_takes_what_is_too_long_only_if_all_is() -> None:
 
 def test_what_was_tried_in_vain_is_not_tried_again() -> None:
     choice = Choice(MAIN, [SMALL] * 2, range(2), {(0, 0)})
-    assert choice.next_task({}, lambda *_: False, math.inf, NO_PACE, False) == (1, 0)
-    assert choice.next_task({0: Standing(BACK, 0)}, lambda *_: False, math.inf, NO_PACE, False) == (0, 1)
+    assert next(choice.tasks_to_take({}, lambda *_: False, math.inf, NO_PACE, False), None) == (1, 0)
+    assert next(choice.tasks_to_take({0: Standing(BACK, 0)}, lambda *_: False, math.inf, NO_PACE, False), None) == (0, 1)
 
 
 def test_only_tasks_of_its_range_are_taken() -> None:
     choice = Choice(MAIN, [SMALL] * 9, range(2))
-    assert choice.next_task({0: Standing(DONE), 1: Standing(DONE)}, lambda *_: False, math.inf, NO_PACE, False) is None
+    assert (
+        next(choice.tasks_to_take({0: Standing(DONE), 1: Standing(DONE)}, lambda *_: False, math.inf, NO_PACE, False), None)
+        is None
+    )
 
 
 def test_a_worker_allows_what_its_own_runs_took() -> None:
