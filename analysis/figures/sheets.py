@@ -168,12 +168,7 @@ def lay_out(
         draw(axes[0], panels[i]).set_title(panels[i].title)
         if below:
             below(axes[1], panels[i])
-        if column == 0:
-            axes[0].set_ylabel(ylabel)
-        else:
-            for ax in axes[0 if is_y_shared else 1 :]:
-                ax.tick_params(labelleft=False)
-                ax.set_ylabel("")
+        _label_y(axes, ylabel if column == 0 else None, is_y_shared)
         lowest[column] = axes[-1]
     for ax in lowest.values():
         ax.tick_params(labelbottom=True)
@@ -182,6 +177,16 @@ def lay_out(
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=n_legend)
     return figure
+
+
+def _label_y(axes: list[Axes], ylabel: str | None, is_y_shared: bool) -> None:
+    """Label a panel and what is below it; without a label, panels to the left have the labels for it."""
+    if ylabel is not None:
+        axes[0].set_ylabel(ylabel)
+        return
+    for ax in axes[0 if is_y_shared else 1 :]:
+        ax.tick_params(labelleft=False)
+        ax.set_ylabel("")
 
 
 def _n_columns(labels: list[str], width_in: float) -> int:
