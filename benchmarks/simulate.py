@@ -16,9 +16,9 @@ Each line of the table is the mean over many campaigns of grid.yaml (1,200 MLPs 
 
 LB is the fluid lower bound: a linear programme over nodes and models. No node fails, and the cluster's queue is empty.
 
-The planner's margins (`jobs/taking.py`, `hpc/planning/workers.py`, `hpc/planning/deadline.py`) were chosen by looking at the same
-simulated campaigns. So the shares lost at a limit and the promises are no independent check. In a trial in which contention made a
-run 1.5 to 3 times as long, more than 1 % of the elements lost a run.
+The planner's margins (`jobs/taking.py`, `hpc/planning/workers.py`, `hpc/planning/deadline.py`) were chosen by looking at the
+same simulated campaigns. So the shares lost at a limit and the promises are no independent check. In a trial in which
+contention made a run 1.5 to 3 times as long, more than 1 % of the elements lost a run.
 """
 
 import argparse
