@@ -1,6 +1,7 @@
 """What several rooms' tests share: a staged data set that needs no network, and a finished campaign."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,29 @@ from tests.campaigns import GRID, made_once
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the threads of several test processes would wait for each other
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each process that a test starts would compile the project anew
+
+
+SLURM = ("sbatch", "squeue", "sacct", "sacctmgr", "scancel", "scontrol", "sinfo", "srun")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """PATH without the programs of a Slurm that this machine may have: only tests/slurm asks a real one."""
+    before = os.environ["PATH"]
+    os.environ["PATH"] = os.pathsep.join(_without_slurm(folder, tmp_path_factory) for folder in before.split(os.pathsep))
+    yield
+    os.environ["PATH"] = before
+
+
+def _without_slurm(folder: str, factory: pytest.TempPathFactory) -> str:
+    """A folder of PATH, or, where it has a program of Slurm's, a folder of links to its other programs."""
+    if not any(Path(folder, name).exists() for name in SLURM):
+        return folder
+    links = factory.mktemp("path")
+    for program in Path(folder).iterdir():
+        if program.name not in SLURM:
+            (links / program.name).symlink_to(program.absolute())
+    return str(links)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,11 @@ from tests.slurm.cluster import NODES, PORT, cancel_all, drain, sh, wait_for
 HERE = Path(__file__).parent
 
 
+@pytest.fixture(scope="session", autouse=True)
+def no_slurm() -> None:
+    """These tests want one."""
+
+
 @pytest.fixture(scope="session")
 def slurm() -> Iterator[Path]:
     """The cluster's folder: 4 nodes of 20 CPUs, MaxArraySize 101, partitions main (preemptible) and urgent."""
