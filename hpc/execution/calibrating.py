@@ -45,6 +45,11 @@ def measured(request: Request, executor: Executor, runs: Runs) -> tuple[Request,
     return after, not said
 
 
+def never_measured(request: Request, runs: Runs) -> list[str]:
+    """The kinds of these runs, in words, of which no record tells the costs."""
+    return _names(unknown(_cells(runs), request.knowledge))
+
+
 def basis(request: Request, runs: Runs) -> str:
     """What the costs of these runs are based on, in words."""
     cells = _cells(runs)
@@ -53,7 +58,7 @@ def basis(request: Request, runs: Runs) -> str:
     known_kinds = {" ".join(kind_of(run)): found for run in cells if (found := request.knowledge.of(run))}
     seen = {name: f"{count(found.n_runs, 'run')} on {count(found.n_hosts, 'host')}" for name, found in known_kinds.items()}
     words = [f"{name} measured ({text})" for name, text in seen.items()]
-    words += [f"{name} unknown: published costs" for name in _names(unknown(cells, request.knowledge))]
+    words += [f"{name} unknown: published costs" for name in never_measured(request, runs)]
     is_assumed = any(found.wall.is_assumed for found in known_kinds.values())
     return "; ".join(words) + ("; its range is assumed, since few runs or hosts were measured" if is_assumed else "")
 

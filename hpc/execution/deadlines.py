@@ -15,8 +15,8 @@ def seconds_left(request: Request) -> float | None:
     return request.deadline.left_s(datetime.now().astimezone()) if request.deadline else None
 
 
-def refusal(late: TooLate, request: Request) -> Refused:
-    """By how much a deadline cannot be met, and what would do."""
+def refusal(late: TooLate, request: Request, never_measured: list[str]) -> Refused:
+    """By how much a deadline cannot be met, and what would do. never_measured: kinds of runs with unknown costs, in words."""
     assert request.deadline
     left_s, end, workers = seconds_left(request) or 0.0, late.end, late.planned.workers
     called = "promised" if end.is_promise else f"expected (a promise needs records of {PROMISE_HOSTS} hosts)"
@@ -26,6 +26,11 @@ def refusal(late: TooLate, request: Request) -> Refused:
     if 0 < late.n_runs < late.planned.n_runs:
         would_do.append(f"--limit {late.n_runs}, the first repeats of each cell")
     soonest = f"with {count(workers, 'worker')} all is done within {duration(end.high_s)}, as {called}"
+    if never_measured:
+        kinds = ", ".join(never_measured)
+        would_do.append(
+            f"python -m hpc.calibrate with the same --grid, because {kinds} was never measured and its costs are assumed"
+        )
     return Refused(
         f"the deadline cannot be met: {soonest}; that is {duration(end.high_s - left_s)} too late; what would do: "
         + "; or ".join(would_do)

@@ -9,7 +9,7 @@ import numpy as np
 
 from hpc import console
 from hpc.console import ALL_WELL, NO_SCHEDULER, SOME_FAILED, Refused, count
-from hpc.execution.calibrating import basis, known, measured
+from hpc.execution.calibrating import basis, known, measured, never_measured
 from hpc.execution.deadlines import refusal
 from hpc.execution.doubts import changes, long_runs
 from hpc.execution.executor import Executor, Request
@@ -98,7 +98,7 @@ def _look(
             request = replace(request, knowledge=known(executor, request))
             return number, found, executor.decide(request, runs, found), basis(request, runs)
         except TooLate as late:
-            raise refusal(late, request) from late
+            raise refusal(late, request, never_measured(request, runs)) from late
         except SchedulerError as error:
             if pause_s is None:
                 raise

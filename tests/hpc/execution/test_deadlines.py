@@ -39,5 +39,6 @@ def test_a_deadline_that_cannot_be_met_is_refused_with_what_would_do(submitted_w
     assert re.search(
         r"cannot be met: with 1 worker all is done within .* too late; what would do: --deadline \d+min", refused.stderr
     )
+    assert "python -m hpc.calibrate with the same --grid, because mlp float32 was never measured" in refused.stderr
     assert submitted_with("soon").returncode == 2
     assert not (tmp_path / "out").exists()
