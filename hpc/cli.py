@@ -24,16 +24,14 @@ COMMANDS = {
         ("--grid grid.yaml --dry-run", "--grid grid.yaml --deadline 2h"),
     ),
     "status": Command(
-        "hpc.status", "what is done, running or failed; when it ends", ("--watch", "--output-dir results/reliable --cells")
+        "hpc.status", "what is done, running or failed; when it ends", ("--watch", "results/reliable p=0.9 --cells")
     ),
-    "logs": Command("hpc.logs", "what runs printed, and how they ended", ("--failed", "3f2a91c0d4e8b7a6")),
-    "cancel": Command(
-        "hpc.cancel", "cancel runs that are queued or running", ("--filter p=0.9", "--filter model_type=cnn --yes")
-    ),
+    "logs": Command("hpc.logs", "what runs printed, and how they ended", ("--failed", "3f2a91c0")),
+    "cancel": Command("hpc.cancel", "cancel runs that are queued or running", ("p=0.9", "model_type=cnn 'repeat>=20' --yes")),
     "calibrate": Command("hpc.calibrate", "measure what runs cost", ("--grid grid.yaml", "--grid grid.yaml --show")),
     "doctor": Command("hpc.doctor", "check whether campaigns can run here", ("--run", "--executor local --json")),
     "report": Command(
-        "analysis.report", "make the CSV files, figures and report.html", ("", "--output-dir results/reliable --no-figures")
+        "analysis.report", "make the CSV files, figures and report.html", ("", "results/reliable model_type=cnn --to cnn_only")
     ),
     "compare": Command(
         "analysis.compare", "do two campaigns agree?", ("results/a results/b", "old.csv results/b --to compared")

@@ -1,6 +1,7 @@
-"""python -m hpc.logs RUN_ID ... | --failed: what a run printed, and what is known about its end.
+"""noisy logs RUN_ID ... | FILTER ... | --failed: what a run printed, and what is known about its end.
 
-Exit status: 0; 1 a file of the campaign cannot be read; 2 the input is wrong; 3 the scheduler cannot be reached.
+Exit status: 0; 1 no run fits, or a file of the campaign cannot be read; 2 the input is wrong; 3 the scheduler cannot be
+reached.
 """
 
 import argparse
@@ -16,14 +17,15 @@ from hpc.console import (
     NO_SCHEDULER,
     SOME_FAILED,
     Refused,
-    add_campaign_option,
     exit_with,
     open_campaign,
     warn_of_problems,
 )
 from hpc.execution.choice import EXECUTORS
+from hpc.state.chosen import chosen
 from hpc.state.runs import State, state
 from jobs.campaign import Campaign
+from jobs.commandline import Parser
 from jobs.reading import brief, read_regular
 from jobs.tasklog import part_about
 from noisy.runs import Runs
@@ -33,21 +35,21 @@ _TAIL_LINES = 30
 
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
-    parser = argparse.ArgumentParser(prog="python -m hpc.logs", description="What runs printed, and how they ended.")
-    parser.add_argument("run_id", nargs="*", help="run_ids, or their beginnings")
+    parser = Parser("logs", "What runs printed, and how they ended.")
+    parser.add_campaign(("RUN_ID", "FILTER"))
     parser.add_argument("--failed", action="store_true", help="all runs that failed or are lost")
-    add_campaign_option(parser)
     options = parser.parse_args(argv)
-    if bool(options.run_id) == options.failed:
-        parser.error("either run_ids or --failed")
+    if bool(options.run_id) + (options.failed or bool(options.filter)) != 1:
+        parser.error("either run_ids, or filters and --failed")
     exit_with(lambda: _logs(options))
 
 
 def _logs(options: argparse.Namespace) -> int:
     campaign, manifest = open_campaign(options.output_dir)
     found = state(campaign, manifest.header.campaign, manifest.runs, EXECUTORS)
-    if options.failed:
-        places = found.places("failed", "lost").tolist()
+    if options.failed or options.filter:
+        meant = chosen(found, options.filter)
+        places = (np.intersect1d(meant, found.places("failed", "lost")) if options.failed else meant).tolist()
     else:
         places = [_place(text, manifest.runs) for text in options.run_id]
     warn_of_problems(found)

@@ -59,7 +59,7 @@ def command_lines() -> Iterator[Row]:
     """Broken and hostile command lines."""
     for options in COMMAND_LINES:
         status, said = answer("hpc.submit", "--grid", "grid.yaml", *options)
-        yield "", " ".join(options), said[-1].removeprefix("python -m hpc.submit: error: "), status
+        yield "", " ".join(options), said[-1].removeprefix("noisy submit: error: "), status
 
 
 def data_sets() -> Iterator[Row]:

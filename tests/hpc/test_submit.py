@@ -390,7 +390,7 @@ def test_missing_data_are_refused_before_anything_is_written(grid: Path, tmp_pat
 def test_wrong_options_are_refused(grid: Path, tmp_path: Path, digits_dir: Path, options: list[str]) -> None:
     refused = submit(grid, tmp_path / "campaign", digits_dir, *options)
     assert refused.returncode == 2
-    assert refused.stderr.splitlines()[-1].startswith("python -m hpc.submit: error:")
+    assert refused.stderr.splitlines()[-1].startswith("noisy submit: error:")
 
 
 @pytest.mark.slow
