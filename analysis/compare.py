@@ -98,7 +98,7 @@ def read_runs(path: Path) -> pd.DataFrame:
         raise Unusable(error if isinstance(error, ManifestError | Refused) else f"{path}: cannot be read ({error})") from error
     lacking = [name for name in _NEEDED if name not in table]
     if lacking:
-        raise Unusable(f"{path}: no column {', '.join(lacking)}; allowed: a results_per_run.csv of analysis.report")
+        raise Unusable(f"{path}: no column {', '.join(lacking)}; allowed: a results_per_run.csv of noisy report")
     table = table[table["status"] != MISSING]
     if table.empty:
         raise Unusable(f"{path}: no run has a record")

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from jobs.columns import MISSING, SPEC_FIELDS, planned_columns
-from jobs.filters import matching, terms_of
+from jobs.filters import FilterError, matching, terms_of
 from jobs.manifest import Header, read_manifest
 from noisy.runs import Runs
 from noisy.spec import DATASETS
@@ -59,7 +59,13 @@ def read_planned(path: Path, filters: Sequence[str] = ()) -> Planned:
     if not filters:
         return Planned(manifest.header, manifest.runs, cells_of(manifest.runs))
     columns = planned_columns(manifest.runs)
-    runs = manifest.runs.alone(matching(terms_of(filters, columns), columns, len(manifest.runs)))
+    try:
+        terms = terms_of(filters, columns)
+    except FilterError as error:
+        raise FilterError(
+            [*error.problems, "(a report is on runs that are chosen by what was planned, not by results)"]
+        ) from error
+    runs = manifest.runs.alone(matching(terms, columns, len(manifest.runs)))
     digest = hashlib.sha256(runs.run_id.tobytes()).hexdigest()
     return Planned(replace(manifest.header, n_runs=len(runs), digest=digest), runs, cells_of(runs), is_part=True)
 

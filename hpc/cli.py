@@ -26,6 +26,8 @@ COMMANDS = {
     "status": Command(
         "hpc.status", "what is done, running or failed; when it ends", ("--watch", "results/reliable p=0.9 --cells")
     ),
+    "runs": Command("hpc.runs", "the runs as a table", ("p=0.9 status!=ok", "model_type=cnn --by test_accuracy --csv")),
+    "explain": Command("hpc.explain", "all that is known of one run", ("3f2a91c0", "results/reliable 3f2a91c0")),
     "logs": Command("hpc.logs", "what runs printed, and how they ended", ("--failed", "3f2a91c0")),
     "cancel": Command("hpc.cancel", "cancel runs that are queued or running", ("p=0.9", "model_type=cnn 'repeat>=20' --yes")),
     "calibrate": Command("hpc.calibrate", "measure what runs cost", ("--grid grid.yaml", "--grid grid.yaml --show")),

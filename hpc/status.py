@@ -133,7 +133,7 @@ def _once(options: argparse.Namespace) -> tuple[int, bool]:
             print("".join(f"  {line}\n" for line in cell_lines(found)), end="")
     if not (options.json or options.filter):
         following = next_command(campaign, found)
-        if not (options.watch and "hpc.status" in following):  # --watch need not advise itself
+        if not (options.watch and "noisy status" in following):  # --watch need not advise itself
             print(f"Next: {following}", flush=True)
     if found.unreachable:
         return NO_SCHEDULER, True
@@ -188,17 +188,17 @@ def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
     for line in underway.lines_of(shown["deadlines"]):
         print(line)
     for number, n_tasks in shown["at_work"].items():
-        abandon = f"python -m hpc.submit --abandon {int(number)}"
+        abandon = f"noisy submit --abandon {int(number)}"
         unchecked = f"; this cannot be checked from here: if you know that they are gone, {abandon}"
         note = unchecked if number in shown["unchecked"] else ""
         print(f"  submission {number}: {count(n_tasks, 'task')} at work or waiting{note}")
     for why, n_workers in shown["waiting"].items():
         print(f"    {count(n_workers, 'worker')} waiting: {why}")
     if shown["not_kept"] and shown["lost"]:
-        why = "python -m hpc.logs --failed says why; once that is mended, submit again"
+        why = "noisy logs --failed says why; once that is mended, submit again"
         print(f"  {count(shown['not_kept'], 'worker')} could not keep results (disk full, no rights, share down): {why}")
     if shown["not_begun"] and shown["lost"]:
-        print(f"  {count(shown['not_begun'], 'worker')} failed before the first run began: see python -m hpc.logs --failed")
+        print(f"  {count(shown['not_begun'], 'worker')} failed before the first run began: see noisy logs --failed")
     for node, n_tasks in shown["suspects"].items():
         print(f"  node {node}: {count(n_tasks, 'worker')} ended there before they began; the next submit avoids this node")
     if shown["drift"] is not None:

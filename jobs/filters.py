@@ -67,7 +67,7 @@ def terms_of(words: Iterable[str], columns: Mapping[str, Column]) -> list[Term]:
         match = _TERM.fullmatch(word)
         if match is None:
             hint = f" ({_OF_SHELL})" if word in columns else ""
-            problems.append(f"{shown(word)}: neither a filter nor a folder{hint}; allowed: COLUMN=VALUE, as in p=0.9, or != < <= > >=")
+            problems.append(f"{shown(word)}: neither a filter nor a folder{hint}; allowed: COLUMN=VALUE, or != < <= > >=")
             continue
         term = Term(match[1].strip(), "=" if match[2] == "==" else match[2], match[3].strip())
         problem = _problem(term, columns)
@@ -81,15 +81,19 @@ def terms_of(words: Iterable[str], columns: Mapping[str, Column]) -> list[Term]:
 def _problem(term: Term, columns: Mapping[str, Column]) -> str:
     """What is wrong with a term; empty if nothing."""
     if term.name not in columns:
-        near = difflib.get_close_matches(term.name, columns, n=1)
-        meant = f" (meant: {near[0]}?)" if near else ""
-        return f"{shown(str(term))}: no column {shown(term.name)}{meant}; allowed: {', '.join(columns)}"
+        return unknown_column(term.name, list(columns), shown(str(term)))
     column = columns[term.name]
     if not column.is_number:
         return f"{shown(str(term))}: {term.name} is a text; allowed: = and !=" if term.sign in _ORDER else ""
     numbers = [term.value] if term.sign in _ORDER else [end for value in _values(term) for end in _ends(value) if end]
     wrong = [shown(text) for text in dict.fromkeys(numbers) if _number(text) is None]
     return f"{shown(str(term))}: not a number: {', '.join(wrong)}" if wrong else ""
+
+
+def unknown_column(name: str, columns: Sequence[str], where: str) -> str:
+    """The problem of a name that is no column. where: what it was given for."""
+    near = difflib.get_close_matches(name, columns, n=1)
+    return f"{where}: no column {shown(name)}" + (f" (meant: {near[0]}?)" if near else f"; allowed: {', '.join(columns)}")
 
 
 def matching(terms: Iterable[Term], columns: Mapping[str, Column], n_runs: int) -> np.ndarray:

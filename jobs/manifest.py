@@ -122,7 +122,7 @@ def newest_campaign(results: Path) -> Path:
     every = (path for pattern in ("", "*/", "*/*/") for path in results.glob(pattern + "manifest.jsonl"))
     manifests = [path for path in every if not any(part.startswith(".") for part in path.relative_to(results).parts)]
     if not manifests:
-        raise ManifestError(f"{results}: no campaign here; name its folder with --output-dir, or make one with hpc.submit")
+        raise ManifestError(f"{results}: no campaign here; name its folder with --output-dir, or make one with noisy submit")
     readable = []
     for path in manifests:
         with contextlib.suppress(ManifestError, OSError):

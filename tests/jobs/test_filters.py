@@ -83,7 +83,7 @@ def test_all_problems_of_a_filter_are_named_at_once() -> None:
         places([*words, "p=0.5"])
     said = error.value.problems
     assert len(said) == len(words)
-    assert said[0].startswith("'activatoin=tanh': no column 'activatoin' (meant: activation?); allowed: run_id, dataset, ")
+    assert said[0] == "'activatoin=tanh': no column 'activatoin' (meant: activation?)"
     assert "in quotes" in said[1] and "quotes" not in said[4]  # `repeat<5` without quotes leaves `repeat`
     assert said[2] == "'p=x,0.5..y': not a number: 'x', 'y'"
     assert said[3] == "'activation<tanh': activation is a text; allowed: = and !="
@@ -93,6 +93,12 @@ def test_all_problems_of_a_filter_are_named_at_once() -> None:
 @pytest.mark.parametrize(
     "text", ["p=" + "[" * 10**5, "p=1_0", "p=0x1", "p=nan", "p=٣", "p=true", "repeat=true", "seed=" + "9" * 5000]
 )
+def test_an_unknown_column_without_a_near_one_gets_all_that_there_are() -> None:
+    with pytest.raises(FilterError, match="^'x=1': no column 'x'; allowed: run_id, dataset, activation, "):
+        places(["x=1"])
+
+
+@pytest.mark.parametrize("text", STRANGE)
 def test_no_strange_number_is_taken_for_one(text: str) -> None:
     with pytest.raises(FilterError, match="not a number"):
         places([text])
