@@ -138,7 +138,7 @@ def _why(found: State, evidence: Evidence, name: str, is_given_up: bool, run_id:
         return f"its worker ended: {ended(ends[-1])}" if ends else "its worker ended before this run was trained"
     if name == "queued":
         waits = evidence.waits.get(run_id)
-        return "waiting for its turn" + (f": {waits}" if waits else "")
+        return f"waiting: {waits}" if waits else "waiting for its turn"
     if name == "unknown":
         return found.unreachable or "whether its worker is at work cannot be checked from here"
     return {"missing": "not submitted", "cancelled": "cancelled"}[name]

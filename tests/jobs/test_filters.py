@@ -90,15 +90,14 @@ def test_all_problems_of_a_filter_are_named_at_once() -> None:
     assert all("not a number" in line for line in said[5:])
 
 
-@pytest.mark.parametrize(
-    "text", ["p=" + "[" * 10**5, "p=1_0", "p=0x1", "p=nan", "p=٣", "p=true", "repeat=true", "seed=" + "9" * 5000]
-)
 def test_an_unknown_column_without_a_near_one_gets_all_that_there_are() -> None:
-    with pytest.raises(FilterError, match="^'x=1': no column 'x'; allowed: run_id, dataset, activation, "):
+    with pytest.raises(FilterError, match=r"^'x=1': no column 'x'; allowed: run_id, dataset, activation, "):
         places(["x=1"])
 
 
-@pytest.mark.parametrize("text", STRANGE)
+@pytest.mark.parametrize(
+    "text", ["p=" + "[" * 10**5, "p=1_0", "p=0x1", "p=nan", "p=٣", "p=true", "repeat=true", "seed=" + "9" * 5000]
+)
 def test_no_strange_number_is_taken_for_one(text: str) -> None:
     with pytest.raises(FilterError, match="not a number"):
         places([text])
