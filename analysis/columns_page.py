@@ -10,7 +10,7 @@ _TABLES: tuple[tuple[str, Mapping[str, tuple[str, str]], Mapping[str, str]], ...
     ("`results_summary.csv`, a row for each cell", SUMMARY, SUMMARY_SOURCES),
     ("`comparisons.csv`, a row for each pair of cells", COMPARISONS, COMPARISON_SOURCES),
     (
-        "`compare.csv` of `python -m analysis.compare A B`, a row for each cell that is in A and in B",
+        "`compare.csv` of `noisy compare A B`, a row for each cell that is in A and in B",
         AGREEMENT,
         AGREEMENT_SOURCES,
     ),

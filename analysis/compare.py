@@ -1,10 +1,9 @@
-"""python -m analysis.compare A B: do two campaigns agree, cell by cell?
+"""noisy compare A B: do two campaigns agree, cell by cell?
 
 A and B are folders of campaigns, or files results_per_run.csv. Writes compare.csv, compare.pdf and compare.png.
 Exit status: 0 they agree, 1 a cell differs beyond what chance explains, 2 the input is wrong, or a file cannot be written.
 """
 
-import argparse
 import io
 import os
 import sys
@@ -20,6 +19,7 @@ from analysis.held import Refused
 from analysis.merge import look_at
 from analysis.planned import CELL_FIELDS, MISSING
 from jobs.campaign import Campaign
+from jobs.commandline import Parser
 from jobs.files import publish
 from jobs.manifest import ManifestError
 from jobs.printing import NotPrinted, printing
@@ -35,7 +35,7 @@ class Unusable(Exception):
 
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.compare", description="Do two campaigns agree, cell by cell?")
+    parser = Parser("compare", "Do two campaigns agree, cell by cell?")
     for name in ("A", "B"):
         parser.add_argument(name, type=Path, help="the folder of a campaign, or its results_per_run.csv")
     parser.add_argument(
@@ -98,7 +98,7 @@ def read_runs(path: Path) -> pd.DataFrame:
         raise Unusable(error if isinstance(error, ManifestError | Refused) else f"{path}: cannot be read ({error})") from error
     lacking = [name for name in _NEEDED if name not in table]
     if lacking:
-        raise Unusable(f"{path}: no column {', '.join(lacking)}; allowed: a results_per_run.csv of analysis.report")
+        raise Unusable(f"{path}: no column {', '.join(lacking)}; allowed: a results_per_run.csv of noisy report")
     table = table[table["status"] != MISSING]
     if table.empty:
         raise Unusable(f"{path}: no run has a record")

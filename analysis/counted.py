@@ -9,23 +9,11 @@ import numpy as np
 import pandas as pd
 
 from analysis.planned import MISSING, Planned
+from jobs.columns import ORIGIN
 from jobs.image import FINISHED
 from jobs.recorded import NUMBERS, RECORD, Recorded
 from noisy.runs import Runs
 
-_ORIGIN = (  # attributes of shards that become columns
-    "host",
-    "cpu",
-    "product_route",
-    "device",
-    "cpu_threads",
-    "runs_together",
-    "versions",
-    "code_commit",
-    "data_digest",
-    "job",
-    "attempt",
-)
 _FIRST_COLUMNS = (
     "run_id",
     "model_type",
@@ -92,7 +80,7 @@ class Counted:
         status[has_record] = records["status"][counting]
         kinds = np.unique(status)
         columns["status"] = _categories(kinds.astype(str), np.searchsorted(kinds, status))
-        columns |= {name: _categories(self.of_sources(name), self.source) for name in _ORIGIN}
+        columns |= {name: _categories(self.of_sources(name), self.source) for name in ORIGIN}
         columns["shard"] = _categories([source.name for source in self.recorded.sources], self.source)
         failed = np.flatnonzero(status == b"failed")
         place = np.full(len(self.record), -1)

@@ -26,10 +26,12 @@ def problems(counted: Counted, runs: Runs, shards: Path) -> Iterator[str]:
         yield f"runs were trained on different data (digests {together}): compare the data_dir of every host"
 
 
-def notes(counted: Counted) -> Iterator[str]:
-    """Records left out, runs that were executed again, and different code."""
+def notes(counted: Counted, is_part: bool = False) -> Iterator[str]:
+    """Records left out, runs that were executed again, and different code. is_part: whether a filter left out runs."""
     n_left_out = np.count_nonzero(counted.row < 0)
-    if n_left_out:
+    if is_part:
+        yield f"this is a part of the campaign; records of runs that the filter leaves out: {n_left_out}"
+    elif n_left_out:
         yield f"records of runs that are no longer in the grid: {n_left_out}; they stay in the shards and are left out here"
     n_again = len(counted.row) - n_left_out - np.count_nonzero(counted.record >= 0)
     if n_again:

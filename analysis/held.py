@@ -10,6 +10,7 @@ from analysis.store import is_sealed, read_table
 from jobs.image import FINISHED
 from jobs.reading import open_regular
 from jobs.recorded import Recorded
+from noisy.runs import Runs
 
 PER_RUN_CSV = "results_per_run.csv"
 _COLUMNS = ["run_id", "status", "shard"]
@@ -38,6 +39,19 @@ def refuse_losses(store: Path, recorded: Recorded, shards: Path) -> None:
         first = f"{path}: {len(lost)} of its {len(before)} runs can no longer be read from the shards; nothing was written"
         todo = f"put them back (is a file system not mounted?), write elsewhere with --to DIR, or {_ACCEPT} to lose these runs"
         raise Refused("\n  ".join([first, *_gone(lost["shard"], shards), *recorded.problems[:_MOST_NAMED], todo]))
+
+
+def refuse_part(store: Path, runs: Runs) -> None:
+    """See that a report on some runs replaces no results of others.
+
+    Raises:
+        Refused: it would.
+    """
+    path, before = _held(store)
+    n_others = int((~before["run_id"].isin(runs.ids())).sum())
+    if n_others:
+        todo = "write elsewhere with --to DIR"
+        raise Refused(f"{path}: {n_others} of its {len(before)} runs do not fit the filter; nothing was written; {todo}")
 
 
 def _is_kept(before: pd.DataFrame, recorded: Recorded) -> pd.Series:

@@ -6,6 +6,7 @@ remembers is used only if the checksum of the whole file is right.
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tqdm import tqdm
 
 from analysis import doubts
 from analysis.counted import Counted, is_finished, rank_of
-from analysis.held import Refused, refuse_losses
+from analysis.held import Refused, refuse_losses, refuse_part
 from analysis.planned import Planned, read_planned
 from analysis.store import RECORDED, Rows, complete, is_sealed, lay_out, remember
 from jobs.campaign import Campaign
@@ -45,18 +46,22 @@ class Merged:
     notes: list[str]
 
 
-def merge(campaign: Campaign, store: Path, accept_fewer: bool = False) -> Merged:
+def merge(campaign: Campaign, store: Path, accept_fewer: bool = False, filters: Sequence[str] = ()) -> Merged:
     """Merge a campaign's shards into `store` (results.h5); works while the campaign is running.
 
     Args:
         accept_fewer: replace the last results even if they hold runs whose records can no longer be read.
+        filters: only the runs that fit these, as in `read_planned`.
 
     Raises:
         ManifestError: the manifest cannot be read or was changed.
+        FilterError, Nothing: a filter means nothing, or fits no run.
         Refused: the folder of shards cannot be read, or results would be lost. Nothing is written.
         OSError: the store cannot be written; the old one is untouched.
     """
-    planned, paths = read_planned(campaign.manifest), _shard_paths(campaign)
+    planned, paths = read_planned(campaign.manifest, filters), _shard_paths(campaign)
+    if filters and not accept_fewer:
+        refuse_part(store, planned.runs)
     previous = _previous(store, planned)
     if _is_current(previous, paths):
         counted = Counted.of(previous, planned.runs)
@@ -65,7 +70,7 @@ def merge(campaign: Campaign, store: Path, accept_fewer: bool = False) -> Merged
         store.parent.mkdir(parents=True, exist_ok=True)
         counted, runs = _update(store, planned, paths, previous, None if accept_fewer else campaign.shards)
     problems = doubts.problems(counted, planned.runs, campaign.shards)
-    return Merged(planned, runs, list(problems), list(doubts.notes(counted)))
+    return Merged(planned, runs, list(problems), list(doubts.notes(counted, planned.is_part)))
 
 
 def look_at(campaign: Campaign) -> Merged:

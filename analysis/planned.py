@@ -1,29 +1,32 @@
 """The runs that a campaign plans, as columns, so that a million fit in memory."""
 
-import dataclasses
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from jobs.columns import MISSING, SPEC_FIELDS, planned_columns
+from jobs.filters import FilterError, matching, terms_of
 from jobs.manifest import Header, read_manifest
 from noisy.runs import Runs
-from noisy.spec import DATASETS, RunSpec
+from noisy.spec import DATASETS
 
-SPEC_FIELDS = tuple(field.name for field in dataclasses.fields(RunSpec))
+__all__ = ["CELL_FIELDS", "MISSING", "SPEC_FIELDS", "Planned", "cells_of", "read_planned"]
 CELL_FIELDS = tuple(name for name in SPEC_FIELDS if name != "repeat")
-MISSING = "missing"  # the status of a planned run without a record
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A manifest. cells: the table of `runs.cells` (`cells_of`)."""
+    """A manifest, or a part of it. cells: the table of `runs.cells` (`cells_of`); is_part: whether a filter left out runs."""
 
     header: Header
     runs: Runs
     cells: pd.DataFrame
+    is_part: bool = False
 
     @property
     def n_epochs(self) -> int:
@@ -41,14 +44,30 @@ class Planned:
         return {"run_id": run_id} | {name: self.runs.repeat if name == "repeat" else cells[name].array for name in SPEC_FIELDS}
 
 
-def read_planned(path: Path) -> Planned:
+def read_planned(path: Path, filters: Sequence[str] = ()) -> Planned:
     """Read and verify a manifest.
+
+    Args:
+        filters: only runs that fit these (jobs/filters.py). Only what was planned is a column here: a report on runs that were
+            chosen by their results would be biased.
 
     Raises:
         ManifestError: as `jobs.manifest.read_manifest`.
+        FilterError, Nothing: a filter means nothing, or fits no run.
     """
     manifest = read_manifest(path)
-    return Planned(manifest.header, manifest.runs, cells_of(manifest.runs))
+    if not filters:
+        return Planned(manifest.header, manifest.runs, cells_of(manifest.runs))
+    columns = planned_columns(manifest.runs)
+    try:
+        terms = terms_of(filters, columns)
+    except FilterError as error:
+        raise FilterError(
+            [*error.problems, "(a report is on runs that are chosen by what was planned, not by results)"]
+        ) from error
+    runs = manifest.runs.alone(matching(terms, columns, len(manifest.runs)))
+    digest = hashlib.sha256(runs.run_id.tobytes()).hexdigest()
+    return Planned(replace(manifest.header, n_runs=len(runs), digest=digest), runs, cells_of(runs), is_part=True)
 
 
 def cells_of(runs: Runs) -> pd.DataFrame:

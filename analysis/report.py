@@ -1,17 +1,16 @@
-"""python -m analysis.report [--output-dir DIR]: merge a campaign's shards; write CSVs, results.h5, figures and report.html.
+"""noisy report [DIR]: merge a campaign's shards; write CSVs, results.h5, figures and report.html.
 
 Exit status: 0 all well, even if runs are missing; 1 runs failed, something cannot be trusted, or the last results would be
 replaced by fewer; 2 the input is wrong, or a file cannot be written.
 """
 
-import argparse
 import contextlib
 import errno
 import itertools
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +29,10 @@ from analysis.planned import MISSING, read_planned
 from analysis.printed import state, too_many, unexpected
 from analysis.tables import Tables, tables_of
 from jobs.campaign import Campaign
+from jobs.commandline import Parser, the_campaign
 from jobs.files import advice_on, publish
-from jobs.manifest import ManifestError, newest_campaign
+from jobs.filters import FilterError, Nothing
+from jobs.manifest import ManifestError
 from jobs.printing import NotPrinted, printing
 from jobs.reading import open_regular
 
@@ -52,12 +53,9 @@ _WRITTEN = {  # how the output names them
 
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
-    parser = argparse.ArgumentParser(
-        prog="python -m analysis.report",
-        description="Merge a campaign's shards; write CSVs, results.h5, figures and report.html.",
-    )
-    parser.add_argument("--output-dir", type=Path, help="the campaign's folder (default: the newest campaign below ./results)")
-    parser.add_argument("--to", type=Path, help="write here instead, for example if the campaign's folder is read-only")
+    parser = Parser("report", "Merge a campaign's shards; write CSVs, results.h5, figures and report.html.")
+    parser.add_campaign()
+    parser.add_argument("--to", type=Path, help="write here instead: if the campaign's folder is read-only, or with a FILTER")
     parser.add_argument(
         "--accept-fewer", action="store_true", help="replace the last results even if runs in them have lost their shards"
     )
@@ -81,11 +79,13 @@ def main(argv: list[str] | None = None) -> None:
         help=f"renew the report until no run is missing (default: after {_WATCH_EVERY_S} s, or ten times what it took)",
     )
     options = parser.parse_args(argv)
+    if options.filter and not options.to:
+        parser.error("a report with a FILTER needs --to DIR, since the campaign's folder is for the report on all of its runs")
     failure = 2
     try:
         with printing():
-            campaign = Campaign(options.output_dir or newest_campaign(Path("results")))
-            made = {"to": options.to, "accept_fewer": options.accept_fewer}
+            campaign = the_campaign(options.output_dir)
+            made = {"to": options.to, "accept_fewer": options.accept_fewer, "filters": options.filter}
             made |= {"style": options.style, "reference": options.reference, "is_drawn": not options.no_figures}
             status = report(campaign, **made) if options.watch is None else _watch(options.watch, campaign, **made)
         sys.exit(status)
@@ -95,6 +95,10 @@ def main(argv: list[str] | None = None) -> None:
         message, failure = str(error), 1
     except (ManifestError, NotPrinted, UnknownReference) as error:
         message = str(error)
+    except FilterError as error:
+        message = "\n  ".join([f"{len(error.problems)} problem{'s' * (len(error.problems) > 1)}", *error.problems])
+    except Nothing as error:
+        message, failure = "\n  ".join([f"{error}; the values that there are:", *error.values]), 1
     except BrokenPipeError:  # stdout was closed (for example by `head`); all files are written
         os._exit(1)
     except OSError as error:
@@ -111,9 +115,14 @@ def report(
     style: str = "paper",
     reference: str | None = None,
     is_drawn: bool = True,
+    filters: Sequence[str] = (),
 ) -> int:
-    """Write everything, then say where it is; returns the exit status. is_drawn: also write what is for readers."""
-    return _report(campaign, to, accept_fewer, style, reference, is_drawn)[0]
+    """Write everything, then say where it is; returns the exit status.
+
+    Args:
+        is_drawn: also write what is for readers. filters: only the runs that fit these (jobs/filters.py).
+    """
+    return _report(campaign, to, accept_fewer, style, reference, is_drawn, filters)[0]
 
 
 def _watch(every_s: float, campaign: Campaign, **made: Any) -> int:
@@ -133,14 +142,20 @@ def _watch(every_s: float, campaign: Campaign, **made: Any) -> int:
 
 
 def _report(
-    campaign: Campaign, to: Path | None, accept_fewer: bool, style: str, reference: str | None, is_drawn: bool
+    campaign: Campaign,
+    to: Path | None,
+    accept_fewer: bool,
+    style: str,
+    reference: str | None,
+    is_drawn: bool,
+    filters: Sequence[str],
 ) -> tuple[int, int]:
     """The exit status, and how many runs are missing."""
     target = to or campaign.folder
     paths = {name: target / name for name in _FILES}
     _refuse_other_kinds(list(paths.values()), target / "figures")
-    _refuse_reference(campaign, reference)
-    merged = merge(campaign, paths["results.h5"], accept_fewer)
+    _refuse_reference(campaign, reference, filters)
+    merged = merge(campaign, paths["results.h5"], accept_fewer, filters)
     tables = tables_of(merged, paths["results.h5"], reference)
     publish(paths[PER_RUN_CSV], _csv(tables.per_run))
     publish(paths["results_summary.csv"], _csv(tables.summary))
@@ -169,10 +184,10 @@ def _report(
     return status, int(tables.summary[MISSING].sum())
 
 
-def _refuse_reference(campaign: Campaign, reference: str | None) -> None:
+def _refuse_reference(campaign: Campaign, reference: str | None, filters: Sequence[str]) -> None:
     """Before anything is written."""
     if reference is not None:
-        reference_of(list(dict.fromkeys(read_planned(campaign.manifest).cells["activation"])), reference)
+        reference_of(list(dict.fromkeys(read_planned(campaign.manifest, filters).cells["activation"])), reference)
 
 
 def _write_for_readers(campaign: Campaign, merged: Merged, tables: Tables, paths: dict[str, Path], style: str) -> int:

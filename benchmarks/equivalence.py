@@ -2,7 +2,7 @@
 
 Against the textbook reference, each trains with its own random numbers, so only the law of the final test accuracy can
 agree. Against bfloat16, production trains each run in both precisions with the same random numbers: pairs. The comparison is
-that of `python -m analysis.compare`. Each finished pair is appended to the CSV at once: the same command, given again, goes on
+that of `noisy compare`. Each finished pair is appended to the CSV at once: the same command, given again, goes on
 where it was stopped, or only draws the figure, which lies beside the CSV.
 """
 

@@ -1,4 +1,4 @@
-"""python -m hpc.calibrate --grid grid.yaml: measure what runs of a grid cost, and compare it with the published costs.
+"""noisy calibrate --grid grid.yaml: measure what runs of a grid cost, and compare it with the published costs.
 
 It executes short runs of each kind, as a campaign of its own in the folder `.calibration` beside the campaigns. Later plans use
 their records. Exit status: as of hpc.submit.
@@ -23,6 +23,7 @@ from hpc.planning.priors import estimate
 from hpc.request.grid import load_grid
 from hpc.request.yaml_file import GridError
 from jobs.campaign import Campaign
+from jobs.commandline import Parser
 from noisy.spec import RunSpec
 
 _WORKERS = 16  # on a cluster; here two
@@ -31,7 +32,7 @@ _SECONDS = 60
 
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
-    parser = argparse.ArgumentParser(prog="python -m hpc.calibrate", description="Measure what runs of a grid cost.")
+    parser = Parser("calibrate", "Measure what runs of a grid cost.")
     add = parser.add_argument
     add("--grid", type=Path, required=True, help="the grid file, such as grids/quickstart.yaml")
     add("--executor", choices=tuple(EXECUTORS), default="local", help=f"local: here; else {_WORKERS} workers of a cluster")
@@ -43,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     for name, executor in EXECUTORS.items():
         executor.add_options(parser.add_argument_group(f"only with --executor {name}").add_argument)
     options = parser.parse_args(argv)
-    command = shlex.join(["python", "-m", "hpc.calibrate", *(sys.argv[1:] if argv is None else argv)])
+    command = shlex.join(["noisy", "calibrate", *(sys.argv[1:] if argv is None else argv)])
     exit_with(lambda: _calibrate(options, command), on_interrupt="\nInterrupted. What was measured is kept.")
 
 

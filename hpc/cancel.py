@@ -1,24 +1,20 @@
-"""python -m hpc.cancel [--filter p=0.9 ...]: cancel runs that are queued or running; asks first.
+"""noisy cancel [p=0.9 ...]: cancel runs that are queued or running; asks first.
 
 Workers skip cancelled runs. If a submission has nothing else left to do, its workers are cancelled in the scheduler. A worker
 that is training a cancelled run while there are others to do finishes that run first.
 
-Exit status: 0; 1 not confirmed, or a file of the campaign cannot be read; 2 the input is wrong; 3 the scheduler cannot be
-reached.
+Exit status: 0; 1 not confirmed, no run fits, or a file of the campaign cannot be read; 2 the input is wrong; 3 the
+scheduler cannot be reached.
 """
 
 import argparse
-import dataclasses
 import sys
-from collections.abc import Sequence
 
 import numpy as np
 
 from hpc.console import (
     ALL_WELL,
     SOME_FAILED,
-    Refused,
-    add_campaign_option,
     asks,
     count,
     exit_with,
@@ -26,26 +22,21 @@ from hpc.console import (
     warn_of_problems,
 )
 from hpc.execution.choice import EXECUTORS
+from hpc.state.chosen import chosen
 from hpc.state.known import Submitted, recorded_by
 from hpc.state.runs import State, state
 from hpc.state.scheduler import SchedulerError
 from jobs.campaign import Campaign
+from jobs.commandline import Parser
 from jobs.files import publish
-from jobs.reading import parse_json
-from noisy.runs import ID, Runs
-from noisy.spec import RunSpec
-
-_FIELDS = tuple(field.name for field in dataclasses.fields(RunSpec))
+from noisy.runs import ID
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
-    parser = argparse.ArgumentParser(prog="python -m hpc.cancel", description="Cancel runs that are queued or running.")
-    parser.add_argument(
-        "--filter", type=filter_option, action="append", default=[], metavar="FIELD=VALUE", help="only these runs"
-    )
+    parser = Parser("cancel", "Cancel runs that are queued or running.")
+    parser.add_campaign()
     parser.add_argument("--yes", action="store_true", help="do not ask")
-    add_campaign_option(parser)
     options = parser.parse_args(argv)
     exit_with(lambda: _cancel(options))
 
@@ -56,8 +47,8 @@ def _cancel(options: argparse.Namespace) -> int:
     if found.unreachable:
         raise SchedulerError(found.unreachable)
     warn_of_problems(found)
-    chosen = matching(manifest.runs, options.filter)
-    wanted, unknown = (np.intersect1d(chosen, found.places(*names)) for names in (("queued", "running"), ("unknown",)))
+    meant = chosen(found, options.filter)
+    wanted, unknown = (np.intersect1d(meant, found.places(*names)) for names in (("queued", "running"), ("unknown",)))
     status = SOME_FAILED if found.problems or len(unknown) else ALL_WELL
     if len(unknown):
         print(f"warning: {count(len(unknown), 'run')} may be queued or running, and cannot be cancelled", file=sys.stderr)
@@ -100,48 +91,6 @@ def _pass_over(campaign: Campaign, found: State, submitted: Submitted, wanted: n
         return [worker.job for worker in workers if worker.job is not None]
     ended = sorted(set(tasks.task[is_wanted].tolist()) - with_work)
     return [job for task in ended if (job := at_work[task].job) is not None]
-
-
-def filter_option(text: str) -> tuple[str, object]:
-    """`p=0.9` as (field, value).
-
-    Raises:
-        argparse.ArgumentTypeError: there is no such field.
-    """
-    name, equals, value = text.partition("=")
-    if name not in _FIELDS or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r}: allowed: FIELD=VALUE with FIELD one of {', '.join(_FIELDS)}")
-    try:
-        return name, parse_json(value)
-    except ValueError:
-        return name, value
-
-
-def matching(runs: Runs, filters: Sequence[tuple[str, object]]) -> np.ndarray:
-    """int64 (k,), ascending: the places of the runs that fit every filter.
-
-    Raises:
-        Refused: no run fits.
-    """
-    of_cells = [(name, value) for name, value in filters if name != "repeat"]
-    fits = np.array(runs.by_cell(lambda run: all(_fits(getattr(run, name), value) for name, value in of_cells)), bool)[
-        runs.cell
-    ]
-    for name, value in filters:
-        if name == "repeat":
-            fits &= runs.repeat == (value if type(value) is int else -1)
-    if not fits.any():
-        wanted = " ".join(f"{name}={value}" for name, value in filters)
-        raise Refused(f"no run of the campaign has {wanted}; python -m hpc.status --cells lists what it has")
-    return np.flatnonzero(fits)
-
-
-def _fits(found: object, value: object) -> bool:
-    if isinstance(found, tuple):  # hidden_sizes: [16, 8], 16-8 as the CSV writes it, or 16
-        return value in (list(found), "-".join(map(str, found))) or [value] == list(found)
-    if found is None:  # the CSV leaves it empty
-        return value in (None, "")
-    return found == value and isinstance(found, bool) == isinstance(value, bool)
 
 
 if __name__ == "__main__":

@@ -14,8 +14,10 @@ from hpc.planning.tasks import Plan
 from hpc.state.runs import State
 from hpc.state.scheduler import SchedulerError
 from jobs.campaign import Campaign
+from jobs.commandline import the_campaign
 from jobs.files import advice_on
-from jobs.manifest import Manifest, ManifestError, newest_campaign, read_manifest
+from jobs.filters import FilterError, Nothing
+from jobs.manifest import Manifest, ManifestError, read_manifest
 from jobs.printing import NotPrinted, printing
 from noisy.data import DataError
 from noisy.spec import shown
@@ -44,6 +46,11 @@ def exit_with(command: Callable[[], int], on_silence: str = "", on_interrupt: st
         sys.exit(status)
     except Refused as error:
         _say_error(str(error), *error.details)
+    except FilterError as error:
+        _say_error(count(len(error.problems), "problem"), *error.problems)
+    except Nothing as error:
+        _say_error(f"{error}; the values that there are:", *error.values)
+        sys.exit(SOME_FAILED)
     except (ManifestError, NotPrinted) as error:
         _say_error(str(error))
     except DataError as error:
@@ -123,19 +130,13 @@ def _is_terminal() -> bool:
 # Which campaign and which runs a command means
 
 
-def add_campaign_option(parser: argparse.ArgumentParser) -> None:
-    """Add --output-dir, for a command on an existing campaign."""
-    help_text = "the campaign's folder (default: the newest campaign below ./results)"
-    parser.add_argument("--output-dir", type=Path, help=help_text)
-
-
 def open_campaign(output_dir: Path | None) -> tuple[Campaign, Manifest]:
     """The campaign that is meant, and its verified manifest.
 
     Raises:
         ManifestError: there is none, or it was changed.
     """
-    campaign = Campaign(output_dir or newest_campaign(Path("results")))
+    campaign = the_campaign(output_dir)
     return campaign, read_manifest(campaign.manifest)
 
 

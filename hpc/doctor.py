@@ -1,4 +1,4 @@
-"""python -m hpc.doctor: check whether this machine or cluster can run campaigns. Each check gives a line.
+"""noisy doctor: check whether this machine or cluster can run campaigns. Each check gives a line.
 
 Exit status: 0 no problem, 1 problems, 2 the options are wrong. Without --names the text has no names of users, machines and
 paths, so that you can put it into a bug report.
@@ -20,6 +20,7 @@ from hpc.execution.choice import EXECUTORS, best
 from hpc.execution.site import NOTE, OK, PROBLEM, Check, Line, checks, looked
 from hpc.execution.trial import trial
 from hpc.request.prepare import check_folder
+from jobs.commandline import Parser
 from jobs.provenance import PROJECT_ROOT
 
 _PATH = re.compile(r"(?<![\w./`])/[\w.+@%:~-][^\s'\",;:()]*")
@@ -27,7 +28,7 @@ _PATH = re.compile(r"(?<![\w./`])/[\w.+@%:~-][^\s'\",;:()]*")
 
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
-    parser = argparse.ArgumentParser(prog="python -m hpc.doctor", description="Check whether campaigns can run here.")
+    parser = Parser("doctor", "Check whether campaigns can run here.")
     add = parser.add_argument
     add("--executor", choices=("auto", *EXECUTORS), default="auto", help="auto: a scheduler where there is one, else local")
     add("--output-dir", type=Path, default=Path("results"), help="where results would be (default: ./results)")

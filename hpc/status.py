@@ -1,4 +1,4 @@
-"""python -m hpc.status: what is done, running, queued, failed, lost; when it ends; what to type next.
+"""noisy status: what is done, running, queued, failed, lost; when it ends; what to type next.
 
 A scheduler is asked at most once what is queued, and once how tasks ended. Exit status: 0 all well; 1 runs failed, are lost or
 unknown, or a file cannot be read; 2 the input is wrong; 3 a scheduler cannot be reached, so some states are unknown.
@@ -21,7 +21,6 @@ from hpc.console import (
     ALL_WELL,
     NO_SCHEDULER,
     SOME_FAILED,
-    add_campaign_option,
     count,
     duration,
     exit_with,
@@ -29,28 +28,28 @@ from hpc.console import (
 )
 from hpc.execution import underway
 from hpc.execution.afterwards import lines_of, used_and_asked
+from hpc.execution.cells import cell_lines
 from hpc.execution.choice import EXECUTORS
 from hpc.execution.next import next_command
 from hpc.execution.underway import deadlines, left_s
 from hpc.planning.drift import NEWEST, describe, drift
 from hpc.planning.retrying import Reason
+from hpc.state.chosen import chosen
 from hpc.state.measured import of_campaign
 from hpc.state.nodes import suspects
 from hpc.state.runs import STATES, State, state
 from jobs.campaign import Campaign
+from jobs.commandline import Parser
 from jobs.manifest import Manifest
-from noisy.spec import RunSpec
 
-_ALWAYS_NAMED = ("epochs", "learning_rate")  # fields of a cell; others are named where the campaign has several values
-_OTHERS = ("dataset", "seed", "batch_size", "weight_decay", "max_train_samples", "precision")
 _WATCH_EVERY_S = 10
 _CLEAR = "\x1b[H\x1b[2J"  # a terminal
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
-    parser = argparse.ArgumentParser(prog="python -m hpc.status", description="What is done, what is not, and when it ends.")
-    add_campaign_option(parser)
+    parser = Parser("status", "What is done, what is not, and when it ends.")
+    parser.add_campaign()
     parser.add_argument("--cells", action="store_true", help="add a line for each cell that is not done")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     parser.add_argument(
@@ -102,19 +101,39 @@ def summary(campaign: Campaign, manifest: Manifest, found: State, now_s: float) 
     }
 
 
+def part_of_summary(manifest: Manifest, found: State) -> dict[str, Any]:
+    """The same for some of the runs. What only the campaign as a whole has, such as its end, is left out."""
+    is_theirs = np.isin(found.recorded.records["run_id"], found.runs.run_id)
+    return {
+        "campaign": manifest.header.campaign,
+        "runs": len(found.runs),
+        "of_runs": len(manifest.runs),
+        **{name: found.count(name) for name in STATES},
+        "given_up": int(found.is_given_up.sum()),
+        "cpu_h": float(np.nansum(found.recorded.records["cpu_s"][is_theirs])) / 3600,
+        "unreadable": found.problems,
+        "unreachable": found.unreachable,
+    }
+
+
 def _once(options: argparse.Namespace) -> tuple[int, bool]:
     """Show the state once; returns the exit status, and whether anything is at work."""
     campaign, manifest = open_campaign(options.output_dir)
     found = state(campaign, manifest.header.campaign, manifest.runs, EXECUTORS)
-    shown = summary(campaign, manifest, found, time.time())
+    if options.filter:
+        found = found.part(chosen(found, options.filter))
+        shown = part_of_summary(manifest, found)
+    else:
+        shown = summary(campaign, manifest, found, time.time())
     if options.json:
         print(json.dumps(shown, indent=1))
     else:
-        _show(campaign, shown)
+        (_show_part if options.filter else _show)(campaign, shown)
         if options.cells:
-            _show_cells(manifest, found)
+            print("".join(f"  {line}\n" for line in cell_lines(found)), end="")
+    if not (options.json or options.filter):
         following = next_command(campaign, found)
-        if not (options.watch and "hpc.status" in following):  # --watch need not advise itself
+        if not (options.watch and "noisy status" in following):  # --watch need not advise itself
             print(f"Next: {following}", flush=True)
     if found.unreachable:
         return NO_SCHEDULER, True
@@ -136,13 +155,30 @@ def other_code(found: State) -> list[str]:
     ]
 
 
-def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
-    print(f"{campaign.folder}: {count(shown['runs'], 'run')}")
+def _show_part(campaign: Campaign, shown: dict[str, Any]) -> None:
+    print(f"{campaign.folder}: {shown['runs']:,} of {count(shown['of_runs'], 'run')}")
+    _show_states(shown)
+    _warn(shown)
+
+
+def _show_states(shown: dict[str, Any]) -> None:
     for name in STATES:
         if shown[name] or name == "done":
             note = f"; {shown['given_up']} given up" if name == "failed" and shown["given_up"] else ""
             print(f"  {name:10}{shown[name]:8,}  {100 * shown[name] / shown['runs']:5.1f} %{note}")
     print(f"  CPU time  {shown['cpu_h']:8.2f}  hours used")
+
+
+def _warn(shown: dict[str, Any]) -> None:
+    for problem in shown["unreadable"]:
+        print(f"warning: {problem}", file=sys.stderr)
+    if shown["unreachable"]:
+        print(f"warning: {shown['unreachable']}; what depends on it is unknown", file=sys.stderr)
+
+
+def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
+    print(f"{campaign.folder}: {count(shown['runs'], 'run')}")
+    _show_states(shown)
     for line in lines_of(shown["efficiency"]) if shown["efficiency"] else ():
         print(line)
     if shown["left_s"]:
@@ -152,50 +188,24 @@ def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
     for line in underway.lines_of(shown["deadlines"]):
         print(line)
     for number, n_tasks in shown["at_work"].items():
-        abandon = f"python -m hpc.submit --abandon {int(number)}"
+        abandon = f"noisy submit --abandon {int(number)}"
         unchecked = f"; this cannot be checked from here: if you know that they are gone, {abandon}"
         note = unchecked if number in shown["unchecked"] else ""
         print(f"  submission {number}: {count(n_tasks, 'task')} at work or waiting{note}")
     for why, n_workers in shown["waiting"].items():
         print(f"    {count(n_workers, 'worker')} waiting: {why}")
     if shown["not_kept"] and shown["lost"]:
-        why = "python -m hpc.logs --failed says why; once that is mended, submit again"
+        why = "noisy logs --failed says why; once that is mended, submit again"
         print(f"  {count(shown['not_kept'], 'worker')} could not keep results (disk full, no rights, share down): {why}")
     if shown["not_begun"] and shown["lost"]:
-        print(f"  {count(shown['not_begun'], 'worker')} failed before the first run began: see python -m hpc.logs --failed")
+        print(f"  {count(shown['not_begun'], 'worker')} failed before the first run began: see noisy logs --failed")
     for node, n_tasks in shown["suspects"].items():
         print(f"  node {node}: {count(n_tasks, 'worker')} ended there before they began; the next submit avoids this node")
     if shown["drift"] is not None:
         print(f"note: the newest {NEWEST} runs took {describe(shown['drift'])} CPU time than earlier ones suggest")
     for line in shown["other_code"]:
         print(f"note: {line}")
-    for problem in shown["unreadable"]:
-        print(f"warning: {problem}", file=sys.stderr)
-    if shown["unreachable"]:
-        print(f"warning: {shown['unreachable']}; what depends on it is unknown", file=sys.stderr)
-
-
-def _show_cells(manifest: Manifest, found: State) -> None:
-    """A line for each cell that is not done."""
-    n_in = np.zeros((len(manifest.runs.cells), len(STATES)), int)
-    np.add.at(n_in, (manifest.runs.cell, found.code), 1)
-    names = cell_names([cell.spec for cell in manifest.runs.cells])
-    for name, counts in zip(names, n_in.tolist(), strict=True):
-        if sum(counts) != counts[STATES.index("done")]:
-            print(f"  {name}: " + ", ".join(f"{n} {each}" for n, each in zip(counts, STATES, strict=True) if n))
-
-
-def cell_names(cells: list[RunSpec]) -> list[str]:
-    """A name for each cell, different from those of the others."""
-    differing = [name for name in _OTHERS if len({getattr(cell, name) for cell in cells}) > 1]
-    return [_cell_name(cell, [*_ALWAYS_NAMED, *differing]) for cell in cells]
-
-
-def _cell_name(cell: RunSpec, named: list[str]) -> str:
-    sizes = " " + "-".join(map(str, cell.hidden_sizes)) if cell.hidden_sizes else ""
-    values = ((name, getattr(cell, name)) for name in named)
-    others = " ".join(f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in values)
-    return f"{cell.model_type}{sizes} {cell.activation} p={cell.p:g} {others}"
+    _warn(shown)
 
 
 def _rate(found: State, now_s: float) -> tuple[float, float, float] | None:

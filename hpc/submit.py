@@ -1,4 +1,4 @@
-"""python -m hpc.submit --grid grid.yaml: plan the missing runs of a campaign, show their cost, and run them.
+"""noisy submit --grid grid.yaml: plan the missing runs of a campaign, show their cost, and run them.
 
 Exit status: 0 all submitted runs are done, or were handed to a scheduler; 1 some runs failed; 2 the input is wrong; 3 the
 scheduler cannot be reached or refuses; 130 interrupted.
@@ -11,7 +11,6 @@ import signal
 import sys
 from datetime import datetime
 from pathlib import Path
-from typing import NoReturn
 
 from hpc.console import Refused, count, exit_with, positive
 from hpc.execution.choice import EXECUTORS, SECTIONS, best
@@ -22,24 +21,19 @@ from hpc.request.deadline import Deadline, deadline_of
 from hpc.request.grid import load_grid
 from hpc.request.yaml_file import PRINTABLE, GridError
 from jobs.campaign import Campaign
-from noisy.spec import named, shown
+from jobs.commandline import Parser
+from noisy.spec import shown
 
 _ENDS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)  # signals that end this command in order
 DATA_DIR_VARIABLE = "NOISY_DATA_DIR"
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """As in ArgumentParser, but names characters that only look like a dash or a letter that is meant."""
-        super().error(named(message))
-
-
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
-    parser = _Parser(prog="python -m hpc.submit", description="Plan the missing runs of a grid, show their cost, and run them.")
+    parser = Parser("submit", "Plan the missing runs of a grid, show their cost, and run them.")
     own_options = _add_options(parser)
     options = parser.parse_args(argv)
-    command = shlex.join(["python", "-m", "hpc.submit", *(sys.argv[1:] if argv is None else argv)])
+    command = shlex.join(["noisy", "submit", *(sys.argv[1:] if argv is None else argv)])
     for number in _ENDS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _interrupt)

@@ -122,7 +122,7 @@ def newest_campaign(results: Path) -> Path:
     every = (path for pattern in ("", "*/", "*/*/") for path in results.glob(pattern + "manifest.jsonl"))
     manifests = [path for path in every if not any(part.startswith(".") for part in path.relative_to(results).parts)]
     if not manifests:
-        raise ManifestError(f"{results}: no campaign here; name its folder with --output-dir, or make one with hpc.submit")
+        raise ManifestError(f"{results}: no campaign here; name its folder with --output-dir, or make one with noisy submit")
     readable = []
     for path in manifests:
         with contextlib.suppress(ManifestError, OSError):
@@ -148,7 +148,7 @@ def read_manifest(path: Path) -> Manifest:
             file.readline()
             for number, line in enumerate(file, start=2):
                 digest.update(line)
-                yield _parse_run_line(path, number, line)
+                yield parse_run_line(path, number, line)
 
     try:
         runs = Runs.of_records(records())
@@ -173,7 +173,12 @@ def _run_lines(runs: Runs) -> Iterator[bytes]:
     return (record + b"\n" for record in run_records(runs))
 
 
-def _parse_run_line(path: Path, number: int, line: bytes) -> tuple[bytes, str]:
+def parse_run_line(path: Path, number: int, line: bytes) -> tuple[bytes, str]:
+    """The run_id and the canonical JSON in a line of a manifest.
+
+    Raises:
+        ManifestError: it is not the record of a run, or was changed.
+    """
     match = _RUN_LINE.fullmatch(line)
     if not match:
         raise ManifestError(f"{path}: line {number}: not the record of a run: {line[:60]!r}; {_REWRITE}")

@@ -116,6 +116,11 @@ class Runs:
         """Some of these runs: int64 (k,) their places, bool (n,) a mask, or a slice."""
         return replace(self, cell=self.cell[places], repeat=self.repeat[places], run_id=self.run_id[places])
 
+    def alone(self, places: np.ndarray) -> "Runs":
+        """Some of these runs, with no other cells than theirs: int64 (k,), ascending, their places."""
+        used, cell = np.unique(self.cell[places], return_inverse=True)
+        return Runs([self.cells[i] for i in used], cell.astype(np.int32), self.repeat[places], self.run_id[places])
+
     def at(self, place: int) -> RunSpec:
         """One run."""
         return self.cells[self.cell[place]].run(int(self.repeat[place]))

@@ -88,7 +88,7 @@ ROOMS = {
     "state": {"planning", "state"},
     "execution": {"request", "planning", "state", "execution", "console"},
 }
-COMMANDS = ("submit", "status", "logs", "cancel", "doctor", "calibrate")
+COMMANDS = ("cli", "submit", "status", "runs", "explain", "logs", "cancel", "doctor", "calibrate")
 SLURM = r"slurm|s(batch|queue|acct|acctmgr|control|info|cancel|run)\b|submitit|afterany|OUT_OF_MEMORY|NODE_FAIL|\bTIMEOUT\b"
 
 

@@ -27,17 +27,17 @@ def next_command(campaign: Campaign, found: State, again: str = "") -> str:
     step = next_step({name: found.count(name) for name in STATES}, bool(found.activities), bool(found.unreachable))
     folder = f"--output-dir {quoted(campaign.folder)}"
     return {
-        "status": f"python -m hpc.status {folder} (again, when the scheduler answers)",
-        "logs": f"python -m hpc.logs --failed {folder}",
-        "watch": f"python -m hpc.status --watch {folder}",
-        "submit": again or _submit_command(campaign, found),
+        "status": f"noisy status {folder} (again, when the scheduler answers)",
+        "logs": f"noisy logs --failed {folder}",
+        "watch": f"noisy status --watch {folder}",
+        "submit": again or submit_command(campaign, found),
         "report": report_command(campaign),
     }[step]
 
 
-def _submit_command(campaign: Campaign, found: State) -> str:
+def submit_command(campaign: Campaign, found: State) -> str:
     """The command that submits again, with the executor and the data of the last time."""
-    command = f"python -m hpc.submit --grid {quoted(campaign.grid)} --output-dir {quoted(campaign.folder)}"
+    command = f"noisy submit --grid {quoted(campaign.grid)} --output-dir {quoted(campaign.folder)}"
     with contextlib.suppress(ManifestError, IndexError):
         last = found.known.submitted[-1].submission
         command += f" --data-dir {quoted(Path(read_task(campaign.tasks(last.number), 0, 0).data_dir))}"
@@ -47,4 +47,4 @@ def _submit_command(campaign: Campaign, found: State) -> str:
 
 def report_command(campaign: Campaign) -> str:
     """What to type for the results."""
-    return f"python -m analysis.report --output-dir {quoted(campaign.folder)}"
+    return f"noisy report --output-dir {quoted(campaign.folder)}"

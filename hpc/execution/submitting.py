@@ -195,7 +195,7 @@ def _end_of_dry_run(request: Request, unknown: str) -> int:
     verb = "is in" if is_staged(request.grid.dataset, request.data_dir) else "will be put into"
     print(f"data       {request.grid.dataset} {verb} {request.data_dir}\nDry run: nothing was written.")
     if unknown:
-        hint = "python -m hpc.submit --executor local plans for this machine"
+        hint = "noisy submit --executor local plans for this machine"
         print(f"warning: {unknown}; the limits and the queue of the cluster are unknown; {hint}", file=sys.stderr)
         return NO_SCHEDULER
     return ALL_WELL

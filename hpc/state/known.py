@@ -154,7 +154,7 @@ def _doubts(submitted: Submitted, n_open: int, n_not_ended: int) -> list[str]:
     """Why workers that a scheduler does not list may still be at work."""
     place = f"submission {submitted.submission.number:04d}"
     what = "workers" if submitted.submission.is_claimed else "tasks"
-    abandon = f"if you know that they are gone: python -m hpc.submit --abandon {submitted.submission.number}"
+    abandon = f"if you know that they are gone: noisy submit --abandon {submitted.submission.number}"
     if n_not_ended:
         return [
             f"{place}: {n_not_ended} of its {what} are not in the queue, but by the accounting they have not ended; {abandon}"

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -61,6 +61,10 @@ class State:
         """run_id -> attempts of tasks that began with it and recorded nothing."""
         first_parts = (source for source in self.recorded.sources if source.attributes.get("part") == 0)
         return Counter(source.attributes["current_run"] for source in first_parts if not len(source.records))
+
+    def part(self, places: np.ndarray) -> "State":
+        """The same of some of the runs: int64 (k,), their places."""
+        return replace(self, runs=self.runs.take(places), code=self.code[places], is_given_up=self.is_given_up[places])
 
     def of(self, place: int) -> str:
         """The state of one run."""

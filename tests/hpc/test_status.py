@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from hpc.execution.cells import cell_names
 from hpc.planning.tasks import plan
 from hpc.state.submissions import Submission, claim
-from hpc.status import cell_names, rate_of
+from hpc.status import rate_of
 from jobs.campaign import Campaign
 from jobs.manifest import write_manifest
 from jobs.taskfile import Task

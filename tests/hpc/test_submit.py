@@ -89,7 +89,7 @@ def test_a_run_that_raises_stops_no_other(grid: Path, tmp_path: Path, digits_dir
     assert done.returncode == 1
     assert "2 of 4 runs done, 2 failed." in done.stdout
     assert "The same command tries again" in done.stdout
-    assert done.stdout.endswith(f"Next: python -m hpc.logs --failed --output-dir {tmp_path}/campaign\n")
+    assert done.stdout.endswith(f"Next: noisy logs --failed --output-dir {tmp_path}/campaign\n")
     assert "Traceback" not in done.stderr
     assert len(run_ids(tmp_path / "campaign")) == 2
     assert len(run_ids(tmp_path / "campaign", "failed")) == 2
@@ -126,7 +126,7 @@ def test_a_failed_run_is_tried_again_and_given_up_after_three_tries(grid: Path, 
     given_up = submit(grid, campaign.folder, digits_dir)
     assert given_up.returncode == 1
     assert "1 run failed 3 times and is left out; --retry-failed tries again" in given_up.stdout
-    assert "0 of 1 run done. Next: python -m hpc.logs --failed" in given_up.stdout
+    assert "0 of 1 run done. Next: noisy logs --failed" in given_up.stdout
     dry = submit(grid, campaign.folder, digits_dir, "--dry-run", "--retry-failed")
     assert "1 to run" in dry.stdout
 
@@ -390,7 +390,7 @@ def test_missing_data_are_refused_before_anything_is_written(grid: Path, tmp_pat
 def test_wrong_options_are_refused(grid: Path, tmp_path: Path, digits_dir: Path, options: list[str]) -> None:
     refused = submit(grid, tmp_path / "campaign", digits_dir, *options)
     assert refused.returncode == 2
-    assert refused.stderr.splitlines()[-1].startswith("python -m hpc.submit: error:")
+    assert refused.stderr.splitlines()[-1].startswith("noisy submit: error:")
 
 
 @pytest.mark.slow

@@ -167,7 +167,7 @@ class Slurm(Executor):
         what = f"{count(n_tasks, 'task')} for {count(n_workers, 'worker')}"
         print(f"submission {submission.number:04d}: {what} submitted as {ids or 'nothing'}")
         if n_tasks == submission.n_tasks and not decision.n_held_back:
-            print(f"Next: python -m hpc.status --output-dir {console.quoted(request.campaign.folder)}")
+            print(f"Next: noisy status --output-dir {console.quoted(request.campaign.folder)}")
         return ALL_WELL
 
     def pause_s(self, request: Request, decision: Decision) -> float | None:

@@ -2,7 +2,7 @@
 
 import re
 
-_CANCEL = "cancel it (python -m hpc.cancel) and submit with another"
+_CANCEL = "cancel it (noisy cancel) and submit with another"
 _RELEASE = "scontrol release JOB starts it again"
 
 # Part of a reason -> (what it means, what helps; empty if the task starts by itself). The first that fits is taken.

@@ -68,7 +68,7 @@ def _accounting() -> Iterator[Line]:
         programs.accounting_rows(["1"])
         yield Line(OK, "accounting", "sacct answers")
     except programs.SchedulerError as error:
-        less = "how a task ended is then told from the controller, for some minutes only: call hpc.status soon after"
+        less = "how a task ended is then told from the controller, for some minutes only: call noisy status soon after"
         yield Line(NOTE, "accounting", f"{error}; {less}")
 
 

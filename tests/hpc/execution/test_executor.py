@@ -207,8 +207,8 @@ def test_the_next_command_submits_as_the_last_time(tmp_path: Path, digits_dir: P
     for n_left in (6, 4, 2, 0):
         run(cluster, asked)
         found = state(campaign, campaign_id(campaign), asked.runs, {"cluster": cluster})
-        again = f"python -m hpc.submit --grid {campaign.grid} --output-dir {campaign.folder} --data-dir {digits_dir}"
-        expected = f"{again} --executor cluster" if n_left else f"python -m analysis.report --output-dir {campaign.folder}"
+        again = f"noisy submit --grid {campaign.grid} --output-dir {campaign.folder} --data-dir {digits_dir}"
+        expected = f"{again} --executor cluster" if n_left else f"noisy report --output-dir {campaign.folder}"
         assert next_command(campaign, found) == expected
         assert next_command(campaign, found, "as typed") == ("as typed" if n_left else expected)
 

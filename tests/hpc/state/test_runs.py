@@ -126,10 +126,7 @@ def test_a_full_disk_is_no_try_of_a_run_and_status_says_so(campaign: Campaign, t
     assert ids_to_submit(seen) == IDS
     with programs(tmp_path / "bin", squeue=squeue(), sacct=accounts):
         shown = commands.call("hpc.status", "--output-dir", campaign.folder)
-    assert (
-        "4 workers could not keep results (disk full, no rights, share down): python -m hpc.logs --failed says why"
-        in shown.stdout
-    )
+    assert "4 workers could not keep results (disk full, no rights, share down): noisy logs --failed says why" in shown.stdout
 
 
 def test_a_task_that_accounting_has_forgotten_is_lost(campaign: Campaign, tmp_path: Path) -> None:
@@ -307,7 +304,7 @@ def test_status_says_it_all(campaign: Campaign, tmp_path: Path) -> None:
     assert {name: as_json[name] for name in counts} == counts
     assert shown.returncode == 1
     assert "mlp 32 relu p=0.3 epochs=2 learning_rate=0.001: 1 done, 1 running, 3 queued, 1 failed, 2 lost" in shown.stdout
-    assert shown.stdout.splitlines()[-1] == f"Next: python -m hpc.logs --failed --output-dir {campaign.folder}"
+    assert shown.stdout.splitlines()[-1] == f"Next: noisy logs --failed --output-dir {campaign.folder}"
     assert f"== {IDS[1]} mlp relu p=0.3 repeat 1: failed" in logs.stdout
     assert "ValueError: no such thing" in logs.stdout
     assert f"-- {campaign.folder}/submissions/0001/logs/17_0_0_log.out" in one_log.stdout
@@ -477,7 +474,7 @@ def test_status_tells_of_tasks_that_failed_before_a_run(campaign: Campaign, tmp_
     rows = [f"17_{task}|FAILED|1:0|n1" for task in range(4)]
     with programs(tmp_path / "bin", squeue=squeue(), sacct=sacct(*rows)):
         shown = commands.call("hpc.status", "--output-dir", campaign.folder)
-    assert "4 workers failed before the first run began: see python -m hpc.logs --failed" in shown.stdout
+    assert "4 workers failed before the first run began: see noisy logs --failed" in shown.stdout
 
 
 # Submissions that cannot be read

@@ -1,0 +1,83 @@
+"""noisy COMMAND ...: one command for a whole campaign. It calls the module of the sub-command, which can be called alone too.
+
+A module is imported only when its sub-command is called. Exit status: of the sub-command; 2 if there is no such sub-command.
+"""
+
+import difflib
+import importlib
+import sys
+from typing import NamedTuple, NoReturn
+
+
+class Command(NamedTuple):
+    """A sub-command. module: has `main(argv)`, which ends the process; examples: the arguments of two calls."""
+
+    module: str
+    summary: str
+    examples: tuple[str, str]
+
+
+COMMANDS = {
+    "submit": Command(
+        "hpc.submit",
+        "plan the missing runs of a grid, show their cost, train them",
+        ("--grid grid.yaml --dry-run", "--grid grid.yaml --deadline 2h"),
+    ),
+    "status": Command(
+        "hpc.status", "what is done, running or failed; when it ends", ("--watch", "results/reliable p=0.9 --cells")
+    ),
+    "runs": Command("hpc.runs", "the runs as a table", ("p=0.9 status!=ok", "model_type=cnn --by test_accuracy --csv")),
+    "explain": Command("hpc.explain", "all that is known of one run", ("3f2a91c0", "results/reliable 3f2a91c0")),
+    "logs": Command("hpc.logs", "what runs printed, and how they ended", ("--failed", "3f2a91c0")),
+    "cancel": Command("hpc.cancel", "cancel runs that are queued or running", ("p=0.9", "model_type=cnn 'repeat>=20' --yes")),
+    "calibrate": Command("hpc.calibrate", "measure what runs cost", ("--grid grid.yaml", "--grid grid.yaml --show")),
+    "doctor": Command("hpc.doctor", "check whether campaigns can run here", ("--run", "--executor local --json")),
+    "report": Command(
+        "analysis.report", "make the CSV files, figures and report.html", ("", "results/reliable model_type=cnn --to cnn_only")
+    ),
+    "compare": Command(
+        "analysis.compare", "do two campaigns agree?", ("results/a results/b", "old.csv results/b --to compared")
+    ),
+}
+_CAMPAIGN = """\
+A whole campaign:
+  noisy submit --grid grid.yaml --dry-run   show runs, cost and end
+  noisy submit --grid grid.yaml             train what is missing
+  noisy status --watch                      see how far it is
+  noisy report                              make the CSV files and figures"""
+
+
+def main(argv: list[str] | None = None) -> NoReturn:
+    """The command line above."""
+    name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if name in ("-h", "--help"):
+        print(usage())
+        sys.exit(0)
+    if name not in COMMANDS:
+        _refuse(name)
+    try:
+        importlib.import_module(COMMANDS[name].module).main(rest)
+    except SystemExit as ended:
+        if not ended.code and {"-h", "--help"} & set(rest):
+            print("\nexamples:", *(f"  noisy {name} {each}".rstrip() for each in COMMANDS[name].examples), sep="\n")
+        raise
+    raise AssertionError(f"{name}: no exit status")
+
+
+def usage() -> str:
+    """What `noisy --help` prints: at most 24 lines of at most 80 characters."""
+    listed = (f"  {name:11}{command.summary}" for name, command in COMMANDS.items())
+    return "\n".join(["usage: noisy COMMAND ...      (noisy COMMAND --help: its options)", "", _CAMPAIGN, "", *listed])
+
+
+def _refuse(name: str) -> NoReturn:
+    from noisy.spec import shown  # imports numpy
+
+    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    meant = f" (meant: {near[0]}?)" if near else ""
+    print(f"error: no command {shown(name)}{meant}; allowed: {', '.join(COMMANDS)}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

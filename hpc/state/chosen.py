@@ -1,0 +1,25 @@
+"""Which runs of a campaign a filter means (jobs/filters.py). Besides the columns of the per-run CSV there is `state`."""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from hpc.state.runs import STATES, State
+from jobs.columns import Column, Columns, columns_of
+from jobs.filters import matching, terms_of
+
+
+def all_columns(found: State) -> Columns:
+    """The columns by which the runs of a campaign can be chosen and shown."""
+    return columns_of(found.runs, found.recorded) | {"state": lambda: Column(STATES, found.code)}
+
+
+def chosen(found: State, words: Iterable[str]) -> np.ndarray:
+    """int64 (k,), ascending: the places of the runs that fit these filters.
+
+    Raises:
+        FilterError: a word is no filter.
+        Nothing: no run fits.
+    """
+    columns = all_columns(found)
+    return matching(terms_of(words, columns), columns, len(found.runs))

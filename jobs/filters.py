@@ -1,0 +1,180 @@
+"""The language that chooses runs: `activation=tanh p=0.8..0.9 status!=ok repeat<5 model_type=mlp,cnn run_id=3f2a*`.
+
+A term is a column of results_per_run.csv, an operator and a value as the CSV writes it. A run fits if it fits every term.
+`=` and `!=` take several values with commas between them, ranges with both ends included (`0.8..`, `..5` have one end), and,
+for texts, patterns with `*` and `?`. An empty value is an empty field of the CSV.
+"""
+
+import difflib
+import fnmatch
+import operator
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from jobs.columns import Column
+from noisy.spec import shown
+
+_TERM = re.compile(r"([^=<>!]*)(!=|<=|>=|==|=|<|>)(.*)", re.DOTALL)
+_COMMA = re.compile(r",(?![^\[]*\])")  # not one inside of [16, 8]
+_ORDER: Mapping[str, Callable] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
+_MOST_SHOWN = 12  # values
+_OF_SHELL = "a shell takes < and > for itself: put the term in quotes"
+
+
+class FilterError(Exception):
+    """A filter that means nothing. problems: a line for each term that is wrong."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("; ".join(problems))
+        self.problems = list(problems)
+
+
+class Nothing(Exception):
+    """No run fits. The message says what was asked for; values: a line for each term: what there is."""
+
+    def __init__(self, message: str, values: Sequence[str]) -> None:
+        super().__init__(message)
+        self.values = list(values)
+
+
+class Term(NamedTuple):
+    """One condition."""
+
+    name: str
+    sign: str
+    value: str
+
+    def __str__(self) -> str:
+        return f"{self.name}{self.sign}{self.value}"
+
+
+def is_term(word: str) -> bool:
+    """Whether a word of a command line is meant as a term."""
+    return _TERM.fullmatch(word) is not None
+
+
+def terms_of(words: Iterable[str], columns: Mapping[str, Column]) -> list[Term]:
+    """The terms that these words mean.
+
+    Raises:
+        FilterError: a word is no term, there is no such column, or a value is not one of its kind. It names all problems.
+    """
+    found, problems = list[Term](), list[str]()
+    for word in words:
+        match = _TERM.fullmatch(word)
+        if match is None:
+            hint = f" ({_OF_SHELL})" if word in columns else ""
+            problems.append(f"{shown(word)}: neither a filter nor a folder{hint}; allowed: COLUMN=VALUE, or != < <= > >=")
+            continue
+        term = Term(match[1].strip(), "=" if match[2] == "==" else match[2], match[3].strip())
+        problem = _problem(term, columns)
+        found.append(term)
+        problems += [problem] if problem else []
+    if problems:
+        raise FilterError(problems)
+    return found
+
+
+def _problem(term: Term, columns: Mapping[str, Column]) -> str:
+    """What is wrong with a term; empty if nothing."""
+    if term.name not in columns:
+        return unknown_column(term.name, list(columns), shown(str(term)))
+    column = columns[term.name]
+    if not column.is_number:
+        return f"{shown(str(term))}: {term.name} is a text; allowed: = and !=" if term.sign in _ORDER else ""
+    numbers = [term.value] if term.sign in _ORDER else [end for value in _values(term) for end in _ends(value) if end]
+    wrong = [shown(text) for text in dict.fromkeys(numbers) if _number(text) is None]
+    return f"{shown(str(term))}: not a number: {', '.join(wrong)}" if wrong else ""
+
+
+def unknown_column(name: str, columns: Sequence[str], where: str) -> str:
+    """The problem of a name that is no column. where: what it was given for."""
+    near = difflib.get_close_matches(name, columns, n=1)
+    return f"{where}: no column {shown(name)}" + (f" (meant: {near[0]}?)" if near else f"; allowed: {', '.join(columns)}")
+
+
+def matching(terms: Iterable[Term], columns: Mapping[str, Column], n_runs: int) -> np.ndarray:
+    """int64 (k,), ascending: the places of the runs that fit every term.
+
+    Raises:
+        Nothing: no run fits, of at least one.
+    """
+    terms, fits = list(terms), np.ones(n_runs, bool)
+    for term in terms:
+        fits &= _fits(term, columns[term.name])
+    if terms and not fits.any():
+        names = dict.fromkeys(term.name for term in terms)
+        lines = [f"{name}: {values_of(columns[name])}" for name in names]
+        raise Nothing(f"no run has {' '.join(map(str, terms))}", lines)
+    return np.flatnonzero(fits)
+
+
+def values_of(column: Column) -> str:
+    """The values that runs have in a column, for people: some of them if there are many."""
+    texts, present = column.texts(), np.unique(column.place)
+    if isinstance(column.values, np.ndarray):
+        numbers = np.unique(column.values[present])
+        numbers = numbers[~np.isnan(numbers)]
+        if len(numbers) > _MOST_SHOWN:
+            return f"{numbers[0]:g} to {numbers[-1]:g}, {len(numbers):,} values"
+        present = present[np.argsort(column.values[present], kind="stable")]
+    distinct = list(dict.fromkeys(texts[place] or "(empty)" for place in present.tolist()))
+    more = f", and {len(distinct) - _MOST_SHOWN:,} more" if len(distinct) > _MOST_SHOWN else ""
+    return ", ".join(distinct[:_MOST_SHOWN]) + more
+
+
+def _fits(term: Term, column: Column) -> np.ndarray:
+    """bool (n,): which runs fit a term. Each distinct value is looked at once."""
+    if isinstance(column.values, np.ndarray):
+        of_values = _numbers_fit(term, column.values)
+    else:
+        fits = _text_test(_values(term))
+        of_values = np.array([fits(text) for text in column.values], bool)
+    return (~of_values if term.sign == "!=" else of_values)[column.place]
+
+
+def _numbers_fit(term: Term, numbers: np.ndarray) -> np.ndarray:
+    """bool (k,), before `!=` turns it round. NaN is neither less nor more than anything."""
+    if term.sign in _ORDER:
+        return _ORDER[term.sign](numbers, _number(term.value))
+    fits = np.zeros(len(numbers), bool)
+    for value in _values(term):
+        low, high = _ends(value)
+        if not (low or high):
+            fits |= np.isnan(numbers) if value != ".." else ~np.isnan(numbers)
+        else:
+            above = numbers >= _number(low) if low else ~np.isnan(numbers)
+            fits |= above & (numbers <= _number(high)) if high else above
+    return fits
+
+
+def _text_test(values: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a text is one of the values, or fits one that is a pattern."""
+    exact = frozenset("-".join(re.findall(r"\d+", value)) if value.startswith("[") else value for value in values)
+    patterns = [fnmatch.translate(value.replace("[", "[[]")) for value in exact if "*" in value or "?" in value]
+    if not patterns:
+        return exact.__contains__
+    pattern = re.compile("|".join(patterns))
+    return lambda text: text in exact or pattern.fullmatch(text) is not None
+
+
+def _values(term: Term) -> list[str]:
+    return ["" if value.strip() == "null" else value.strip() for value in _COMMA.split(term.value)]
+
+
+def _ends(value: str) -> tuple[str, str]:
+    """The ends of a range; a number is a range from itself to itself."""
+    low, dots, high = value.partition("..")
+    return (low, high) if dots else (value, value)
+
+
+def _number(text: str) -> int | float | None:
+    """A number as the CSV writes it; None if it is none."""
+    try:
+        number = int(text) if re.fullmatch(r"[+-]?\d+", text, re.ASCII) else float(text)
+    except ValueError:
+        return None
+    return number if text.isascii() and "_" not in text and abs(number) < 2**63 else None
