@@ -1,7 +1,7 @@
 """noisy calibrate --grid grid.yaml: measure what runs of a grid cost, and compare it with the published costs.
 
 It executes short runs of each kind, as a campaign of its own in the folder `.calibration` beside the campaigns. Later plans use
-their records. Exit status: as of hpc.submit.
+their records. The exit status is that of hpc.submit.
 """
 
 import argparse
@@ -35,11 +35,11 @@ def main(argv: list[str] | None = None) -> None:
     parser = Parser("calibrate", "Measure what runs of a grid cost.")
     add = parser.add_argument
     add("--grid", type=Path, required=True, help="the grid file, such as grids/quickstart.yaml")
-    add("--executor", choices=tuple(EXECUTORS), default="local", help=f"local: here; else {_WORKERS} workers of a cluster")
-    add("--output-dir", type=Path, help="instead of the grid's output_dir: the folder of the campaign whose costs are wanted")
-    add("--data-dir", type=Path, help="instead of the grid's data_dir")
-    add("--seconds", type=positive, default=_SECONDS, help="of each worker, about (default: %(default)s)")
-    add("--missing", action="store_true", help="measure only what was never measured")
+    add("--executor", choices=tuple(EXECUTORS), default="local", help=f"where to measure; on a cluster with {_WORKERS} workers")
+    add("--output-dir", type=Path, help="the folder of the campaign whose costs are wanted (default: the grid's output_dir)")
+    add("--data-dir", type=Path, help="the folder of the data sets (default: the grid's data_dir)")
+    add("--seconds", type=positive, default=_SECONDS, help="how long each worker measures, roughly (default: %(default)s)")
+    add("--missing", action="store_true", help="measure only what has never been measured")
     add("--show", action="store_true", help="measure nothing; show what is known")
     for name, executor in EXECUTORS.items():
         executor.add_options(parser.add_argument_group(f"only with --executor {name}").add_argument)
@@ -62,7 +62,7 @@ def _calibrate(options: argparse.Namespace, command: str) -> int:
     if options.show or not executor.is_asked:
         print("\n".join(_table(asked, known(executor, asked))))
     else:
-        print("When these are done, plans use what was measured. To see it: add --show to the same command.")
+        print("When these are done, plans use what was measured. To see it, add --show to the same command.")
     return status
 
 
@@ -71,7 +71,7 @@ def _measure(asked: Request, executor: Executor, options: argparse.Namespace) ->
     seconds = options.seconds if executor.is_asked else options.seconds / 2
     request = calibration(asked, executor, seconds, workers, options.missing)
     if request is None:
-        print("Nothing to measure: all kinds of this grid were measured.")
+        print("Nothing to measure: all kinds of runs in this grid have been measured.")
         return ALL_WELL
     per_task = max(1, -(-len(request.runs) // workers))
     grid = replace(request.grid, max_workers=workers)
@@ -80,7 +80,7 @@ def _measure(asked: Request, executor: Executor, options: argparse.Namespace) ->
 
 
 def _table(asked: Request, knowledge: Knowledge) -> Iterator[str]:
-    """A line for each network of the grid: what a run of it costs, as measured and as published."""
+    """Lines of text, one for each network of the grid: the measured and the published cost of a run."""
     yield f"{'a run of':46}{'CPU s, measured':>26}{'CPU s, published':>20}{'memory':>10}"
     for run in dict.fromkeys(cell.spec.shape() for cell in asked.runs.cells):
         execution, is_known = asked.grid.execution, knowledge.of(run)

@@ -1,7 +1,7 @@
 """noisy cancel [p=0.9 ...]: cancel runs that are queued or running; asks first.
 
-Workers skip cancelled runs. If a submission has nothing else left to do, its workers are cancelled in the scheduler. A worker
-that is training a cancelled run while there are others to do finishes that run first.
+Workers skip cancelled runs. If nothing else of a submission is left to do, its workers are cancelled in the scheduler.
+Otherwise, a worker that is training a cancelled run finishes it and goes on with the others.
 
 Exit status: 0; 1 not confirmed, no run fits, or a file of the campaign cannot be read; 2 the input is wrong; 3 the
 scheduler cannot be reached.

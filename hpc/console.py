@@ -27,7 +27,7 @@ _ASK_ABOVE_CPU_H = 10
 
 
 class Refused(Exception):
-    """The command cannot do what was asked. The message says why, and what to do. details: a line for each further problem."""
+    """The command cannot do what was asked. The message says why and what to do. details: one line for each problem."""
 
     def __init__(self, message: str, details: Iterable[str] = ()) -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ def exit_with(command: Callable[[], int], on_silence: str = "", on_interrupt: st
     """Run a command and exit with its status. After an error, print one message and exit with the status of the error.
 
     Args:
-        on_silence: what the message adds if a scheduler does not answer; on_interrupt: what is printed after Ctrl-C.
+        on_silence: added to the message if a scheduler does not answer; on_interrupt: printed after Ctrl-C.
     """
     try:
         with printing():
@@ -114,7 +114,7 @@ def consents(planned: Plan | None, yes: bool, doubts: Sequence[str] = ()) -> boo
 
 
 def asks(question: str) -> bool:
-    """Ask the user on a terminal. Any other answer than yes counts as no. Without a terminal the answer is no."""
+    """Ask the user on a terminal. Every answer but yes counts as no. Without a terminal the answer is no."""
     if not _is_terminal():
         return False
     try:
@@ -131,10 +131,10 @@ def _is_terminal() -> bool:
 
 
 def open_campaign(output_dir: Path | None) -> tuple[Campaign, Manifest]:
-    """The campaign that is meant, and its verified manifest.
+    """Find the campaign of a command (None: the newest one below ./results), and verify its manifest.
 
     Raises:
-        ManifestError: there is none, or it was changed.
+        ManifestError: there is no campaign, or its manifest was changed.
     """
     campaign = the_campaign(output_dir)
     return campaign, read_manifest(campaign.manifest)
@@ -169,10 +169,10 @@ def duration(seconds: float) -> str:
 
 
 def quoted(path: Path) -> str:
-    """A path as a shell reads it back."""
+    """A path, quoted for a shell."""
     return shlex.quote(str(path))
 
 
 def hours(n_hours: float) -> str:
-    """Hours with two digits, or whole from 10 on."""
+    """A number of hours with two significant digits; whole numbers from 10 on."""
     return f"{n_hours:,.0f}" if n_hours >= 10 else f"{n_hours:.2g}"

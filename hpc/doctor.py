@@ -30,9 +30,9 @@ def main(argv: list[str] | None = None) -> None:
     """The command line above."""
     parser = Parser("doctor", "Check whether campaigns can run here.")
     add = parser.add_argument
-    add("--executor", choices=("auto", *EXECUTORS), default="auto", help="auto: a scheduler where there is one, else local")
-    add("--output-dir", type=Path, default=Path("results"), help="where results would be (default: ./results)")
-    add("--run", action="store_true", help="also execute two tiny trainings, in a temporary folder there")
+    add("--executor", choices=("auto", *EXECUTORS), default="auto", help="auto: a scheduler if there is one, else local")
+    add("--output-dir", type=Path, default=Path("results"), help="the folder in which results would be (default: ./results)")
+    add("--run", action="store_true", help="also execute two tiny trainings, in a temporary folder inside it")
     add("--names", action="store_true", help="show the names of users, machines and paths")
     add("--json", action="store_true", help="print JSON, for programs")
     own = {name: executor.add_site_options(add) for name, executor in EXECUTORS.items()}
@@ -41,13 +41,13 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _look(options: argparse.Namespace, own: dict[str, list[argparse.Action]]) -> int:
-    """Print each line as soon as it is known; returns the exit status."""
+    """Print each line as soon as it is known. Returns the exit status."""
     name = best() if options.executor == "auto" else options.executor
     for action in (action for other, actions in own.items() if other != name for action in actions):
         if getattr(options, action.dest) != action.default:
             raise Refused(f"{action.option_strings[0]}: this command checks --executor {name}, which has no such option")
     shown, paths = list[Line](), (options.output_dir.absolute(), PROJECT_ROOT, Path.cwd(), _home())
-    with contextlib.closing(_lines(options, name)) as lines:  # ends the trial trainings, whatever happens here
+    with contextlib.closing(_lines(options, name)) as lines:  # ends the trial trainings, whatever happens
         for line in lines:
             shown.append(line if options.names else without_names(line, paths))
             if not options.json:
@@ -65,7 +65,7 @@ def _look(options: argparse.Namespace, own: dict[str, list[argparse.Action]]) ->
 def _lines(options: argparse.Namespace, name: str) -> Generator[Line, None, None]:
     executor, wanted = EXECUTORS[name], options.output_dir.absolute()
     folder = next(each for each in (wanted, *wanted.parents) if each.is_dir())
-    see = "choose another --output-dir, or see that you may write there"
+    see = "choose another --output-dir, or get the right to write there"
     every = [Check("output_dir", lambda: _writable(wanted), see)]
     every += [*checks(folder, executor.is_asked), *executor.checks(options, folder)]
     if options.run:
@@ -83,11 +83,11 @@ def _text(line: Line) -> list[str]:
 
 
 def _home() -> Path:
-    return Path(os.path.expanduser("~"))  # raises nothing where there is none
+    return Path(os.path.expanduser("~"))  # raises no error if there is none
 
 
 def without_names(line: Line, paths: Iterable[Path] = ()) -> Line:
-    """A line without the names of its machines, this user and this machine, and without paths (`paths` and all others)."""
+    """A line in which the names of machines and of this user, and all paths, are replaced."""
     host, user = platform.node(), os.environ.get("USER") or _home().name
     known = {str(path): "PATH" for path in paths if path != path.parent}
     known |= {user: "USER", host: "HOST", host.split(".")[0]: "HOST"} | dict.fromkeys(line.names, "NODE")

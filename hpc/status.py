@@ -1,6 +1,7 @@
 """noisy status: what is done, running, queued, failed, lost; when it ends; what to type next.
 
-A scheduler is asked at most once what is queued, and once how tasks ended. Exit status: 0 all well; 1 runs failed, are lost or
+Each scheduler is asked at most once what is queued, and once how tasks ended. Exit status: 0 all is well; 1 runs failed, are
+lost or
 unknown, or a file cannot be read; 2 the input is wrong; 3 a scheduler cannot be reached, so some states are unknown.
 """
 
@@ -71,7 +72,7 @@ def _watch(options: argparse.Namespace) -> int:
             status, at_work = _once(options)
         if not at_work:
             return status
-        time.sleep(max(_WATCH_EVERY_S, 10 * (time.monotonic() - started_s)))  # a tenth of a core at most
+        time.sleep(max(_WATCH_EVERY_S, 10 * (time.monotonic() - started_s)))  # uses a tenth of a core at most
 
 
 def summary(campaign: Campaign, manifest: Manifest, found: State, now_s: float) -> dict[str, Any]:
@@ -142,7 +143,7 @@ def _once(options: argparse.Namespace) -> tuple[int, bool]:
 
 
 def other_code(found: State) -> list[str]:
-    """A line for each submission with tasks that were executed by other code than submitted them."""
+    """A line for each submission whose tasks were executed by another version of the code than submitted them."""
     submitted = {each.submission.number: each.submission.code_commit for each in found.known.submitted}
     executed: dict[int, set[str]] = {}
     for source in found.recorded.sources:
@@ -150,7 +151,7 @@ def other_code(found: State) -> list[str]:
         if source.attributes and commit and source.attributes.get("code_commit", commit) != commit:
             executed.setdefault(source.task[0], set()).add(source.attributes["code_commit"])
     return [
-        f"submission {number:04d} was submitted with code {submitted[number]}, and executed by {', '.join(sorted(commits))}"
+        f"submission {number:04d} was submitted with code {submitted[number]}, but executed with {', '.join(sorted(commits))}"
         for number, commits in sorted(executed.items())
     ]
 
@@ -200,9 +201,9 @@ def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
     if shown["not_begun"] and shown["lost"]:
         print(f"  {count(shown['not_begun'], 'worker')} failed before the first run began: see noisy logs --failed")
     for node, n_tasks in shown["suspects"].items():
-        print(f"  node {node}: {count(n_tasks, 'worker')} ended there before they began; the next submit avoids this node")
+        print(f"  node {node}: {count(n_tasks, 'worker')} ended there before they began; the next submit avoids it")
     if shown["drift"] is not None:
-        print(f"note: the newest {NEWEST} runs took {describe(shown['drift'])} CPU time than earlier ones suggest")
+        print(f"note: the newest {NEWEST} runs took {describe(shown['drift'])} CPU time than was expected from earlier ones")
     for line in shown["other_code"]:
         print(f"note: {line}")
     _warn(shown)
@@ -218,7 +219,7 @@ def _rate(found: State, now_s: float) -> tuple[float, float, float] | None:
 
 
 def rate_of(n: int, elapsed_s: float) -> tuple[float, float, float] | None:
-    """As `_rate`, from a count and a time; None if the count is small, or if a clock was set back meanwhile."""
+    """As `_rate`, from a count and a time; None if the count is small, or if a clock was set back."""
     if n < 4 or elapsed_s <= 0:
         return None
     per_s = n / elapsed_s

@@ -1,6 +1,6 @@
 """noisy submit --grid grid.yaml: plan the missing runs of a campaign, show their cost, and run them.
 
-Exit status: 0 all submitted runs are done, or were handed to a scheduler; 1 some runs failed; 2 the input is wrong; 3 the
+Exit status: 0 all submitted runs are done, or a scheduler has them; 1 some runs failed; 2 the input is wrong; 3 the
 scheduler cannot be reached or refuses; 130 interrupted.
 """
 
@@ -24,7 +24,7 @@ from jobs.campaign import Campaign
 from jobs.commandline import Parser
 from noisy.spec import shown
 
-_ENDS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)  # signals that end this command in order
+_ENDS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)  # signals after which this command stops its workers and exits
 DATA_DIR_VARIABLE = "NOISY_DATA_DIR"
 
 
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> None:
             signal.signal(number, _interrupt)
     exit_with(
         lambda: _submit(options, own_options, command),
-        on_silence="; what was submitted is recorded, and the same command goes on; --executor local runs on this machine",
+        on_silence="; what was submitted is recorded, and the same command continues; --executor local runs on this machine",
         on_interrupt=f"\nInterrupted. What is done is kept. To carry on with what is missing: {command}",
     )
 
@@ -94,19 +94,19 @@ def _refuse_others(options: argparse.Namespace, name: str, own_options: dict[str
 
 
 def _add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Action]]:
-    """Add all options; returns those that only one executor knows, by its name."""
+    """Add all options. Returns those that only one executor has: its name -> its options."""
     add = parser.add_argument
     add("--grid", type=Path, required=True, help="the grid file, such as grids/quickstart.yaml")
     choices = ("auto", *EXECUTORS)
     add("--executor", choices=choices, default="auto", help="auto: a scheduler if there is one, else local")
-    add("--output-dir", type=_folder, help="instead of the grid's output_dir")
-    add("--data-dir", type=_folder, help=f"instead of the grid's data_dir (also: the environment variable {DATA_DIR_VARIABLE})")
-    add("--dry-run", action="store_true", help="print runs, tasks, CPU hours, memory and the end; write nothing")
-    add("--deadline", metavar="TIME", help="submit the fewest workers with which all ends by then: 2h from the start, or 18:30")
+    add("--output-dir", type=_folder, help="the campaign's folder (default: the grid's output_dir)")
+    add("--data-dir", type=_folder, help=f"the folder of the data sets (default: ${DATA_DIR_VARIABLE}, or the grid's data_dir)")
+    add("--dry-run", action="store_true", help="show runs, tasks, CPU hours, memory and the expected end; write nothing")
+    add("--deadline", metavar="TIME", help="use the fewest workers that end everything in time: 2h from the start, or 18:30")
     add("--limit", type=positive, metavar="N", help="submit at most N of the missing runs")
-    add("--retry-failed", action="store_true", help=f"try runs again that failed {MAX_TRIES} times")
+    add("--retry-failed", action="store_true", help=f"also submit runs that failed {MAX_TRIES} times")
     add("--abandon", type=positive, action="append", default=[], metavar="NUMBER", help="treat this submission as ended")
-    add("--no-calibrate", action="store_true", help="do not measure first, for some seconds, what was never measured here")
+    add("--no-calibrate", action="store_true", help="do not measure unknown costs first (this takes some seconds)")
     add("--yes", action="store_true", help="do not ask")
     return {
         name: executor.add_options(parser.add_argument_group(f"only with --executor {name}").add_argument)

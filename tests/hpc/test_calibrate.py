@@ -39,7 +39,7 @@ def test_a_calibration_measures_compares_and_is_known_to_plans(grid: Path, digit
     assert "never" not in done.stdout.splitlines()[-1]
 
     again = commands.call("hpc.calibrate", *places, "--missing")
-    assert "Nothing to measure: all kinds of this grid were measured." in again.stdout
+    assert "Nothing to measure: all kinds of runs in this grid have been measured." in again.stdout
 
     planned = commands.submit(grid, grid.parent / "results" / "it", digits_dir, "--dry-run")
     assert f"mlp float32 measured ({len(measured)} runs on 1 host)" in planned.stdout

@@ -467,7 +467,7 @@ def test_status_tells_of_other_code(campaign: Campaign, tmp_path: Path) -> None:
     begin(campaign, 1, [record(RUNS[2])])  # by abc, as it was submitted
     with programs(tmp_path / "bin", squeue=squeue(), sacct=sacct()):
         shown = commands.call("hpc.status", "--output-dir", campaign.folder)
-    assert "note: submission 0001 was submitted with code abc, and executed by def\n" in shown.stdout
+    assert "note: submission 0001 was submitted with code abc, but executed with def\n" in shown.stdout
 
 
 def test_status_tells_of_tasks_that_failed_before_a_run(campaign: Campaign, tmp_path: Path) -> None:
