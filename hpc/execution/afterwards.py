@@ -1,4 +1,4 @@
-"""Once all is done: what was asked for beside what was used, and what to change next time."""
+"""After a campaign: how much of what was asked for was used, and what to change next time."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -18,7 +18,7 @@ _LEAST = {"cpu": CPU_LEAST, "memory": MEMORY_LEAST, "time": TIME_LEAST}
 
 
 def used_and_asked(campaign: Campaign, found: State, schedulers: Mapping[str, Scheduler]) -> dict[str, Any] | None:
-    """The figures of hpc/planning/efficiency.py with `advice`; None if something is not done, or if nobody knows them."""
+    """The figures of hpc/planning/efficiency.py with `advice`; None if something is not done, or if no scheduler knows them."""
     if found.activities or found.count("done") < len(found.runs):
         return None
     submitted = [each.submission for each in found.known.submitted]
@@ -28,14 +28,14 @@ def used_and_asked(campaign: Campaign, found: State, schedulers: Mapping[str, Sc
             for name, scheduler in schedulers.items()
             for span in scheduler.spans(campaign, [each for each in submitted if each.executor == name])
         ]
-    except SchedulerError:  # it is only a figure: nothing depends on it
+    except SchedulerError:  # nothing depends on these figures
         return None
     known = efficiency(spans, used_by(found.recorded))
     return {**asdict(known), "advice": known.advice} if known else None
 
 
 def used_by(recorded: Recorded) -> dict[str, Used]:
-    """job -> what its runs used; by the number of the submission (`local-0001`) where there is no job."""
+    """job -> what its runs used. Without a job, the key is the number of the submission, such as `local-0001`."""
     parts: dict[str, list[np.ndarray]] = defaultdict(list)
     for source in recorded.sources:
         if len(source.records):
@@ -50,9 +50,9 @@ def _used(records: np.ndarray) -> Used:
 
 
 def lines_of(known: Mapping[str, Any]) -> Iterator[str]:
-    """The figures for people."""
+    """The figures as lines of text."""
     shares = ", ".join(
-        f"{name} {known[name]:.0%} ({'good' if known[name] >= least else 'low'}: {least:.0%} is the least)"
+        f"{name} {known[name]:.0%} ({'good' if known[name] >= least else 'low'}: at least {least:.0%} is good)"
         for name, least in _LEAST.items()
         if known[name] is not None
     )

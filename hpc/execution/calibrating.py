@@ -1,4 +1,4 @@
-"""What is known of costs where runs will be executed; and measuring what is not known."""
+"""What is known about costs in the place where runs will be executed, and how the rest is measured."""
 
 import subprocess
 import sys
@@ -19,29 +19,29 @@ from noisy.data import DataError, is_staged
 from noisy.runs import Runs
 from noisy.spec import RunSpec
 
-_WORTH_CPU_S = 60  # by the published costs: measuring first takes some 10 s
+_WORTH_CPU_S = 60  # of the published costs; measuring first takes some 10 s
 _QUICK_S = 6  # of measured runs
 _STAGE = "import sys; from noisy.data import stage; stage('digits', sys.argv[1])"
 
 
 def known(executor: Executor, request: Request) -> Knowledge:
-    """What the records below the campaign's folder of results say about runs at the place of this executor."""
+    """What the records below the campaign's folder of results say about costs where this executor runs."""
     setting = executor.setting(request.grid.execution)
     return learn(observed(results_of(request.campaign)), setting, assumed_import_mb())
 
 
 def measured(request: Request, executor: Executor, runs: Runs) -> tuple[Request, bool]:
-    """Measure here what is not known of the costs of these runs, if that is worth it.
+    """Measure unknown costs of these runs on this machine, if that is worth the time.
 
-    Returns the request, with which nothing is measured again, and whether something was measured.
+    Returns the request, changed so that nothing is measured again, and whether something was measured.
     """
     missing, after = _worth_measuring(known(executor, request), request, runs), replace(request, calibrate_with=None)
     if not missing:
         return after, False
-    how = f"some {_QUICK_S + 4} s; --no-calibrate leaves it out"
-    print(f"measuring  {', '.join(missing)}: never measured here ({how})", flush=True)
+    how = f"some {_QUICK_S + 4} s; --no-calibrate skips this"
+    print(f"measuring  {', '.join(missing)}: not yet measured here ({how})", flush=True)
     if said := _measure(request):
-        print(f"note: not measured: {said}", file=sys.stderr)
+        print(f"note: measuring failed: {said}", file=sys.stderr)
     return after, not said
 
 
@@ -51,7 +51,7 @@ def never_measured(request: Request, runs: Runs) -> list[str]:
 
 
 def basis(request: Request, runs: Runs) -> str:
-    """What the costs of these runs are based on, in words."""
+    """A line of text: what the costs of these runs are based on."""
     cells = _cells(runs)
     if request.grid.execution.use_cuda:
         return "assumed: GPUs were not yet measured"
@@ -64,13 +64,14 @@ def basis(request: Request, runs: Runs) -> str:
 
 
 def calibration(request: Request, executor: Executor, seconds: float, repeats: int, only_missing: bool) -> Request | None:
-    """A request for a campaign of short runs, beside the others, from which costs can be told; None if nothing is missing.
+    """A request for a campaign of short runs that shows what runs cost; None if nothing is missing.
 
     The grid's data set is used if it is there, else digits.
 
     Args:
-        seconds: of all runs together, on a common core; each of them is executed `repeats` times.
-        only_missing: measure only what was never measured at the place of this executor.
+        seconds: CPU time of all runs together, on a common core.
+        repeats: how often each of them is executed.
+        only_missing: measure only what was never measured where this executor runs.
     """
     grid, campaign = request.grid, Campaign(results_of(request.campaign) / CALIBRATION / new_id())
     cells = _cells(request.runs)
@@ -94,7 +95,7 @@ def _cells(runs: Runs) -> list[RunSpec]:
 
 
 def _worth_measuring(knowledge: Knowledge, request: Request, runs: Runs) -> list[str]:
-    """The kinds of these runs that are not known, if the runs are many enough."""
+    """The kinds of runs whose costs are not known, if there are enough runs to make measuring worth the time."""
     if request.grid.execution.use_cuda:
         return []
     cells = [cell.spec for cell in runs.cells]
@@ -111,7 +112,7 @@ def _names(cells: Iterable[RunSpec]) -> list[str]:
 
 
 def _measure(request: Request) -> str:
-    """Measure on this machine, in another process. Returns why that was not possible; empty if it was."""
+    """Measure on this machine, in another process. Returns why this failed; empty if it did not."""
     assert request.calibrate_with
     command = [sys.executable, "-m", "hpc.calibrate", "--missing", "--seconds", str(_QUICK_S), "--executor", "local"]
     command += ["--grid", str(request.calibrate_with.absolute()), "--output-dir", str(request.campaign.folder.absolute())]

@@ -13,7 +13,7 @@ from noisy.spec import Execution
 
 @dataclass(frozen=True)
 class Capacity:
-    """How many workers this machine allows (perhaps 0), and why not more. `reason` is empty if all wanted workers fit."""
+    """How many workers this machine allows (perhaps 0). `reason` says why not more; empty if all wanted workers fit."""
 
     workers: int
     reason: str = ""
@@ -25,13 +25,14 @@ def local_capacity(wanted: int | None, execution: Execution, mem_mb: float, shar
     Args:
         wanted: max_workers of the grid; None: as many as fit.
         execution: gives the cores of one worker.
-        mem_mb: peak memory of the largest run; shared_mb: of which all workers together need this once.
+        mem_mb: peak memory of the largest run.
+        shared_mb: the part of mem_mb that all workers share.
     """
     cores = cores_here()
     by_cores = cores // (execution.cpu_threads + execution.data_workers)
     if not by_cores:
         each = f"cpu_threads_per_worker + data_workers is {execution.cpu_threads + execution.data_workers}"
-        return Capacity(0, f"{each}, but this machine has {count(cores, 'core')}; lower one of them")
+        return Capacity(0, f"{each}, but this machine has {count(cores, 'core')}; reduce one of them")
     available_mb = memory_mb("MemAvailable")
     by_memory = max(1, int(min((available_mb - shared_mb) // (mem_mb - shared_mb), by_cores)))
     workers = min(by_cores, by_memory)
@@ -43,7 +44,7 @@ def local_capacity(wanted: int | None, execution: Execution, mem_mb: float, shar
 
 
 def look_at_machine() -> Iterator[Line]:
-    """Cores and memory, and limits of a container that plans do not know."""
+    """Cores and memory, and limits of a container that plans do not take into account."""
     cores, free_mb = cores_here(), memory_mb("MemAvailable")
     for what, found, limit in (("cores", cores, cores_limit()), ("memory_mb", free_mb, memory_limit_mb())):
         is_less = limit is not None and limit < found
@@ -57,9 +58,9 @@ def cores_here() -> int:
 
 
 def memory_mb(name: str) -> float:
-    """A line of /proc/meminfo, in 10**6 bytes; infinite where there is none."""
+    """The value of a line of /proc/meminfo, in 10**6 bytes; infinite if there is no such file."""
     try:
         with open("/proc/meminfo") as lines:
             return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith(f"{name}:"))
     except (OSError, StopIteration):
-        return math.inf  # no Linux: left to the user
+        return math.inf  # not Linux: the user has to know

@@ -1,4 +1,4 @@
-"""All executors, and which of them a command means."""
+"""All executors, and which of them a command uses."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -14,5 +14,5 @@ SECTIONS: Mapping[str, Callable[[Any, Any], Problem | None]] = {SECTION: option_
 
 
 def best() -> str:
-    """The name of the executor if the user names none: a scheduler if there is one."""
+    """The name of the executor that is used by default: a scheduler if there is one, else this machine."""
     return "slurm" if Slurm.is_here() else "local"

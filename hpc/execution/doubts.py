@@ -1,4 +1,4 @@
-"""What is refused or asked before anything is written: runs that are too large, and requests that may be a mistake."""
+"""Checks before anything is written: runs that are too large are refused, possible mistakes need the user's consent."""
 
 from collections.abc import Iterable
 
@@ -17,10 +17,10 @@ _LONG_S = 7 * 24 * 3600  # of a single run
 
 
 def changes(campaign: Campaign, runs: Runs, found: State) -> list[str]:
-    """Show what the grid changes in its campaign. Returns what the user must agree to: done runs that the grid leaves out."""
+    """Show what the grid changes in its campaign. Returns what the user must agree to: the grid leaves out done runs."""
     try:
         before = read_manifest(campaign.manifest).runs
-    except ManifestError:  # there is none, or `prepare` writes it again
+    except ManifestError:  # there is no manifest, or `prepare` writes it again
         return []
     changed = compare(before, runs)
     if not (changed.n_new or len(changed.gone)):
@@ -39,16 +39,16 @@ def _are(n: int, noun: str, what: str) -> str:
 
 
 def long_runs(planned: Plan) -> list[str]:
-    """What the user must agree to: a run that takes over a week."""
+    """What the user must agree to: a run takes more than a week."""
     longest_s = max(task.per_run.wall_s.middle for task in planned.tasks)
     return [f"a single run takes {duration(longest_s)}"] if longest_s > _LONG_S else []
 
 
 def refuse_larger_than(mem_mb: float, cells: Iterable[RunSpec], who: str) -> None:
-    """Refuse runs that need more memory than there is.
+    """Refuse runs that need more than `mem_mb` of memory. who: the owner of that memory, such as "this machine has".
 
     Raises:
-        Refused: with the largest that would fit.
+        Refused: the message names the largest run that would fit.
     """
     largest = max(cells, key=least_mem_mb)
     if least_mem_mb(largest) > mem_mb:

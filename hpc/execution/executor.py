@@ -1,4 +1,4 @@
-"""What an executor is: who plans for a place, executes or hands over, and knows what is at work there."""
+"""What an executor is: it plans for one place, executes tasks there or submits them, and knows which are at work."""
 
 import argparse
 from abc import abstractmethod
@@ -24,11 +24,11 @@ from noisy.spec import Execution
 
 @dataclass(frozen=True)
 class Request:
-    """What a command line asks for: a grid, where its campaign and its data are, and what to submit of it.
+    """What a command line asks for: a grid, the folders of its campaign and its data, and which of its runs to submit.
 
-    limit: at most so many runs; abandoned: submissions to be treated as ended; options: the executor's own; command: the
-    command line, as a shell reads it; knowledge: what is known of costs; calibrate_with: the file of the grid, with which
-    unknown costs are measured first (None: they are not); deadline: by when all has to be done.
+    limit: the largest number of runs; abandoned: submissions to be treated as ended; options: those of the executor; command:
+    the command line, quoted for a shell; knowledge: what is known about costs; calibrate_with: the grid file, if unknown costs
+    are to be measured first (else None); deadline: when everything has to be done.
     """
 
     grid: Grid
@@ -48,10 +48,10 @@ class Request:
 
 
 class Executor(Scheduler):
-    """Who executes tasks: this machine, or a scheduler. It is also a `Scheduler` (hpc/state/scheduler.py).
+    """What executes tasks: this machine or a scheduler. It is also a `Scheduler` (hpc/state/scheduler.py).
 
-    name: in submission.json; where: words that end a line of the plan; is_asked: whether nothing can be submitted while it does
-    not answer.
+    name: as in submission.json; where: the last words of the plan's line about tasks; is_asked: whether it has to answer before
+    anything can be submitted.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Executor(Scheduler):
     is_asked: bool
 
     def add_site_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
-        """Those of `add_options` that hpc.doctor has too."""
+        """Add the options of `add_options` that hpc.doctor has too. Returns them."""
         return []
 
     def add_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
@@ -75,7 +75,7 @@ class Executor(Scheduler):
         """
 
     def setting(self, execution: Execution) -> Setting:
-        """Where runs are executed, as far as this is known. By default: on machines of any kind, with the torch of here."""
+        """Where runs are executed, as far as known. By default: on machines of any kind, with the torch installed here."""
         return Setting(torch_of(machine()["versions"]), execution.cpu_threads)
 
     @abstractmethod
@@ -83,34 +83,34 @@ class Executor(Scheduler):
         """What to submit of these runs now."""
 
     def checks(self, given: argparse.Namespace, folder: Path) -> list[Check]:
-        """What to look at of the place where tasks would be executed. given: `add_site_options`; folder: of the results."""
+        """Checks of the place where tasks would be executed. given: of `add_site_options`; folder: that of the results."""
         return []
 
     def beginning_with(self, given: argparse.Namespace, command: str) -> argparse.Namespace:
-        """Options with which each task first executes a command of the shell, if tasks have a shell."""
+        """The options, changed so that each task first executes a shell command, if tasks have a shell."""
         return given
 
     def is_rehearsal(self, options: argparse.Namespace) -> bool:
-        """Whether only `rehearse` is asked for, and no submission."""
+        """Whether the user asks only for `rehearse`, not for a submission."""
         return False
 
     def rehearse(self, request: Request, decision: Decision) -> int:
-        """Say what would happen; returns the exit status."""
+        """Print what would happen. Returns the exit status."""
         return ALL_WELL
 
     @abstractmethod
     def execute(self, request: Request, submission: Submission, decision: Decision) -> int:
-        """Execute a submission or hand it over; returns the exit status."""
+        """Execute a submission, or submit it to a scheduler. Returns the exit status."""
 
     def pause_s(self, request: Request, decision: Decision) -> float | None:
-        """Say what is held back. Returns the seconds until the next look, or None: a later command goes on."""
+        """Print what is held back. Returns the seconds until the next try, or None if only a later command submits it."""
         return None
 
     def join(self, request: Request) -> int:
-        """Help with a submission that is at work elsewhere; returns the exit status.
+        """Help with a submission that is at work elsewhere. Returns the exit status.
 
         Raises:
-            Refused: this is not possible; by default, it never is.
+            Refused: this is not possible, as by default.
         """
         raise Refused(f"--join: not possible {self.where}")
 
@@ -120,4 +120,4 @@ class Executor(Scheduler):
 
     @abstractmethod
     def log_of(self, campaign: Campaign, submission: Submission, task: int, job: str = "") -> Path:
-        """Where the output of a task is that a job executed. job: empty for one executed without a job."""
+        """The log of a task, as executed by `job` (empty for a process without a job)."""

@@ -50,7 +50,7 @@ class Local(Executor):
 
     def add_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
         return [
-            add("--join", type=positive, metavar="NUMBER", help="take tasks of this submission, which is at work elsewhere")
+            add("--join", type=positive, metavar="NUMBER", help="execute tasks of this submission, which is at work elsewhere")
         ]
 
     def check(self, request: Request) -> None:
@@ -96,23 +96,23 @@ class Local(Executor):
             is_interrupted = False
         finally:
             progress.close()
-            with contextlib.suppress(OSError):  # a full disk; later commands see that the process is gone
+            with contextlib.suppress(OSError):  # the disk is full; later commands see that the process is gone
                 submissions.end(campaign, submission, is_interrupted)
         for problem in problems:
             print(f"error: {problem}", file=sys.stderr)
         done, failed, n_runs = progress.n_done, progress.n_failed, submission.n_runs
         logs = campaign.submission(submission.number) / "logs"
-        hint = "" if done == n_runs else f"\nWhy: {logs}. The same command tries again, up to three times a run."
+        hint = "" if done == n_runs else f"\nWhy: {logs}. The same command tries again, up to three times for each run."
         print(f"{done} of {count(n_runs, 'run')} done, {failed} failed.{hint}")
         return ALL_WELL if done == n_runs else SOME_FAILED
 
     def join(self, request: Request) -> int:
-        """Execute what nobody holds of a submission, beside the workers that it has elsewhere."""
+        """Execute tasks of a submission that no worker holds; its other workers go on elsewhere."""
         self.check(request)
         number, campaign = request.options.join, request.campaign
         submission = submissions.read(campaign, number)
         if submission.ended or not submission.is_claimed:
-            why = "it has ended" if submission.ended else "an earlier version made it, and its workers share out nothing"
+            why = "it has ended" if submission.ended else "an earlier version made it, and its workers cannot share tasks"
             raise Refused(f"--join {number}: not possible: {why}; allowed: a submission that is at work")
         tasks = read_task_runs(campaign.tasks(number), submission.n_tasks)
         runs = request.runs.take(np.isin(request.runs.run_id, tasks.run_id))
@@ -129,7 +129,7 @@ class Local(Executor):
         for problem in problems:
             print(f"error: {problem}", file=sys.stderr)
         done = f"{progress.n_done} of {count(len(runs), 'run')} done"
-        print(f"submission {number:04d}: {done}. Its own workers do the rest.")
+        print(f"submission {number:04d}: {done}. Its own workers execute the rest.")
         return SOME_FAILED if problems else ALL_WELL
 
     def checks(self, given: argparse.Namespace, folder: Path) -> list[Check]:
@@ -157,7 +157,7 @@ def _activity(submission: Submission) -> Activity:
     is_alive = submission.process.is_alive()
     if is_alive is False:
         return Activity({})
-    tasks = dict.fromkeys(range(submission.n_tasks), TaskActivity(is_begun=True))  # claims, if any, tell it better
+    tasks = dict.fromkeys(range(submission.n_tasks), TaskActivity(is_begun=True))  # if there are claims, they are more exact
     return Activity(tasks, is_alive is not None, workers=(WorkerActivity("", is_begun=True),))
 
 
@@ -192,10 +192,10 @@ def _refuse_without_gpu(precisions: set[str]) -> None:
 def run_locally(
     campaign: Campaign, submission: int, workers: int, execution: Execution, observe: Callable[[], None]
 ) -> list[str]:
-    """Execute all tasks of a submission, at most `workers` at a time. Returns a line for each task that went wrong.
+    """Execute all tasks of a submission, at most `workers` at a time. Returns one line of text for each task that failed.
 
-    Another process does this (jobs/pool.py). It ends when this process ends, even if this one is killed. `observe` is called
-    several times a second.
+    Another process starts the workers (jobs/pool.py). It ends when this process ends, even if this process is killed. `observe`
+    is called several times a second.
     """
     log = campaign.submission(submission) / "logs" / "pool.log"
     pool = _start(campaign, submission, workers, execution, log)
@@ -220,16 +220,16 @@ def run_locally(
 def _start(campaign: Campaign, submission: int, workers: int, execution: Execution, log: Path) -> subprocess.Popen:
     command = [sys.executable, "-m", "jobs.pool", str(campaign.folder.resolve()), str(submission), str(workers)]
     threads = {name: str(execution.cpu_threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-    alone = {"OPENBLAS_NUM_THREADS": "1"}  # numpy's, unused: it would start threads in the process that forks
+    alone = {"OPENBLAS_NUM_THREADS": "1"}  # no threads of numpy's in a process that forks
     with log.open("ab") as errors:
         return subprocess.Popen(
             command,
             cwd=PROJECT_ROOT,
             env={**os.environ, **threads, **alone, "PYTHONUNBUFFERED": "1"},
-            stdin=subprocess.PIPE,  # held open as long as this process lives
+            stdin=subprocess.PIPE,  # open until this process ends
             stdout=subprocess.PIPE,
             stderr=errors,
-            start_new_session=True,  # Ctrl-C reaches this process alone, which then ends the others in order
+            start_new_session=True,  # Ctrl-C reaches only this process, which then stops the others
         )
 
 
@@ -238,6 +238,6 @@ def _stop(pool: subprocess.Popen) -> None:
         assert pool.stdin
         pool.stdin.close()
         try:
-            pool.wait(2 * STOP_S)  # it stops its workers in half of that
+            pool.wait(2 * STOP_S)  # it needs half of that to stop its workers
         except subprocess.TimeoutExpired:
-            pool.kill()  # its workers notice
+            pool.kill()  # its workers notice this and end

@@ -12,7 +12,7 @@ from jobs.taskfile import read_task
 
 
 def next_step(counts: Mapping[str, int], is_at_work: bool, is_silent: bool) -> str:
-    """What to do next, as the name of a command. counts: state -> how many runs are in it."""
+    """The name of the command to type next. counts: state -> number of runs in it."""
     if is_silent:
         return "status"
     if counts["failed"]:
@@ -23,7 +23,7 @@ def next_step(counts: Mapping[str, int], is_at_work: bool, is_silent: bool) -> s
 
 
 def next_command(campaign: Campaign, found: State, again: str = "") -> str:
-    """What to type next. again: the command that submits what is missing; by default, one that is made from the campaign."""
+    """The command to type next. again: the command that submits what is missing (default: made from the campaign)."""
     step = next_step({name: found.count(name) for name in STATES}, bool(found.activities), bool(found.unreachable))
     folder = f"--output-dir {quoted(campaign.folder)}"
     return {

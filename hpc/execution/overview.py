@@ -1,4 +1,4 @@
-"""The plan as a table, before anything is submitted: beside each figure that of one run an array element."""
+"""The plan as a table, before anything is submitted. A second column shows what one array element per run would need."""
 
 from collections.abc import Iterator
 
@@ -13,7 +13,7 @@ from hpc.planning.decision import Decision
 from hpc.planning.tasks import Plan
 from hpc.state.runs import State
 
-_WIDTH = 11, 52  # columns of a label, and of the plan's figure
+_WIDTH = 11, 52  # widths in characters: the label, the plan's figure
 
 
 def show_decision(decision: Decision, found: State, request: Request, where: str, costs: str) -> None:
@@ -26,7 +26,7 @@ def show_decision(decision: Decision, found: State, request: Request, where: str
     at_a_time = f"{len(planned.tasks):,}, {planned.workers} at a time, {count(cores, 'core')} each, {where}"
     rows = [("tasks", at_a_time, ""), *_figures(planned)]
     if decision.arrays:
-        rows = [("", "this plan", "one run an element"), *_beside(decision, rows)]
+        rows = [("", "this plan", "one run per element"), *_beside(decision, rows)]
     for row in rows:
         print("".join(f"{text:{width}}" for text, width in zip(row, (*_WIDTH, 0), strict=True)).rstrip(), flush=True)
     print(f"costs      {costs}", flush=True)
@@ -44,7 +44,7 @@ def _figures(planned: Plan) -> list[tuple[str, str, str]]:
 
 
 def _beside(decision: Decision, rows: list[tuple[str, str, str]]) -> Iterator[tuple[str, str, str]]:
-    """The rows with the figures of one run an element, and how many elements start."""
+    """The rows, with the figures for one array element per run beside them, and with the number of elements that start."""
     planned, alone = decision.whole, one_run_each(decision.whole)
     unit = "GPU" if planned.execution.use_cuda else "CPU"
     asked_mb = max(array.resources.mem_mb * array.parallel for array in decision.arrays if not array.is_sweep)
@@ -72,7 +72,7 @@ def _end(end: End) -> str:
 
 
 def _about_end(planned: Plan, request: Request) -> Iterator[str]:
-    """Whether the end is promised, and what became of a deadline."""
+    """Lines about the end: whether it is promised, and whether a deadline will be kept."""
     end = end_of(planned)
     if end.is_promise:
         yield f"promise    the end is promised within {duration(end.high_s)} of the first start"
@@ -102,6 +102,6 @@ def _arrays(decision: Decision) -> Iterator[str]:
         asked = array.resources
         gpus = f", {count(asked.gpus, 'GPU')}" if asked.gpus else ""
         each = f"{count(asked.cpus, 'CPU')}{gpus}, {asked.mem_mb / 1000:.1f} GB, {asked.time_limit_min} min each"
-        sweep = "; they do what others left" if array.is_sweep else ""
+        sweep = "; they execute what others left undone" if array.is_sweep else ""
         yield f"{label:{_WIDTH[0]}}{count(array.n_workers, 'worker')}, {array.parallel} at a time, {each}{sweep}"
         label = ""

@@ -18,7 +18,7 @@ from noisy.runs import Runs
 
 @dataclass(frozen=True)
 class Shown:
-    """What is shown. left_s: None if not yet known; model, p, outcome: of the last run, empty before the first."""
+    """What is shown. left_s: None if not yet known. model, p, outcome: those of the last run; empty before the first."""
 
     elapsed_s: float
     left_s: float | None
@@ -31,20 +31,20 @@ class Shown:
 
     @property
     def line(self) -> str:
-        """All of it, without the times."""
+        """A line with everything but the times."""
         last = f"; last: {self.model} {self.p} {self.outcome}" if self.outcome else ""
         return f"{self.n_done} of {self.n_runs} runs done, {self.n_failed} failed{last}"
 
 
 def layout(shown: Shown, columns: int) -> str:
-    """What fits a terminal, as tqdm's `bar_format`. If there is little room, the bar is left out first, and p and outcome last.
+    """A `bar_format` of tqdm that fits the terminal. If there is little room, the bar goes first, p and the outcome last.
 
-    One column is left free, because some terminals begin a new line after a line as wide as they are.
+    One column stays free, because some terminals begin a new line after a line that fills them.
     """
     elapsed, left = ("?" if s is None else tqdm.format_interval(s) for s in (shown.elapsed_s, shown.left_s))
     few, failed = f"{shown.n_done}/{shown.n_runs}", f"{shown.n_failed} failed"
     last, its_p = (f"; {shown.model} {shown.p} {shown.outcome}", f"; {shown.p} {shown.outcome}") if shown.outcome else ("", "")
-    texts = (  # columns of the percentage and the bar, the bar, what follows
+    texts = (  # (columns that percentage and bar take, the bar, the text)
         (20, "|{bar:12}| ", f"{elapsed}, {left} left; {shown.line}"),
         (14, "|{bar:6}| ", f"{left} left; {few} runs, {failed}{last}"),
         (5, "", f"{left} left; {few} runs, {failed}{last}"),
@@ -57,11 +57,11 @@ def layout(shown: Shown, columns: int) -> str:
 
 
 _LINE_EVERY_S = 15
-_SHARE = 0.1  # at most this share of the time is spent on looking at shards
+_SHARE = 0.1  # at most this share of the time is spent on reading shards
 
 
 class Progress:
-    """Follows the shards of one submission, so it counts only runs that are on disk.
+    """Shows the progress of one submission. It reads the shards, so it counts only runs that are on disk.
 
     The time left is computed from the estimated cost, not from the number of runs: some runs take much longer than others.
     """
@@ -126,7 +126,7 @@ class Progress:
 
     def _read(self) -> None:
         before = self._recorded
-        with contextlib.suppress(ManifestError):  # a folder that cannot be listed now must not end what is being trained
+        with contextlib.suppress(ManifestError):  # training goes on even if the folder cannot be listed now
             self._recorded = before.updated(self._campaign.shard_paths(self._prefix))
         if [source.version for source in self._recorded.sources] == [source.version for source in before.sources]:
             return

@@ -1,4 +1,4 @@
-"""What hpc.doctor finds of any place: lines about the file system of the results, and about what a task got."""
+"""What hpc.doctor checks everywhere: the file system of the results, and what a task gets."""
 
 import os
 import shutil
@@ -23,13 +23,13 @@ _OF_ONE_MACHINE = ("btrfs", "ext2", "ext3", "ext4", "overlay", "ramfs", "tmpfs",
 _OTHER = "choose a folder on a file system of another kind, with --output-dir"
 _MAKE_ROOM = "make room, or choose another --output-dir"
 _LITTLE_MB, _FEW_MB, _FEW_FILES = 5_000, 200, 1_000  # of room
-_LONG_S = 20  # to import torch: as long as a small task
-_MEMORY_SLACK = 1.2  # a limit this much above what was asked for is that limit, rounded
+_LONG_S = 20  # importing torch then takes as long as a small task
+_MEMORY_SLACK = 1.2  # a limit up to this much above what was asked for is still that limit, rounded
 
 
 @dataclass(frozen=True)
 class Line:
-    """What was found of one thing. mark: OK, NOTE or PROBLEM; help: what to type; names: of machines, not shown to others."""
+    """One finding. mark: OK, NOTE or PROBLEM; help: what to do; names: machine names in the text, which are private."""
 
     mark: str
     what: str
@@ -39,7 +39,7 @@ class Line:
 
 
 class Check(NamedTuple):
-    """Something to look at, the function that does it, and what helps if it cannot be done."""
+    """A check: its name, the function that does it, and what to do if that function fails."""
 
     what: str
     lines: Callable[[], Iterable[Line]]
@@ -47,7 +47,7 @@ class Check(NamedTuple):
 
 
 def looked(checks: Iterable[Check]) -> Generator[Line, None, None]:
-    """The lines of all checks. One that cannot be done gives a problem, and the others go on."""
+    """The lines of all checks. A check that fails gives a line with the problem, and the others go on."""
     for check in checks:
         try:
             yield from check.lines()
@@ -59,7 +59,7 @@ def looked(checks: Iterable[Check]) -> Generator[Line, None, None]:
 
 
 def checks(folder: Path, is_shared: bool) -> list[Check]:
-    """Those of any place. folder: where results would be, or the nearest folder above it; is_shared: by several machines."""
+    """The checks for every place. folder: that of the results, or the nearest one above it; is_shared: by several machines."""
     return [
         Check("versions", _versions, "install again: make setup"),
         Check("file system", lambda: [_kind(folder, is_shared)], _OTHER),
@@ -79,12 +79,12 @@ def _kind(folder: Path, is_shared: bool) -> Line:
     longest = max(over, key=lambda mount: len(mount[4]))
     kind = longest[longest.index("-") + 1]
     if is_shared and kind in _OF_ONE_MACHINE:
-        return Line(NOTE, "file system", f"{kind}: most often only this machine sees it; --run tries whether nodes do")
+        return Line(NOTE, "file system", f"{kind}: usually only this machine sees it; --run tries whether nodes do")
     return Line(OK, "file system", kind)
 
 
 def _files(folder: Path) -> Iterator[Line]:
-    """What jobs/files.py relies on, tried by its own functions."""
+    """Try what jobs/files.py relies on, with its own functions."""
     with tempfile.TemporaryDirectory(prefix="doctor-", dir=folder) as temporary:
         file, claimed = Path(temporary) / "file", Path(temporary) / "claimed"
         started_s = time.monotonic()
@@ -106,8 +106,8 @@ def _claim(claimed: Path) -> Line:
             with new_folder(claimed) as hidden:
                 publish(hidden / "file", content)
         except FileExistsError:
-            return Line(OK, "exclusive", "of two that make one folder, one wins; no locks and hard links are needed")
-    return Line(PROBLEM, "exclusive", "a folder replaces another: two submits at one moment would mix", _OTHER)
+            return Line(OK, "exclusive", "if two processes make one folder, one wins; locks and hard links are not needed")
+    return Line(PROBLEM, "exclusive", "a folder can replace another: two submits at the same moment would mix", _OTHER)
 
 
 def _folder_sync(folder: Path) -> Line:
@@ -122,7 +122,7 @@ def _folder_sync(folder: Path) -> Line:
 
 
 def _clock(ahead_s: float) -> Line:
-    found = f"that of the file system differs from ours by {abs(ahead_s):.1f} s"
+    found = f"the clock of the file system differs from ours by {abs(ahead_s):.1f} s"
     return Line(NOTE if abs(ahead_s) > 5 else OK, "clock", found)
 
 
@@ -136,13 +136,13 @@ def _room(folder: Path) -> Iterator[Line]:
         return
     over, said = (" ".join(text.split()) for text in (done.stdout, done.stderr))
     if over:
-        yield Line(PROBLEM, "quota", f"exceeded, says `quota`: {over}", _MAKE_ROOM)
+        yield Line(PROBLEM, "quota", f"exceeded, according to `quota`: {over}", _MAKE_ROOM)
     else:
-        yield Line(*((NOTE, "quota", f"unknown: {said}") if said else (OK, "quota", "none is exceeded, says `quota`")))
+        yield Line(*((NOTE, "quota", f"unknown: {said}") if said else (OK, "quota", "none is exceeded, according to `quota`")))
 
 
 def room_line(free_mb: float, free_files: int | None) -> Line:
-    """Whether there is room enough. free_files: None where the file system does not count them."""
+    """A line that says whether there is enough room. free_files: None if the file system does not count them."""
     found = f"{free_mb / 1000:,.1f} GB" + ("" if free_files is None else f" and {free_files:,} files") + " are free"
     if free_mb < _FEW_MB or (free_files is not None and free_files < _FEW_FILES):
         return Line(PROBLEM, "room", found, _MAKE_ROOM)
@@ -150,7 +150,7 @@ def room_line(free_mb: float, free_files: int | None) -> Line:
 
 
 def task_lines(probe: Mapping[str, Any], asked: Resources | None) -> Iterator[Line]:
-    """What a task got (see jobs/probe.py), against what was asked for; None: nothing was."""
+    """Lines that compare what a task got (see jobs/probe.py) with what was asked for (None: nothing was asked for)."""
     node = (probe["node"],)
     times = f"python {probe['python']} after {probe['python_s']:.1f} s, torch {probe['torch']} {probe['torch_s']:.1f} s later"
     slow = "; slow: put the Python environment on a faster disk" if probe["torch_s"] > _LONG_S else ""
@@ -164,9 +164,9 @@ def task_lines(probe: Mapping[str, Any], asked: Resources | None) -> Iterator[Li
 def _of_resources(cores: int, limit_mb: float | None, asked: Resources) -> Iterator[Line]:
     given = f"{cores} for a task that asks for {asked.cpus}"
     if cores < asked.cpus:
-        yield Line(PROBLEM, "cores", given, "lower cpu_threads_per_worker of the grid to what is given")
+        yield Line(PROBLEM, "cores", given, "reduce cpu_threads_per_worker of the grid to the cores that a task gets")
     else:
-        yield Line(NOTE if cores > asked.cpus else OK, "cores", given + "; they are not confined" * (cores > asked.cpus))
+        yield Line(NOTE if cores > asked.cpus else OK, "cores", given + "; tasks may use more" * (cores > asked.cpus))
     wanted = f"{asked.mem_mb} MB planned"
     if limit_mb and limit_mb < asked.mem_mb * 0.95:
         yield Line(PROBLEM, "memory", f"{wanted}, {limit_mb:.0f} MB allowed by a control group", "ask the site why")

@@ -1,4 +1,4 @@
-"""From a grid to an executor: plan what is missing, show it, ask, and hand it over; in rounds, if there is no room for all."""
+"""hpc.submit: plan what is missing, show the plan, ask, and submit it; in several rounds if a limit holds tasks back."""
 
 import sys
 import time
@@ -33,15 +33,16 @@ from noisy.runs import Runs
 
 
 def submit(request: Request, executor: Executor, schedulers: Mapping[str, Scheduler]) -> int:
-    """Plan what is missing, show it, ask, and have it executed; returns the exit status.
+    """Plan what is missing, show the plan, ask, and have it executed. Returns the exit status.
 
     Raises:
-        Refused, SchedulerError, DataError, ManifestError: it cannot be done. Arrays submitted before the error are recorded.
+        Refused, SchedulerError, DataError, ManifestError: this is not possible. Arrays that were submitted before the error are
+        recorded.
     """
     executor.check(request)
     check_folder(request.campaign.folder, is_written=not _only_looks(request, executor))
-    header, left = None, None  # left: run_ids that this command has still to submit; None: all that are missing
-    pause_s: float | None = None  # set once this command waits for room
+    header, left = None, None  # left: run_ids that this command still has to submit; None: all missing runs
+    pause_s: float | None = None  # not None once this command waits for room
     while True:
         number, found, decision, costs = _look(request, executor, schedulers, left, pause_s)
         if decision is None:
@@ -62,7 +63,7 @@ def submit(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
             status = _hand_over(request, executor, number, header, decision)
         except SubmissionTaken:
             continue
-        if decision.arrays:  # a scheduler may have taken fewer tasks
+        if decision.arrays:  # a scheduler may have accepted fewer tasks
             taken = submissions.read(request.campaign, number).arrays
             decision = replace(decision, now=decision.now.first(max((array.n_tasks for array in taken), default=0)))
         if found.unreachable and status == ALL_WELL:
@@ -83,13 +84,13 @@ def _look(
     left: np.ndarray | None,
     pause_s: float | None,
 ) -> tuple[int, State, Decision | None, str]:
-    """The number to claim, the state, what to submit (None if nothing is missing), and what its costs are based on.
+    """Returns the number to claim, the state, what to submit (None if nothing is missing), and what its costs are based on.
 
     Args:
-        pause_s: between two looks while a scheduler is silent; None: silence is an error.
+        pause_s: how long to wait before a scheduler that does not answer is asked again; None: no answer is an error.
     """
     while True:
-        number = submissions.next_number(request.campaign)  # before the state is read: a claim made since makes ours fail
+        number = submissions.next_number(request.campaign)  # first: a later claim by another submit makes ours fail
         try:
             found = _state(request, executor, schedulers)
             runs = _to_submit(request, found, left)
@@ -107,8 +108,8 @@ def _look(
 
 
 def _is_agreed(request: Request, executor: Executor, decision: Decision) -> bool:
-    """Whether the plan is surely wanted. Before that, nothing is measured, since this writes files."""
-    is_asked_about = long_runs(decision.whole) or request.campaign.manifest.exists()  # (a changed grid is)
+    """Whether the user has agreed to the plan, or does not have to. Only then costs are measured, since this writes files."""
+    is_asked_about = long_runs(decision.whole) or request.campaign.manifest.exists()  # (the user must agree to a changed grid)
     return not _only_looks(request, executor) and (request.yes or not is_asked_about)
 
 
@@ -121,7 +122,7 @@ def _state(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
     known = submissions.numbers(request.campaign)
     if unknown := [number for number in request.abandoned if number not in known]:
         allowed = (
-            f"the number of a submission: {', '.join(map(str, known))}" if known else "nothing: there is no submission yet"
+            f"the number of a submission: {', '.join(map(str, known))}" if known else "none, since there is no submission yet"
         )
         raise Refused(f"--abandon {unknown[0]}: no such submission of {request.campaign.folder}; allowed: {allowed}")
     found = state(request.campaign, its_id, request.runs, schedulers, request.abandoned, write=writes)
@@ -133,7 +134,7 @@ def _state(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
 
 
 def _to_submit(request: Request, found: State, left: np.ndarray | None) -> Runs:
-    """The runs to submit: first what is missing, up to the limit; later, held-back runs that are still missing."""
+    """The runs to submit: in the first round what is missing, up to the limit; later the held-back runs still missing."""
     missing = request.runs.take(found.to_submit(request.retry_failed))
     return missing.take(slice(0, request.limit)) if left is None else missing.take(np.isin(missing.run_id, left))
 
@@ -147,7 +148,7 @@ def _consented(request: Request, planned: Plan | None, doubts: Sequence[str]) ->
 
 
 def _hand_over(request: Request, executor: Executor, number: int, header: Header, decision: Decision) -> int:
-    """Claim a submission of what there is room for, and have it executed; returns the exit status.
+    """Claim a submission for the tasks that there is room for, and have it executed. Returns the exit status.
 
     Raises:
         SubmissionTaken: another submit was first.
@@ -178,7 +179,7 @@ def _hand_over(request: Request, executor: Executor, number: int, header: Header
 
 
 def _nothing_to_submit(request: Request, executor: Executor, found: State) -> int:
-    """Say so; returns the exit status."""
+    """Say that nothing is missing. Returns the exit status."""
     console.show_others(found)
     doubts = changes(request.campaign, request.runs, found)
     if not _only_looks(request, executor):
@@ -191,7 +192,7 @@ def _nothing_to_submit(request: Request, executor: Executor, found: State) -> in
 
 
 def _end_of_dry_run(request: Request, unknown: str) -> int:
-    """Say where the data are, what is unknown, and that nothing was written; returns the exit status."""
+    """Say where the data are, what is unknown, and that nothing was written. Returns the exit status."""
     verb = "is in" if is_staged(request.grid.dataset, request.data_dir) else "will be put into"
     print(f"data       {request.grid.dataset} {verb} {request.data_dir}\nDry run: nothing was written.")
     if unknown:

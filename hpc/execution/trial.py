@@ -1,4 +1,4 @@
-"""Two tiny trainings through the real path, for `hpc.doctor --run`. Nothing of them is left."""
+"""Two tiny trainings for `hpc.doctor --run`, submitted like any others. They leave no files."""
 
 import argparse
 import contextlib
@@ -34,16 +34,20 @@ _PROBE = (sys.executable, "-m", "jobs.probe")
 
 
 def trial(executor: Executor, given: argparse.Namespace, folder: Path) -> Iterator[Line]:
-    """Submit, wait, and say what the tasks got. given: the executor's site options; folder: it is there.
+    """Submit two trainings, wait for them, and say what their tasks got.
+
+    Args:
+        given: the executor's site options.
+        folder: an existing folder.
 
     Raises:
-        Refused, SchedulerError, DataError, OSError: it cannot be submitted.
+        Refused, SchedulerError, DataError, OSError: they cannot be submitted.
     """
     parser, grid = argparse.ArgumentParser(), parse_grid(_GRID)
     executor.add_options(parser.add_argument)
     chosen = {**vars(parser.parse_args([])), "runs_per_task": 1, **vars(given)}
     wanted = executor.beginning_with(argparse.Namespace(**chosen), shlex.join(_PROBE))
-    if not executor.is_asked:  # tasks get what this process gets
+    if not executor.is_asked:  # tasks get the same as this process
         done = subprocess.run(_PROBE, cwd=PROJECT_ROOT, capture_output=True, text=True, check=False)
         if done.returncode:
             raise Refused(f"torch does not load: {(done.stderr.strip().splitlines() or [''])[-1]}")
@@ -57,7 +61,7 @@ def trial(executor: Executor, given: argparse.Namespace, folder: Path) -> Iterat
                 submit(request, executor, {executor.name: executor})
             submitted = _state(executor, request).known.submitted
             if executor.is_asked and not any(each.submission.arrays for each in submitted):
-                raise Refused("nothing was accepted: " + " ".join(said.getvalue().splitlines()[-2:]))
+                raise Refused("the scheduler accepted nothing: " + " ".join(said.getvalue().splitlines()[-2:]))
             yield from _result(executor, request, started_s)
         finally:
             with contextlib.suppress(SchedulerError, ManifestError, OSError):
@@ -73,13 +77,13 @@ def _at_work(found: State) -> list[WorkerActivity]:
 
 
 def _every_worker(executor: Executor, request: Request) -> list[WorkerActivity]:
-    """Also those that have nothing to do."""
+    """All workers, also those that have nothing to do."""
     submitted = [each.submission for each in _state(executor, request).known.submitted]
     return [worker for activity in executor.at_work(submitted).values() for worker in activity.workers]
 
 
 def _ended(executor: Executor, request: Request, started_s: float) -> State:
-    """The state once all tasks have ended and it is known how, or when patience ends."""
+    """The state when all tasks have ended and it is known how, or after a time limit."""
     busy_s = started_s
     while True:
         found, now_s = _state(executor, request), time.monotonic()
@@ -91,13 +95,13 @@ def _ended(executor: Executor, request: Request, started_s: float) -> State:
 
 
 def _result(executor: Executor, request: Request, started_s: float) -> Iterator[Line]:
-    """What became of the trainings, what each node gave its tasks, and how tasks ended that left trainings undone."""
+    """Lines: whether the trainings were done, what each node gave its tasks, and how tasks ended that failed."""
     found = _ended(executor, request, started_s)
     n_done, n_runs, left = found.count("done"), len(found.runs), _at_work(found)
     result = f"{n_done} of {n_runs} are done after {time.monotonic() - started_s:.0f} s"
     if left:
         why = "; ".join(sorted({worker.why or "running" for worker in left}))
-        yield Line(NOTE, "trainings", f"{result}; the others are cancelled now: {why}")
+        yield Line(NOTE, "trainings", f"{result}; the others are now cancelled: {why}")
     else:
         yield Line(OK if n_done == n_runs else PROBLEM, "trainings", result, "" if n_done == n_runs else "see the next lines")
     (submitted,) = found.known.submitted
@@ -127,6 +131,6 @@ def _end_of_task(outcome: Outcome, log: Path) -> Line:
     if log.is_file():
         found, help_ = f"{where}; its log ends: {last_line(log)}", "mend what the log says"
     else:
-        found = f"{where}; it left no log: the node does not see the folder"
+        found = f"{where}; it left no log, so the node does not see the folder"
         help_ = "choose an --output-dir that all nodes see, or leave this node out"
     return Line(PROBLEM, f"worker {outcome.job}", found, help_, (outcome.node,))

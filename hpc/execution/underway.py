@@ -1,4 +1,4 @@
-"""When a campaign that is under way ends, by what its own runs took; whether it keeps a deadline, and what to type if not."""
+"""The expected end of a running campaign, from the times of its own runs; whether a deadline is kept, and what helps."""
 
 import math
 from collections import defaultdict
@@ -17,12 +17,12 @@ from hpc.state.submissions import Submission
 from noisy.runs import Runs
 from noisy.spec import Execution
 
-_LEAST_DONE = 4  # runs, before their times say something
-_LEAST_SPREAD = 0.05  # of the time left: workers come and go
+_LEAST_DONE = 4  # runs; fewer say too little
+_LEAST_SPREAD = 0.05  # share of the time left, because workers come and go
 
 
 def left_s(found: State) -> dict[str, float] | None:
-    """Seconds until the last end: low, expected, high (one standard error of a count); None if too little is known."""
+    """Seconds until the last run ends: low, expected, high (one standard error of a count); None if too little is known."""
     records = found.recorded.records[found.recorded.counting]
     is_open = np.isin(np.arange(len(found.runs)), found.places("running", "queued"))
     n_workers = sum(_workers(*pair) for pair in found.activities.items())
@@ -38,15 +38,15 @@ def left_s(found: State) -> dict[str, float] | None:
 
 
 def _workers(submission: Submission, activity: Activity) -> int:
-    """Workers that are at work; those that are to be, before the first of them begins."""
+    """Number of workers at work; before the first of them begins, the number that is planned."""
     n_begun = sum(worker.is_begun for worker in activity.workers if worker.job)
     return min(n_begun or submission.workers, submission.workers)
 
 
 def _run_s(runs: Runs, records: np.ndarray) -> np.ndarray:
-    """float64 (n,): the wall seconds of each run: the mean of the runs of its shape that are done.
+    """float64 (n,), in s: the wall time of each run, which is the mean over done runs of the same shape.
 
-    Where there is none, it is the estimate, corrected by how far off the others are.
+    If there are none, it is the estimate times the ratio of measured to estimated time of all done runs.
     """
     guessed = np.array(runs.by_cell(lambda run: estimate(run, Execution()).wall_s.middle))
     shapes = runs.by_cell(lambda run: run.shape())
@@ -62,7 +62,7 @@ def _run_s(runs: Runs, records: np.ndarray) -> np.ndarray:
 
 
 def deadlines(found: State, left: Mapping[str, float] | None, schedulers: Mapping[str, Scheduler], now_s: float) -> list[dict]:
-    """For each submission at work that has a deadline: seconds left until then, whether it will be kept, and what to type."""
+    """For each submission at work with a deadline: the seconds left, whether it will be kept, and what to type if not."""
     said = []
     for submission, activity in found.activities.items():
         deadline = kept_deadline(submission.deadline)
@@ -93,17 +93,17 @@ def _began(found: State, submission: Submission) -> datetime | None:
 
 
 def lines_of(said: list[dict[str, Any]]) -> Iterator[str]:
-    """The same for people."""
+    """The same as lines of text."""
     for each in said:
         until = f"in {duration(each['left_s'])}" if each["left_s"] > 0 else f"{duration(-each['left_s'])} ago"
         what = {
             "kept": "it will be kept",
             "doubtful": "it may be missed",
             "missed": "it will be missed",
-            "unknown": "nobody knows yet whether it will be kept",
+            "unknown": "it is not yet known whether it will be kept",
         }[each["kept"]]
         is_late = each["kept"] in ("doubtful", "missed")
-        need = f"; {each['workers']} workers would keep it" if is_late and each["workers"] else ""
+        need = f"; {each['workers']} workers would be enough" if is_late and each["workers"] else ""
         yield f"  deadline of submission {each['submission']:04d}: {until}; {what}{need}"
         if each["type"]:
             yield f"    type: {each['type']}"

@@ -1,1 +1,1 @@
-"""What a campaign's folder says about its submissions and results, and what this means for each run."""
+"""The state of a campaign: what its folder says about submissions and results, and what follows for each run."""

@@ -1,4 +1,4 @@
-"""The job arrays of a submission, as its record keeps them."""
+"""The job arrays of a submission, as they are in its record."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ from jobs.manifest import ManifestError
 class Array:
     """A job array of a submission; job_id is None until it is known.
 
-    tasks: those that its elements may execute: first_task, first_task + 1, ...; n_workers: its elements, each a worker that
-    takes tasks (0: of an earlier version: each element has one task of its own); waits_for: the jobs that have to end before it
-    starts; is_sweep: whether it does what killed workers left behind.
+    first_task, n_tasks: its elements may execute the tasks first_task, first_task + 1, ...; n_workers: the number of its
+    elements, each of which is a worker that takes tasks (0: written by an earlier version, in which each element has one task
+    of its own); waits_for: the jobs that have to end before it starts; is_sweep: whether it executes what killed workers left
+    undone.
     """
 
     name: str
@@ -28,21 +29,21 @@ class Array:
 
     @property
     def tasks(self) -> range:
-        """Its tasks."""
+        """The tasks that its elements may execute."""
         return range(self.first_task, self.first_task + self.n_tasks)
 
     @property
     def jobs(self) -> list[str]:
-        """The scheduler's names of its elements: JOB_INDEX, or JOB for an array of one, which is a plain job."""
+        """The names of its elements for the scheduler: JOB_INDEX, or JOB for an array of one, which is a plain job."""
         n_elements = self.n_workers or self.n_tasks
         return [f"{self.job_id}_{index}" for index in range(n_elements)] if n_elements > 1 else [f"{self.job_id}"]
 
     def task_of(self, index: int | None) -> int:
-        """The task of an element that has its own."""
+        """The task of an element, if each element has one of its own."""
         return self.first_task + (index or 0)
 
     def job_of(self, task: int) -> str:
-        """The element that has this task for its own."""
+        """The element of a task, if each element has one of its own."""
         return self.jobs[task - self.first_task]
 
     def has(self, job: str) -> bool:
@@ -51,10 +52,10 @@ class Array:
 
 
 def array_name(campaign: str, number: int, place: int) -> str:
-    """The name that tells an array from all others.
+    """The name of an array, which no other array has.
 
     Raises:
-        ManifestError: the campaign's id is not one; it becomes part of a shell script.
+        ManifestError: `campaign` is not a valid id. It becomes part of a shell script.
     """
     if not campaign.isalnum():
         raise ManifestError(f"campaign {campaign!r}: not an id; the first line of manifest.jsonl was changed")
@@ -64,7 +65,7 @@ def array_name(campaign: str, number: int, place: int) -> str:
 def arrays_of(
     campaign: str, number: int, n_tasks: int, planned: Iterable[PlannedArray], waits_for: str | None
 ) -> tuple[Array, ...]:
-    """The records of arrays planned for so many tasks; those that wait for none of them wait for the job `waits_for`."""
+    """The records of planned arrays for `n_tasks` tasks. Arrays that wait for no other array wait for the job `waits_for`."""
     return tuple(
         Array(
             array_name(campaign, number, place),

@@ -1,4 +1,4 @@
-"""What the claims of a submission say: which of its tasks workers hold, and which attempts ended without finishing."""
+"""What the claims of a submission say: which tasks workers hold, and which attempts ended before they were finished."""
 
 import time
 from collections.abc import Collection, Iterator, Mapping
@@ -16,8 +16,9 @@ from jobs.standings import DONE, HELD, Standing, given_back, held, standings
 class Claimed:
     """The claims of one submission.
 
-    standings: task -> what became of it; claims: (task, generation) -> who holds it, or held it when it ended; given_back:
-    (task, generation), of workers that ended in order; is_finished: whether a worker saw that all tasks are done.
+    standings: task -> its standing; claims: (task, generation) -> the worker that holds it, or held it when the worker ended;
+    given_back: (task, generation) of claims that workers gave back when they ended normally; is_finished: whether a worker saw
+    that all tasks are done.
     """
 
     standings: Mapping[int, Standing] = field(default_factory=dict)
@@ -26,17 +27,17 @@ class Claimed:
     is_finished: bool = False
 
     def holder(self, task: int) -> Claim | None:
-        """Who holds a task, or held it last; None if nobody did, or if it was given back."""
+        """The worker that holds a task or held it last; None if there is none, or if the task was given back."""
         here = self.standings.get(task, Standing())
         return self.claims.get((task, here.generation)) if here.word == HELD else None
 
     def is_done(self, task: int) -> bool:
-        """Whether all is done of a task."""
+        """Whether all runs of a task are done."""
         return self.is_finished or self.standings.get(task, Standing()).word == DONE
 
 
 def read(campaign: Campaign, submission: Submission) -> Claimed:
-    """The claims of a submission as they are now. None that cannot be read is an error: it is an economy that fails."""
+    """The claims of a submission as they are now. Claims that cannot be read are left out: they only save work."""
     if not submission.is_claimed:
         return Claimed()
     longest_s = max((60.0 * array.resources.time_limit_min for array in submission.arrays), default=LONGEST_S)
@@ -47,10 +48,10 @@ def read(campaign: Campaign, submission: Submission) -> Claimed:
 
 
 def with_claims(submission: Submission, activity: Activity, claimed: Claimed, now_s: float | None = None) -> Activity:
-    """The activity of a submission with its tasks: those that a worker holds are executed, others wait while there are workers.
+    """The activity of a submission, with its tasks: workers execute those that they hold; the others wait.
 
     Args:
-        now_s: in seconds of the epoch; None: now.
+        now_s: time in seconds since the epoch; None: now.
     """
     if not submission.is_claimed or not activity.is_known:
         return activity
@@ -69,7 +70,7 @@ def with_claims(submission: Submission, activity: Activity, claimed: Claimed, no
 
 
 def _may_live(claim: Claim, now_s: float | None) -> bool:
-    """Whether a process that is in no queue may be at work. If it cannot be seen from here, its lease tells."""
+    """Whether a worker outside of any queue may be at work. If its process cannot be checked from here, its lease decides."""
     is_alive = claim.process.is_alive()
     return not claim.is_over(time.time() if now_s is None else now_s) if is_alive is None else is_alive
 
@@ -77,12 +78,12 @@ def _may_live(claim: Claim, now_s: float | None) -> bool:
 def ended_attempts(
     submission: Submission, activity: Activity, claimed: Claimed, attempts: Collection[Attempt], undone: Collection[int]
 ) -> list[EndedAttempt]:
-    """Attempts whose worker ended before it finished them. Of a job that was started several times, only the last start counts.
+    """Attempts whose worker ended before it finished them. If a job was started several times, only the last start counts.
 
-    If nobody is at work on tasks that are not done, the workers that took none come too.
+    If no worker is at work on tasks that are not done, workers that took no task are included.
 
     Args:
-        attempts: of this submission, from its shards.
+        attempts: those of this submission, from its shards.
         undone: tasks with runs that have no record.
     """
     at_work = {worker.job for worker in activity.workers}
@@ -100,7 +101,7 @@ def ended_attempts(
 
 
 def _unfinished(claimed: Claimed, attempts: Collection[Attempt]) -> Iterator[Attempt]:
-    """Attempts that name a run, by their shards; and claims without such a shard whose task was not given back or done."""
+    """Attempts whose shards name a run in training, and claims without such a shard whose task is not given back or done."""
     by_shards = {(one.task, one.attempt, one.job) for one in attempts if one.run_id}
     yield from (one for one in attempts if one.run_id and (one.task, one.attempt) not in claimed.given_back)
     for (task, generation), claim in claimed.claims.items():

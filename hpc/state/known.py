@@ -1,4 +1,4 @@
-"""All that is known of a campaign: what is on disk, and what the schedulers say of it."""
+"""Everything known about a campaign: what is on disk, and what the schedulers say."""
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
@@ -18,10 +18,10 @@ from jobs.taskfile import TaskRuns, read_cancelled, read_task_runs
 
 @dataclass(frozen=True, eq=False)
 class Submitted:
-    """One submission, with all that is known of it.
+    """One submission, with everything known about it.
 
-    activity: None if it cannot be known; ended: how attempts ended, as far as known; cancelled: run_ids; is_whole: whether the
-    runs of its tasks are known; claimed: what its claims say.
+    activity: None if unknown; ended: how attempts ended, as far as known; cancelled: run_ids of cancelled runs; is_whole:
+    whether the runs of its tasks are known; claimed: what its claims say.
     """
 
     submission: Submission
@@ -33,7 +33,7 @@ class Submitted:
     claimed: Claimed = field(default_factory=Claimed)
 
     def jobs_of(self, task: int, recorded: Recorded) -> list[str]:
-        """The jobs that executed a task, as far as known, in order of attempts; an empty name for a process without a job."""
+        """The jobs that executed a task, as far as known, in the order of attempts; "" for a process without a job."""
         if not self.submission.is_claimed:
             return [""]
         by_shards = {(a.attempt, a.job) for a in recorded.attempts.get(self.submission.number, []) if a.task == task}
@@ -49,10 +49,10 @@ class Submitted:
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """All that is known of a campaign.
+    """Everything known about a campaign.
 
-    unreachable: what a scheduler could not be asked, and why; empty if all is known. is_queue_known: whether all schedulers
-    said what is at work; if not, nothing may be submitted. problems: lines on what cannot be read.
+    unreachable: what a scheduler could not be asked, and why; empty if everything is known. is_queue_known: whether all
+    schedulers said what is at work; if not, nothing may be submitted. problems: one line for each thing that cannot be read.
     """
 
     recorded: Recorded
@@ -63,19 +63,19 @@ class Known:
 
 
 def on_disk(campaign: Campaign, campaign_id: str, schedulers: Mapping[str, Scheduler]) -> Known:
-    """What files say; no scheduler has been asked. What cannot be read of a submission is named, and left out.
+    """What the files say, without asking a scheduler. Files of a submission that cannot be read are named and left out.
 
     Raises:
         ManifestError: the folder of submissions or of shards cannot be read.
         NewerError: a newer version of the code wrote a submission's files.
     """
-    problems = [f"{path}: not a submission; it is left out" for path in submissions.foreign(campaign)]
+    problems = [f"{path}: not a submission; it is ignored" for path in submissions.foreign(campaign)]
     found = [_on_disk(campaign, number, schedulers, problems) for number in submissions.numbers(campaign)]
     return Known(read_recorded(campaign, campaign_id), found, problems=problems)
 
 
 def _on_disk(campaign: Campaign, number: int, schedulers: Mapping[str, Scheduler], problems: list[str]) -> Submitted:
-    """What files say of one submission; what cannot be read goes into `problems`."""
+    """What the files say about one submission. Adds a line to `problems` for each file that cannot be read."""
     submission, tasks, wrong = Submission.unreadable(number), TaskRuns.none(), list[str]()
     ended, unread = list[Outcome](), list[str]()
     with noting(wrong):
@@ -84,7 +84,7 @@ def _on_disk(campaign: Campaign, number: int, schedulers: Mapping[str, Scheduler
     with noting(wrong):
         tasks = read_task_runs(campaign.tasks(number), submission.n_tasks if submission.executor else None)
     cancelled, unlisted = read_cancelled(campaign, number)
-    left = f"if nothing of it is executed any more, remove {campaign.submission(number)}, or submit with --abandon {number}"
+    left = f"if no worker of it is at work any more, remove {campaign.submission(number)}, or submit with --abandon {number}"
     problems += [*(f"{line}; {left}" for line in wrong), *unread, *unlisted]
     return Submitted(submission, tasks, cancelled, ended=ended, is_whole=tasks.n_tasks > 0)
 
@@ -96,11 +96,11 @@ def asked(
     read_claims: Callable[[Submission], Claimed],
     read_again: Callable[[], Recorded],
 ) -> Known:
-    """The same with what the schedulers say: what is at work, and how the other attempts ended.
+    """`known` with the answers of the schedulers: what is at work, and how the other attempts ended.
 
     Args:
-        read_claims: gives the claims of a submission as they are now: after the schedulers said which workers there are.
-        read_again: gives the shards as they are now: a task that ended since they were read may have written more.
+        read_claims: reads the claims of a submission. It is called after the schedulers said which workers there are.
+        read_again: reads the shards again, because a task that has ended meanwhile may have written more.
     """
     finished = finished_by(known.recorded)
     is_over = [_is_over(each, finished, abandoned) for each in known.submitted]
@@ -156,22 +156,21 @@ def _doubts(submitted: Submitted, n_open: int, n_not_ended: int) -> list[str]:
     what = "workers" if submitted.submission.is_claimed else "tasks"
     abandon = f"if you know that they are gone: noisy submit --abandon {submitted.submission.number}"
     if n_not_ended:
-        return [
-            f"{place}: {n_not_ended} of its {what} are not in the queue, but by the accounting they have not ended; {abandon}"
-        ]
+        doubt = "are not in the queue, but accounting says that they have not ended"
+        return [f"{place}: {n_not_ended} of its {what} {doubt}; {abandon}"]
     if n_open and submitted.activity and submitted.activity.doubt:
-        return [f"{place}: {n_open} of its {what} may have ended or not ({submitted.activity.doubt}); {abandon}"]
+        return [f"{place}: {n_open} of its {what} may or may not have ended ({submitted.activity.doubt}); {abandon}"]
     return []
 
 
 def _is_over(submitted: Submitted, finished: np.ndarray, abandoned: Collection[int]) -> bool:
-    """Whether a submission needs no more questions: it ended, was abandoned, or all its runs are done."""
+    """Whether no scheduler has to be asked about a submission: it ended, was abandoned, or all its runs are done."""
     is_done = submitted.is_whole and bool(among(submitted.tasks.run_id, finished).all())
     return is_done or bool(submitted.submission.ended) or submitted.submission.number in abandoned
 
 
 def unexplained(submitted: Submitted, recorded: Recorded, finished: np.ndarray) -> list[EndedAttempt]:
-    """Attempts that are no longer executed, whose end is unknown, and that left runs without a record from this submission."""
+    """Attempts that are not at work, ended in an unknown way, and left runs without a record from this submission."""
     if submitted.activity is None:
         return []
     tasks, submission, number = submitted.tasks, submitted.submission, submitted.submission.number
@@ -191,19 +190,19 @@ def unexplained(submitted: Submitted, recorded: Recorded, finished: np.ndarray) 
 
 
 def keep(campaign: Campaign, before: Known, known: Known, abandoned: Collection[int]) -> None:
-    """Write how tasks ended where that is new and final, and which submissions have ended."""
+    """Write to disk what is new and final: how tasks ended, and which submissions have ended."""
     for old, new in zip(before.submitted, known.submitted, strict=True):
         final = [outcome for outcome in new.ended if outcome.reason is not Reason.UNKNOWN]
         if len(final) > len(old.ended):
             outcomes.write(campaign, new.submission.number, final)
         is_over = new.activity is not None and not new.activity.tasks
         if new.submission.executor and is_over and not new.submission.ended and new.submission.number not in abandoned:
-            current = submissions.read(campaign, new.submission.number)  # its own process may have written more meanwhile
+            current = submissions.read(campaign, new.submission.number)  # its own process may have written to it meanwhile
             submissions.end(campaign, current, current.is_cut_short)
 
 
 def finished_by(recorded: Recorded) -> np.ndarray:
-    """S16, ascending: the run_ids of all that is done."""
+    """S16, ascending: the run_ids of all done runs."""
     return np.unique(recorded.records["run_id"][recorded.is_finished])
 
 

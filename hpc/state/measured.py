@@ -1,6 +1,6 @@
-"""What runs were measured to cost: read from the shards of all campaigns below one folder of results.
+"""Measured costs of runs, from the shards of all campaigns in one folder of results.
 
-Only some shards are read, those of the newest campaigns first, since no more than some hundred runs count.
+Only some shards are read, those of the newest campaigns first, because a few hundred runs are enough.
 """
 
 import contextlib
@@ -23,11 +23,11 @@ from jobs.recorded import Recorded
 from noisy.runs import Runs
 from noisy.spec import RunSpec, spec_of
 
-CALIBRATION = ".calibration"  # the folder, beside the campaigns, of the campaigns that were made to measure
+CALIBRATION = ".calibration"  # the folder of calibration campaigns, beside the other campaigns
 _TORCH = re.compile(r"torch (\S+)")
-_MOST_FILES = 200  # that are read
+_MOST_FILES = 200  # files that are read at most
 _MOST_OF_CAMPAIGN, _MOST_OF_FILE = 80, 25
-_NEWEST = 1000  # runs of a campaign that are looked at for its drift
+_NEWEST = 1000  # runs of a campaign from which its drift is computed
 
 
 def results_of(campaign: Campaign) -> Path:
@@ -36,20 +36,22 @@ def results_of(campaign: Campaign) -> Path:
 
 
 def observed(results: Path) -> list[Observation]:
-    """Finished runs of the campaigns in a folder of results, and of its calibrations. What cannot be read is left out."""
+    """Finished runs of the campaigns in a folder of results and of its calibrations. Files that cannot be read are left out."""
     left, found = _MOST_FILES, list[Observation]()
     for campaign in _newest_first(results):
         with contextlib.suppress(ManifestError):
             paths = campaign.shard_paths()
             n_files = min(len(paths), left, _MOST_OF_CAMPAIGN)
-            for place in np.linspace(0, len(paths) - 1, n_files).round().astype(int):  # all kinds and hosts, not the last alone
+            for place in (
+                np.linspace(0, len(paths) - 1, n_files).round().astype(int)
+            ):  # of all kinds and hosts, not only the last ones
                 found += _of_file(paths[place])
             left -= n_files
     return found
 
 
 def of_campaign(recorded: Recorded, runs: Runs) -> list[Observation]:
-    """The newest finished runs of a campaign, from what was read of it."""
+    """The newest finished runs of a campaign, from records that were already read."""
     newest = np.argsort(-recorded.records["finished_at_s"], kind="stable")[:_NEWEST]
     newest = newest[recorded.is_finished[newest]]
     places = runs.places_of(recorded.records["run_id"][newest])
@@ -62,7 +64,7 @@ def of_campaign(recorded: Recorded, runs: Runs) -> list[Observation]:
 
 
 def assumed_import_mb() -> float:
-    """Published memory of a process that has loaded the torch that is installed here. It does not load it."""
+    """Published memory, in 10**6 bytes, of a process that has loaded the torch installed here. Does not load torch."""
     found = importlib.util.find_spec("torch")
     has_cuda = not (found and found.origin) or (Path(found.origin).parent / "lib" / "libtorch_cuda.so").exists()
     return IMPORT_MB["cuda" if has_cuda else "cpu"]
@@ -87,7 +89,7 @@ def _newest_first(results: Path) -> list[Campaign]:
 
 
 def _of_file(path: Path) -> Iterator[Observation]:
-    """The newest finished runs of a shard. A damaged one is left out: other commands name it."""
+    """The newest finished runs of a shard; none if it is damaged (other commands report that)."""
     try:
         content = read_regular(path)
         if not is_sealed(content):
@@ -97,13 +99,13 @@ def _of_file(path: Path) -> Iterator[Observation]:
         return
     rows = runs[intact & np.isin(runs["status"], np.array(FINISHED, "S"))][-_MOST_OF_FILE:]
     for row in rows:
-        with contextlib.suppress(ValueError, TypeError):  # of a newer version of the code
+        with contextlib.suppress(ValueError, TypeError):  # written by a newer version of the code
             if (one := _observation(spec_of(row["spec"].decode()), row, attributes, path.name)) is not None:
                 yield one
 
 
 def _observation(run: RunSpec, row: np.void, attributes: Mapping[str, Any], name: str) -> Observation | None:
-    """None if it was trained on a GPU or with others, or where its shard does not say how."""
+    """The observation of one record; None if the run was trained on a GPU or with others, or if its shard does not say."""
     if attributes.get("device") != "cpu" or attributes.get("runs_together", 1) != 1:
         return None
     host, job = (str(attributes.get(key, "")) for key in ("host", "job"))

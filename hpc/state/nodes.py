@@ -1,4 +1,4 @@
-"""Nodes that end task after task within seconds, because they do not have the campaign's folder or Python, for example."""
+"""Nodes on which every task ends within seconds, for example because the campaign's folder or Python is missing there."""
 
 from collections import Counter
 from datetime import datetime, timedelta
@@ -7,13 +7,13 @@ from hpc.planning.retrying import Reason
 from hpc.state.known import Known
 
 _SWALLOWED = (Reason.RAISED, Reason.CLUSTER, Reason.UNKNOWN)
-_LEAST = 2  # tasks; one may have had bad luck
+_LEAST = 2  # number of tasks; one alone may be bad luck
 _FORGOTTEN_AFTER = timedelta(days=1)
 
 
 def suspects(known: Known, now: datetime) -> dict[str, int]:
-    """Node -> how many tasks ended there without having begun, within a day, while tasks on other nodes recorded runs."""
-    begun = known.recorded.at_hand  # a task's first act is its shard
+    """Node -> number of tasks that ended there before they began, within a day in which other nodes recorded runs."""
+    begun = known.recorded.at_hand  # a task that begins first writes a shard
     jobs = {(number, one.job) for number, attempts in known.recorded.attempts.items() for one in attempts}
     swallowed = Counter(
         outcome.node

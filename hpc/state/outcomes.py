@@ -1,7 +1,7 @@
-"""outcomes.jsonl of a submission: how tasks ended that left runs without a record.
+"""outcomes.jsonl of a submission: how those tasks ended that left runs without a record.
 
-The scheduler says how a task ended; the task's shard says which run was training. Both together are written once, and are read
-by every later submit.
+The scheduler says how a task ended; the task's shard says which run was training. Both are written to the file once, and every
+later submit reads it.
 """
 
 import json
@@ -16,14 +16,14 @@ from jobs.files import publish
 from jobs.manifest import refuse_newer
 from jobs.reading import brief, made, parse_json, read_regular
 
-SCHEMA_VERSION = 2  # 1 had no number and no reason, only the scheduler's own word, as `state`
+SCHEMA_VERSION = 2  # version 1 had no version number and no reason, only the scheduler's own term, as `state`
 
 
 def read(campaign: Campaign, number: int, reason_of: Callable[[str], Reason]) -> tuple[list[Outcome], list[str]]:
-    """The outcomes written of one submission; and what cannot be read, a line each: how those tasks ended is asked for again.
+    """The outcomes of one submission, and a line for each one that cannot be read (the scheduler is asked for it again).
 
     Args:
-        reason_of: translates the scheduler's word, for files of version 1.
+        reason_of: translates the scheduler's term in files of version 1.
 
     Raises:
         NewerError: a newer version wrote the file.

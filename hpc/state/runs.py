@@ -1,4 +1,4 @@
-"""The state of every run. It is done only when a readable shard says so; the scheduler explains what is not done."""
+"""The state of every run. A run is done only if a readable shard says so; the scheduler explains the others."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -23,7 +23,8 @@ _CODE = {name: code for code, name in enumerate(STATES)}
 class State:
     """The state of runs.
 
-    code: int8 (n,), the place in STATES of each run; is_given_up: bool (n,), failed so often that it is no longer submitted.
+    code: int8 (n,): the index in STATES of each run; is_given_up: bool (n,): whether a run failed so often that it is no longer
+    submitted.
     """
 
     runs: Runs
@@ -43,12 +44,12 @@ class State:
 
     @property
     def problems(self) -> list[str]:
-        """What cannot be read, a line each."""
+        """One line for each thing that cannot be read."""
         return [*self.known.problems, *self.recorded.problems]
 
     @property
     def activities(self) -> dict[Submission, Activity]:
-        """What may still be executed."""
+        """For each submission, what may still be executed."""
         return {s.submission: s.activity for s in self.known.submitted if s.activity and s.activity.tasks}
 
     @property
@@ -58,7 +59,7 @@ class State:
 
     @property
     def empty_attempts(self) -> Counter[str]:
-        """run_id -> attempts of tasks that began with it and recorded nothing."""
+        """run_id -> number of attempts that began with this run and recorded nothing."""
         first_parts = (source for source in self.recorded.sources if source.attributes.get("part") == 0)
         return Counter(source.attributes["current_run"] for source in first_parts if not len(source.records))
 
@@ -67,11 +68,11 @@ class State:
         return replace(self, runs=self.runs.take(places), code=self.code[places], is_given_up=self.is_given_up[places])
 
     def of(self, place: int) -> str:
-        """The state of one run."""
+        """The state of the run at `place`."""
         return STATES[self.code[place]]
 
     def places(self, *names: str) -> np.ndarray:
-        """int64 (k,), ascending: the runs in one of these states."""
+        """int64 (k,), ascending: the places of the runs in one of these states."""
         return np.flatnonzero(np.isin(self.code, [_CODE[name] for name in names]))
 
     def count(self, name: str) -> int:
@@ -79,7 +80,7 @@ class State:
         return len(self.places(name))
 
     def to_submit(self, retry_failed: bool) -> np.ndarray:
-        """int64 (k,), ascending: runs that are neither done nor with a scheduler."""
+        """int64 (k,), ascending: runs that are not done and not queued; given-up runs only with `retry_failed`."""
         wanted = self.places("missing", "lost", "failed", "cancelled")
         return wanted if retry_failed else wanted[~self.is_given_up[wanted]]
 
@@ -92,13 +93,13 @@ def state(
     abandoned: Collection[int] = (),
     write: bool = False,
 ) -> State:
-    """The state of these runs; each scheduler is asked at most once what is queued, and once how tasks ended.
+    """The state of these runs. Each scheduler is asked at most once what is queued, and once how tasks ended.
 
     Args:
-        campaign_id: as in the manifest's header; shards of others do not count.
-        schedulers: by the name of an executor in submission.json.
-        abandoned: submissions that are to be taken as ended, whatever their processes say.
-        write: keep what was learnt of submissions that ended.
+        campaign_id: as in the manifest's header; shards of other campaigns do not count.
+        schedulers: name of an executor, as in submission.json -> the executor.
+        abandoned: submissions to be treated as ended, whether or not their processes run.
+        write: write to disk what was learnt about submissions that ended.
 
     Raises:
         ManifestError: as `hpc.state.known.on_disk`.
@@ -117,9 +118,10 @@ def state(
 
 
 def classify(runs: Runs, known: Known) -> State:
-    """The state of each run from all that is known; later submissions have the last word.
+    """The state of each run from everything that is known. Later submissions override earlier ones.
 
-    A submission may be at work on runs that nobody can name. Then each run not done or at work elsewhere is unknown.
+    A submission may be at work on runs that are not known. Then every run that is not done and not at work elsewhere is
+    unknown.
     """
     finished, failed = finished_by(known.recorded), known.recorded.records["run_id"][~known.recorded.is_finished]
     code = np.where(among(runs.run_id, finished), _CODE["done"], _CODE["missing"]).astype(np.int8)
@@ -138,10 +140,10 @@ def classify(runs: Runs, known: Known) -> State:
 def states_of(
     submitted: Submitted, recorded: Recorded, finished: np.ndarray, failed: np.ndarray, is_silent: bool
 ) -> np.ndarray:
-    """int8 (n,): the state, as a place in STATES, of each run of a submission's tasks.
+    """int8 (n,): the state of each run of a submission's tasks, as an index in STATES.
 
     Args:
-        finished, failed: S16, ascending: run_ids with a record that says so, of any submission.
+        finished, failed: S16, ascending: run_ids that have such a record, from any submission.
         is_silent: a scheduler could not be asked.
     """
     run_id, task, number = submitted.tasks.run_id, submitted.tasks.task, submitted.submission.number
@@ -156,13 +158,13 @@ def states_of(
         if 0 <= index < n_tasks:  # the files may be damaged
             is_at_work[index], is_begun[index] = True, element.is_begun
     if submitted.submission.is_claimed and any(outcome.reason is Reason.CANCELLED for outcome in submitted.ended):
-        has_ended[:], was_cancelled[:] = True, True  # a person ended workers that might have taken them
+        has_ended[:], was_cancelled[:] = True, True  # a user cancelled workers that might have taken these tasks
     for outcome in (outcome for outcome in submitted.ended if 0 <= outcome.task < n_tasks):
         has_ended[outcome.task] = outcome.reason is not Reason.UNKNOWN
         was_cancelled[outcome.task] = outcome.reason is Reason.CANCELLED
     blamed = np.array(sorted({outcome.run_id for outcome in submitted.ended if outcome.is_blamed_on_run}), ID)
     is_training = training[task] == run_id
-    rules = {  # the first that holds decides
+    rules = {  # the first rule that is true decides
         "done": among(run_id, finished),
         "cancelled": np.isin(run_id, np.array(sorted(submitted.cancelled), ID)) & ~(is_at_work[task] & is_training),
         "unknown": np.full(len(run_id), activity is None or not activity.is_known),

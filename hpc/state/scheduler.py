@@ -1,4 +1,4 @@
-"""What the state of runs asks of a scheduler, and what it answers."""
+"""The questions about runs that a scheduler answers, and the form of its answers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -11,14 +11,14 @@ from jobs.campaign import Campaign
 
 
 class SchedulerError(Exception):
-    """A scheduler cannot be asked, or refuses; the message says which program, and what it said."""
+    """A scheduler cannot be asked, or refuses. The message names the program and what it said."""
 
 
 @dataclass(frozen=True)
 class TaskActivity:
     """A task that may still be executed.
 
-    is_begun: whether it is being executed; job: its name for the scheduler, if any; why: why it waits, in words, if known.
+    is_begun: whether it is being executed; job: its name for the scheduler, if any; why: why it waits, if known.
     """
 
     is_begun: bool
@@ -28,7 +28,7 @@ class TaskActivity:
 
 @dataclass(frozen=True)
 class WorkerActivity:
-    """A worker that may be at work, or that waits. array: the name of its array; the others as in TaskActivity."""
+    """A worker that may be at work, or that waits. array: the name of its array; the other fields are those of TaskActivity."""
 
     array: str
     is_begun: bool
@@ -38,10 +38,10 @@ class WorkerActivity:
 
 @dataclass(frozen=True)
 class Activity:
-    """What may still be executed of a submission. (hpc/state/claimed.py adds the tasks that workers claim.)
+    """The tasks and workers of a submission that may be at work. (hpc/state/claimed.py adds the tasks that workers claimed.)
 
-    is_known: False if it cannot be found out from this host. doubt: why there may be others too, unless it is known how they
-    ended; empty if there is no such doubt.
+    is_known: False if this cannot be found out from this host. doubt: why workers that are not listed may be at work too,
+    unless it is known how they ended; empty if they cannot be.
     """
 
     tasks: Mapping[int, TaskActivity]
@@ -52,9 +52,10 @@ class Activity:
 
 @dataclass(frozen=True)
 class EndedAttempt:
-    """An attempt that is no longer executed and left runs without a record.
+    """An attempt that is no longer at work and left runs without a record.
 
-    task: -1 for a worker that took no task; run_id: the run that was training, empty if none was; job: that executed it.
+    task: -1 for a worker that took no task; run_id: the run that was training, empty if none was; job: the job that executed
+    it.
     """
 
     task: int
@@ -63,36 +64,36 @@ class EndedAttempt:
 
 
 class Scheduler(ABC):
-    """Who executes submissions of one kind."""
+    """What executes submissions of one kind: this machine, or a scheduler."""
 
     @abstractmethod
     def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
         """The tasks of each submission that may still be executed.
 
         Raises:
-            SchedulerError: nobody answers.
+            SchedulerError: the scheduler does not answer.
         """
 
     def explain(self, ended: Mapping[Submission, Sequence[EndedAttempt]]) -> dict[Submission, list[Outcome]]:
-        """How attempts ended. By default, nobody knows.
+        """How attempts ended. By default, this is unknown.
 
         Raises:
-            SchedulerError: nobody answers.
+            SchedulerError: the scheduler does not answer.
         """
         return {}
 
     def spans(self, campaign: Campaign, submissions: Sequence[Submission]) -> list[Span]:
-        """When the jobs of submissions began and ended, and what they had asked for. By default, nobody knows.
+        """When the jobs of submissions began and ended, and what they had asked for. By default, this is unknown.
 
         Raises:
-            SchedulerError: nobody answers.
+            SchedulerError: the scheduler does not answer.
         """
         return []
 
     def more_workers(self, submission: Submission, n_workers: int) -> str:
-        """What to type so that so many workers of a submission run at one time; empty if nothing helps."""
+        """The command with which `n_workers` workers of a submission run at a time; empty if there is none."""
         return ""
 
     def reason_of(self, said: str) -> Reason:
-        """What the scheduler's own word for an end means."""
+        """The meaning of the scheduler's own term for the end of a job."""
         return Reason.UNKNOWN

@@ -1,6 +1,6 @@
-"""Submissions: claim a number, read and write submission.json, find the tasks that may still be executed.
+"""Submissions: claim a number, and read and write submission.json.
 
-A submission's folder appears whole under its number: of two submits at the same moment one fails and looks again.
+A submission's folder appears whole under its number. If two submits claim it at the same moment, one fails and plans again.
 """
 
 import json
@@ -22,24 +22,22 @@ from jobs.process import Process
 from jobs.reading import brief, made, parse_json, read_regular
 from jobs.taskfile import Task
 
-SCHEMA_VERSION = (
-    3  # 1 had no number, no code_commit, and no waits_for in an array; until 2 each element had one task of its own
-)
-_PRIVATE, _SHARED = 0o700, 0o777  # rights of the folder of logs
-_NAME = re.compile(r"\d{4}|[1-9]\d{4,16}", re.ASCII)  # of a submission's folder
+SCHEMA_VERSION = 3  # 1 had no schema, code_commit or waits_for; until 2, each element had one task of its own
+_PRIVATE, _SHARED = 0o700, 0o777  # permissions of the folder of logs
+_NAME = re.compile(r"\d{4}|[1-9]\d{4,16}", re.ASCII)  # the name of a submission's folder
 
 
 class SubmissionTaken(Exception):
-    """Another submit claimed the number first; plan again, with its runs in view."""
+    """Another submit claimed the number first. Its runs must be seen before the next plan."""
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What `submission.json` says. Times are ISO 8601, UTC; ended is None until nothing of it is executed any more.
+    """The contents of `submission.json`. Times are ISO 8601, UTC. ended is None while any of its tasks may be at work.
 
-    process: the one that hands it over or executes it. arrays: empty for local submissions. is_interrupted: whether that
-    process ended before its tasks. code_commit: of the code that submitted it; empty if that was not yet recorded. is_claimed:
-    whether workers claim its tasks (jobs/claims.py), as they do since schema 3. deadline: by when all was to be done, empty for
+    process: the process that submits or executes it. arrays: empty for local submissions. is_interrupted: whether that process
+    ended before its tasks. code_commit: that of the code that submitted it; empty in earlier versions. is_claimed: whether
+    workers claim its tasks (jobs/claims.py), as they do since schema 3. deadline: when everything has to be done; empty for
     none (hpc/request/deadline.py reads it).
     """
 
@@ -61,46 +59,46 @@ class Submission:
 
     @property
     def is_cut_short(self) -> bool:
-        """Whether its tasks ended because the process that executed them here ended. (Only asked if nothing is at work.)"""
+        """Whether its tasks ended because the local process that executed them ended. (Only used if nothing is at work.)"""
         return bool(self.executor) and not self.arrays and (self.is_interrupted or not self.ended)
 
     @classmethod
     def by_this_process(cls, number: int, campaign: str, executor: str, planned: Plan, **others: Any) -> "Submission":
-        """The record of a plan that this process is about to execute or to hand over."""
+        """The record of a plan that this process is about to execute or submit."""
         sizes = len(planned.tasks), planned.n_runs, planned.workers
         return cls(number, campaign, now(), executor, *sizes, Process.current(), is_claimed=True, **others)
 
     @classmethod
     def unreadable(cls, number: int) -> "Submission":
-        """A placeholder for a submission whose record cannot be read. It has no executor."""
+        """A placeholder, without an executor, for a submission whose record cannot be read."""
         return cls(number, "", "", "", 0, 0, 0, Process("", "", 0, None, ""))
 
     def array_of(self, task: int) -> Array | None:
-        """The array with an element for this task; None if it is executed here."""
+        """The array whose elements may execute this task; None for a local submission."""
         return next((array for array in self.arrays if task in array.tasks), None)
 
     def array_with(self, job: str) -> Array | None:
-        """The array that a job is an element of; None if it is of none."""
+        """The array of which a job is an element; None if there is none."""
         return next((array for array in self.arrays if array.has(job)), None)
 
 
 def now() -> str:
-    """The time as it is written into files."""
+    """The current time, in the form that is written into files."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def numbers(campaign: Campaign) -> list[int]:
-    """The submissions there are, in order. Raises ManifestError if their folder cannot be read."""
+    """The numbers of all submissions, ascending. Raises ManifestError if their folder cannot be read."""
     return sorted(int(path.name) for path in listed(campaign.submissions) if _is_submission(path))
 
 
 def foreign(campaign: Campaign) -> list[Path]:
-    """Names beside the submissions that are no submissions, without hidden files."""
+    """Files and folders beside the submissions that are not submissions, except hidden ones."""
     return [path for path in listed(campaign.submissions) if not (path.name.startswith(".") or _is_submission(path))]
 
 
 def _is_submission(path: Path) -> bool:
-    """Files, empty folders and other names are no submissions. A folder that cannot be read may be one."""
+    """Files, empty folders and other names are not submissions. A folder that cannot be read may be one."""
     try:
         return bool(_NAME.fullmatch(path.name)) and (not path.exists() or (path.is_dir() and any(path.iterdir())))
     except OSError:
@@ -108,13 +106,13 @@ def _is_submission(path: Path) -> bool:
 
 
 def next_number(campaign: Campaign) -> int:
-    """The number for a new submission to claim. It is above all submissions, also above one that left only shards."""
+    """The number for a new submission. It is above those of all submissions, even of one that left only shards."""
     names = (*(path.name for path in listed(campaign.submissions)), *(p.name.split("-")[0] for p in campaign.shard_paths()))
     return max((int(name) for name in names if _NAME.fullmatch(name)), default=0) + 1
 
 
 def read(campaign: Campaign, number: int, executors: Collection[str] = ()) -> Submission:
-    """One submission's record, of this or an earlier version. executors: the names that are known; empty: any.
+    """Read one submission's record, of this or an earlier version. executors: the known names; empty: any name.
 
     Raises:
         ManifestError: it cannot be read, or a newer version wrote it.
@@ -125,7 +123,7 @@ def read(campaign: Campaign, number: int, executors: Collection[str] = ()) -> Su
         refuse_newer(path, record.get("schema", 1), SCHEMA_VERSION)
         arrays = tuple(map(_array, record["arrays"]))
         ids = [job for array in arrays for job in (array.job_id, *array.waits_for) if job is not None]
-        if not all(job_id.isdecimal() for job_id in ids):  # they become arguments of programs
+        if not all(job_id.isdecimal() for job_id in ids):  # job ids become arguments of programs
             raise ValueError(f"job ids {ids}")
         found = made(Submission, {**record, "process": made(Process, record["process"]), "arrays": arrays})
         datetime.fromisoformat(found.created).timestamp()
@@ -138,7 +136,7 @@ def read(campaign: Campaign, number: int, executors: Collection[str] = ()) -> Su
 
 
 def _array(record: dict[str, Any]) -> Array:
-    before = record.get("waits_for") or ()  # until schema 2 it was one job, or none
+    before = record.get("waits_for") or ()  # until schema 2, waits_for was one job or null
     waits_for = (before,) if isinstance(before, str) else tuple(before)
     return made(Array, {**record, "resources": made(Resources, record["resources"]), "waits_for": waits_for})
 
@@ -182,7 +180,7 @@ def claim(campaign: Campaign, submission: Submission, tasks: Iterable[Task]) -> 
 
 
 def end(campaign: Campaign, submission: Submission, is_interrupted: bool = False) -> None:
-    """Record that nothing of the submission is executed any more."""
+    """Record that no task of the submission is at work any more."""
     write(campaign, replace(submission, ended=now(), is_interrupted=is_interrupted))
 
 

@@ -63,7 +63,7 @@ def test_submit_measures_what_it_does_not_know_and_only_then(grid: Path, digits_
             break
     process.terminate()
     process.communicate()
-    assert said[0].startswith("measuring  mlp float32: never measured here")
+    assert said[0].startswith("measuring  mlp float32: not yet measured here")
     assert "mlp float32 measured" in said[-1]
     (campaign,) = calibrations.iterdir()
     assert len(Campaign(campaign).shard_paths()) >= 1
@@ -84,7 +84,7 @@ def test_what_cannot_be_measured_is_published(grid: Path, digits_dir: Path, tmp_
     process.terminate()
     _, errors = process.communicate()
     assert line == "costs      mlp float32 unknown: published costs\n"
-    assert "note: not measured: error: " in errors
+    assert "note: measuring failed: error: " in errors
 
 
 @pytest.mark.parametrize(

@@ -153,7 +153,7 @@ def test_a_site_with_problems(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         with programs(tmp_path / "full", squeue=full, srun="", sinfo=sinfo.replace("|1|", "|9000|")):
             held = seen(capsys, "--executor", "slurm", "--output-dir", tmp_path, "--run")[1]["trainings"][0]["found"]
     assert status == 1
-    assert "2 tasks held back: Slurm takes no more of your jobs now" in held
+    assert "2 tasks held back: Slurm accepts no more of your jobs now" in held
     assert "honoured: SBATCH_ACCOUNT" in found["environment"][0]["found"]
     assert "taken out: " in found["environment"][0]["found"] and "SQUEUE_STATES" in found["environment"][0]["found"]
     assert found["accounting"][0]["mark"] == NOTE

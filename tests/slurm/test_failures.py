@@ -208,7 +208,7 @@ def test_the_users_limit_holds_back_and_feeding_goes_on(grid: Path, campaign: Pa
     sh("sacctmgr -i modify user root set MaxSubmitJobs=2")
     try:
         first = submit(grid, campaign, digits_dir, *options)
-        assert "held back: Slurm takes no more of your jobs now. The same command submits the rest" in first.stdout
+        assert "held back: Slurm accepts no more of your jobs now. The same command submits the rest" in first.stdout
         assert len(sh("squeue --noheader --array").splitlines()) <= 2
         submit(grid, campaign, digits_dir, *options, "--keep-feeding")
         drain()

@@ -128,4 +128,4 @@ def test_doctor_names_a_node_that_does_not_see_the_folder(tmp_path: Path, swallo
     status, found = doctor("--output-dir", tmp_path, "--sbatch", f"nodelist={swallowing_node}", "--names")
     assert (status, found["trainings"]["mark"]) == (1, "problem")
     (worker,) = {line["found"] for what, line in found.items() if what.startswith("worker ")}
-    assert worker.endswith(f"on {swallowing_node}; it left no log: the node does not see the folder")
+    assert worker.endswith(f"on {swallowing_node}; it left no log, so the node does not see the folder")

@@ -167,7 +167,7 @@ def test_status_says_why_tasks_wait(campaign: Path, grid: Path, digits_dir: Path
     sh("scontrol update partition=main state=down")
     try:
         refused = commands.call(*submit_command(grid, campaign, digits_dir))
-        assert (refused.returncode, "takes no jobs now (it is not up); allowed: urgent" in refused.stderr) == (2, True)
+        assert (refused.returncode, "accepts no jobs now (it is not up); allowed: urgent" in refused.stderr) == (2, True)
     finally:
         sh("scontrol update partition=main state=up")
     submit(grid, campaign, digits_dir)

@@ -1,1 +1,1 @@
-"""Slurm. No other module knows its words."""
+"""Slurm as an executor. Only these modules know Slurm's programs and terms."""

@@ -1,7 +1,7 @@
-"""Job arrays with submitit's scripts: submitted, rehearsed, and adopted when their submitting process died.
+"""Job arrays with submitit's scripts: submit them, rehearse them, and find those whose submitting process died.
 
-What workers need is on disk before sbatch is called, under the name of their array, by which they find it. So nothing depends
-on the id that sbatch prints. Only this module uses submitit's internals. If another version changes them, a
+Before sbatch is called, everything that workers need is on disk under the name of their array. So nothing depends on the job id
+that sbatch prints. Only this module uses submitit's internals. If another version changes them, a
 test fails and says so.
 """
 
@@ -31,40 +31,40 @@ from jobs.campaign import Campaign
 from jobs.provenance import PROJECT_ROOT
 from jobs.worker import Worker
 
-WARNING_S = 60  # before the time limit: the run that is training is dropped and the task requeued
+WARNING_S = 60  # before the time limit; then the current run is dropped and the task requeued
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-_NO_LIMIT = 10**6  # requeues at the time limit: a worker that makes no progress stops itself (jobs/worker.py)
+_NO_LIMIT = 10**6  # requeues at the time limit; a worker that makes no progress stops itself (jobs/worker.py)
 _TEMPORARY = re.compile(
     r"timed out|temporarily|[Uu]nable to contact|[Cc]onnection|try again|"
     r"Rate limit|MaxJobCount|standby mode|Zero Bytes|Message (send|receive) failure"
 )
-_SUBMIT_LIMIT, _OTHER_LIMIT = re.compile(r"(Assoc|QOS)\w*SubmitJob"), re.compile(r"(Assoc|QOS)\w+")  # as Slurm names them
+_SUBMIT_LIMIT, _OTHER_LIMIT = re.compile(r"(Assoc|QOS)\w*SubmitJob"), re.compile(r"(Assoc|QOS)\w+")  # Slurm's names
 _UNSEEN_S = 20
-_LOOK_AGAIN_S = (0, 1, 2, 4)  # for an array that sbatch accepted without a clear id
+_LOOK_AGAIN_S = (0, 1, 2, 4)  # waits for an array that sbatch accepted without a clear id
 
 
 def input_of(folder: Path, array: Array) -> Path:
-    """What the workers of an array load."""
+    """The file that the workers of an array load."""
     return folder / f"{array.name}.pkl"
 
 
 def output_of(folder: Path, job: str) -> Path:
-    """Where submitit puts what a job prints."""
+    """The file in which submitit puts the output of a job."""
     return folder / f"{job}_0_log.out"
 
 
 def submit_arrays(campaign: Campaign, submission: Submission, after: Sequence[Sequence[int]], options: Options) -> Submission:
-    """Submit one array after the other. Each id is on disk before the next array. Returns the record.
+    """Submit one array after the other. Each job id is on disk before the next array is submitted. Returns the record.
 
-    If Slurm accepts no more workers of the user, half of an array is tried, then half of that. The record has what was
-    accepted: fewer workers take only as many tasks, the first. A sweep for which there is no room is left out.
+    If Slurm does not accept all workers of an array, half of them are tried, then a quarter, and so on. The record says what
+    was accepted: n workers get at most the first n tasks. A sweep is left out if there is no room for it.
 
     Args:
-        after: for each array the places of those that have to end first, if any; else it waits for its `waits_for`.
+        after: for each array, the places of the arrays that have to end first; if none, it waits for its `waits_for`.
         options: the user's.
 
     Raises:
-        Refused, SchedulerError: sbatch does not take an array; the ids of those before it are written.
+        Refused, SchedulerError: sbatch does not accept an array; the job ids of the arrays before it are on disk.
     """
     arrays = list(submission.arrays)
     longest_min = max(array.resources.time_limit_min for array in arrays)
@@ -84,7 +84,7 @@ def submit_arrays(campaign: Campaign, submission: Submission, after: Sequence[Se
 
 
 def _submit_one(campaign: Campaign, number: int, array: Array, longest_min: int, options: Options) -> Array:
-    """Submit an array, or as many of its workers as Slurm accepts, perhaps none."""
+    """Submit an array with as many of its workers as Slurm accepts (perhaps none)."""
     logs, limit_min = campaign.submission(number) / "logs", array.resources.time_limit_min
     script = logs / f"{array.name}.sh"
     for n_workers in (array.n_workers >> halvings for halvings in range(array.n_workers.bit_length())):
@@ -103,18 +103,18 @@ def _submit_one(campaign: Campaign, number: int, array: Array, longest_min: int,
 
 
 def _hand_over(script: Path, name: str) -> str | None:
-    """Have sbatch accept an array; returns its job id, or None if the user may have no more tasks in the queue now.
+    """Submit an array. Returns its job id, or None if the user may not have that many more tasks in the queue now.
 
     Raises:
-        Refused: its options are not possible here.
-        SchedulerError: Slurm does not take it now, or nothing shows its id.
+        Refused: its options are not possible on this cluster.
+        SchedulerError: Slurm does not accept it now, or its job id cannot be found.
     """
     done = call("sbatch", str(script))
     said = "\n".join(line for line in (done.stderr + "\n" + done.stdout).splitlines() if line.strip())
     if done.returncode and is_without_room(said):
         return None
     if done.returncode and _TEMPORARY.search(said):
-        raise SchedulerError(f"sbatch did not take array {name}: {said}")
+        raise SchedulerError(f"sbatch did not accept array {name}: {said}")
     if done.returncode:
         change = f"change {what_to_change(said)} in slurm: of the grid, or with --sbatch KEY=VALUE (sinfo shows what there is)"
         raise Refused(
@@ -130,12 +130,12 @@ def _hand_over(script: Path, name: str) -> str | None:
 
 
 def is_without_room(said: str) -> bool:
-    """Whether sbatch refuses because too many jobs are submitted. Its last line names that limit also where it means others."""
+    """Whether sbatch refuses because of too many submitted jobs. (Its last line names this limit for other reasons too.)"""
     return bool(_SUBMIT_LIMIT.search(said)) or ("job submit limit" in said and not _OTHER_LIMIT.search(said))
 
 
 def job_id_in(answer: str) -> str | None:
-    """The job id in what sbatch prints, also with --parsable; None if it is not clear."""
+    """The job id in the output of sbatch, with or without --parsable; None if there is none."""
     lines = (
         re.fullmatch(r"(?:Submitted batch job )?(\d+)(?:;\S+| on cluster \S+)?", line.strip()) for line in answer.splitlines()
     )
@@ -144,7 +144,7 @@ def job_id_in(answer: str) -> str | None:
 
 
 def adopt_orphans(campaign: Campaign) -> None:
-    """Write down the ids of arrays whose submitting process died before it did so: they are found by their name.
+    """Record the job ids of arrays whose submitting process died before it did so. The arrays are found by their names.
 
     Raises:
         SchedulerError: Slurm does not answer.
@@ -153,7 +153,7 @@ def adopt_orphans(campaign: Campaign) -> None:
         orphans = [array.name for array in submission.arrays if array.job_id is None]
         if submission.ended or not orphans or submission.process.is_alive() is not False:
             continue
-        submission = submissions.read(campaign, submission.number)  # it may have written more before it ended
+        submission = submissions.read(campaign, submission.number)  # the process may have written more before it ended
         found = {element.name: element.job_id for element in programs.queue(orphans).elements}
         arrays = (replace(array, job_id=array.job_id or found.get(array.name)) for array in submission.arrays)
         submissions.write(campaign, replace(submission, arrays=tuple(arrays)))
@@ -169,14 +169,14 @@ def rehearse(campaign: Campaign, arrays: Sequence[Array], options: Options) -> l
 
 
 def script_of(campaign: Campaign, number: int, array: Array, options: Options) -> str:
-    """The batch script of an array. A plain job, an array of one, has no index."""
+    """The batch script of an array. An array of one worker is a plain job without an index."""
     folder = campaign.submission(number).resolve() / "logs"
     if folder.is_dir():  # (a rehearsal has none)
-        folder.chmod(0o700)  # only the owner may write the pickles; `claim` made it so, and it may have been changed
+        folder.chmod(0o700)  # only the owner may write pickles; `claim` made it so, but it may have been changed
         if folder.stat().st_mode & 0o022:
-            raise Refused(f"{folder}: others may write there, on a file system without rights; choose another output_dir")
+            raise Refused(f"{folder}: others may write there (no permissions on this file system); choose another output_dir")
     python = str(options.get("python", sys.executable))
-    if not shutil.which("srun"):  # submitit looks for it, though it is not used
+    if not shutil.which("srun"):  # submitit checks for it, though it is not used
         raise SchedulerError("srun is not on PATH, and submitit needs it; is this a login node?")
     executor = submitit.SlurmExecutor(folder, max_num_timeout=_NO_LIMIT, python="exec " + shlex.quote(python))
     executor.update_parameters(**_parameters(folder, array, options))
@@ -191,10 +191,10 @@ def _parameters(folder: Path, array: Array, options: Options) -> Mapping[str, An
         "time": asked.time_limit_min,
         "cpus_per_task": asked.cpus,
         **memory_for_script(options, asked.mem_mb, asked.cpus, asked.gpus),
-        "wckey": None,  # submitit's own is refused where wckeys are enforced
+        "wckey": None,  # clusters that enforce wckeys refuse submitit's default
         "gres": f"gpu:{asked.gpus}" if asked.gpus else None,
         "array_parallelism": array.parallel,
-        "use_srun": False,  # srun's step would turn an OUT_OF_MEMORY into a FAILED
+        "use_srun": False,  # with srun, an OUT_OF_MEMORY would be reported as FAILED
         "stderr_to_stdout": True,
         "setup": [
             *_only_if_own(folder),
@@ -205,15 +205,18 @@ def _parameters(folder: Path, array: Array, options: Options) -> Mapping[str, An
         "additional_parameters": {
             "chdir": str(PROJECT_ROOT),
             "requeue": True,
-            "signal": f"B:USR2@{WARNING_S}",  # to the batch step: it is python itself, see `exec` above
+            "signal": f"B:USR2@{WARNING_S}",  # the signal goes to the batch step, which is python itself (see `exec` above)
             **for_script(options, array.waits_for),
         },
     }
 
 
 def _only_if_own(folder: Path) -> list[str]:
-    """Lines of shell. The log's first line names the node. A node that does not see the folder waits, so that it does not end
-    task after task. No pickle is executed from a folder that another user put in the place of ours."""
+    """Shell lines that print the node's name as the log's first line, and check the folder of the inputs.
+
+    A node that does not see the folder waits, so that it does not end task after task. If another user put a folder in its
+    place, no pickle in it is executed.
+    """
     place = shlex.quote(str(folder))
     return [
         'echo "$(date -u +%FT%TZ) on $(hostname), attempt ${SLURM_RESTART_COUNT:-0}"',
@@ -223,7 +226,7 @@ def _only_if_own(folder: Path) -> list[str]:
 
 
 def _take_input(folder: Path, array: Array) -> list[str]:
-    """Lines of shell. submitit looks for its input under the job's id. If an earlier attempt left it there, it stays."""
+    """Shell lines that copy the input to the name with the job's id, where submitit looks. An existing copy stays."""
     job = "${SLURM_ARRAY_JOB_ID:-$SLURM_JOB_ID}${SLURM_ARRAY_TASK_ID:+_$SLURM_ARRAY_TASK_ID}"
     own, given = f'{shlex.quote(str(folder))}/"{job}_submitted.pkl"', shlex.quote(str(input_of(folder, array)))
     return [f"[ -e {own} ] || {{ cp {given} {own}.new && mv {own}.new {own}; }}"]

@@ -1,4 +1,4 @@
-"""Calling a program of Slurm: in an environment that does not change its answers, and not for longer than a limit."""
+"""Call a program of Slurm with a time limit, in an environment that does not change its answers."""
 
 import math
 import os
@@ -6,13 +6,13 @@ import subprocess
 
 from hpc.state.scheduler import SchedulerError
 
-TIMEOUT_VARIABLE = "NOISY_SCHEDULER_TIMEOUT_S"  # how long a program of Slurm may take; a busy one takes half a minute
+TIMEOUT_VARIABLE = "NOISY_SCHEDULER_TIMEOUT_S"  # the time limit; on a busy cluster a program may take half a minute
 _OF_SLURM = ("SLURM_", "SBATCH_", "SQUEUE_", "SACCT_", "SACCTMGR_", "SINFO_", "SCONTROL_", "SCANCEL_", "SRUN_", "SALLOC_")
-_NEEDED = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_SACK_SOCKET")  # where the cluster is, and who asks
+_NEEDED = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT", "SLURM_SACK_SOCKET")  # which cluster, which user
 
 
 def call(*command: str, text: str | None = None) -> subprocess.CompletedProcess:
-    """What a program answers, whatever its exit status; `text` goes to its standard input.
+    """Call a program, whatever its exit status; `text` goes to its standard input.
 
     Raises:
         SchedulerError: there is no such program, or it does not answer.
@@ -21,7 +21,7 @@ def call(*command: str, text: str | None = None) -> subprocess.CompletedProcess:
     try:
         return subprocess.run(
             command,
-            input=text or "",  # no program may wait for a terminal
+            input=text or "",  # so that no program waits for a terminal
             capture_output=True,
             text=True,
             errors="replace",
@@ -33,7 +33,7 @@ def call(*command: str, text: str | None = None) -> subprocess.CompletedProcess:
         raise SchedulerError(f"{command[0]}: no such program; is this a login node?") from error
     except subprocess.TimeoutExpired as error:
         said = last_line((error.stderr or b"").decode(errors="replace"))
-        why = f" ({said})" if said else ""  # sbatch waits where the site's queue is full
+        why = f" ({said})" if said else ""  # sbatch waits if the site's queue is full
         raise SchedulerError(f"{command[0]}: no answer in {timeout_s:g} s{why}; try again later") from error
 
 
@@ -48,12 +48,16 @@ def _timeout_s() -> float:
 
 
 def environment() -> dict[str, str]:
-    """The user's environment without what changes the answers and the acts of Slurm's programs."""
+    """The user's environment without the variables that change what Slurm's programs do or print."""
     return {name: value for name, value in os.environ.items() if not name.startswith(_OF_SLURM) or name in _NEEDED}
 
 
 def succeed(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
-    """The same, if it exited with 0."""
+    """Return the answer of a program that exited with 0.
+
+    Raises:
+        SchedulerError: it exited with something else.
+    """
     if done.returncode:
         said = last_line(done.stderr) or last_line(done.stdout)
         raise SchedulerError(f"{done.args[0]} exited with {done.returncode}: {said}")
@@ -61,5 +65,5 @@ def succeed(done: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
 
 
 def last_line(text: str) -> str:
-    """The last line that says something; empty if none does."""
+    """The last line that is not blank; empty if there is none."""
     return (text.strip().splitlines() or [""])[-1]

@@ -1,4 +1,4 @@
-"""Slurm as an executor: how much it has room for, what is submitted to it, and what it says about tasks."""
+"""Slurm as an executor: how many tasks it accepts, what is submitted to it, and what it says about tasks."""
 
 import argparse
 import os
@@ -34,13 +34,13 @@ from jobs.campaign import Campaign
 from noisy.runs import Runs
 
 SECTION = "slurm"  # of a grid file
-_DEFAULT_WORKERS = 80  # where the grid names no max_workers
+_DEFAULT_WORKERS = 80  # if the grid has no max_workers
 _FEED_EVERY_S = 30
-_LAG_S = (1, 2)  # accounting hears of an end a moment after the queue
+_LAG_S = (1, 2)  # accounting learns about the end of a job a moment after the queue
 
 
 class Slurm(Executor):
-    """Tasks are elements of job arrays. One call of squeue and one of sacct ask Slurm; if nothing is open, there is no call."""
+    """Workers are elements of job arrays. A state takes one call of squeue and one of sacct, and none if nothing is open."""
 
     name = "slurm"
     where = "on Slurm"
@@ -57,13 +57,13 @@ class Slurm(Executor):
 
     def add_site_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
         many: dict[str, Any] = {"type": options.command_line_option, "action": "append", "default": []}
-        return [add("--sbatch", metavar="KEY=VALUE", help="an sbatch option, as in slurm: of the grid", **many)]
+        return [add("--sbatch", metavar="KEY=VALUE", help="an option of sbatch, as in slurm: of the grid", **many)]
 
     def add_options(self, add: Callable[..., argparse.Action]) -> list[argparse.Action]:
         return [
             *self.add_site_options(add),
             add("--test-only", action="store_true", help="ask Slurm whether it would accept the plan; submit nothing"),
-            add("--runs-per-task", type=console.positive, metavar="N", help="runs of a task, instead of the estimate"),
+            add("--runs-per-task", type=console.positive, metavar="N", help="runs in a task (default: from costs)"),
             add("--no-exclude", action="store_true", help="also use nodes on which tasks ended before they began"),
             add("--keep-feeding", action="store_true", help="wait, and submit what Slurm's limits held back"),
         ]
@@ -71,8 +71,8 @@ class Slurm(Executor):
     def check(self, request: Request) -> None:
         self._limits = None
         place = str(request.campaign.folder.resolve())
-        if not place.isprintable() or set(place) & {"%", "\\"}:  # it is the name of a log, in which sbatch replaces %
-            raise Refused(f"output_dir: not possible on Slurm: {place!r}; allowed: printable characters but % and \\")
+        if not place.isprintable() or set(place) & {"%", "\\"}:  # the path of a log, in which sbatch replaces %
+            raise Refused(f"output_dir: not possible on Slurm: {place!r}; allowed: printable characters except % and \\")
         if not (shutil.which("srun") or request.dry_run):  # submitit looks for it, though it is not used
             raise SchedulerError("srun is not on PATH: this is no login node of a Slurm cluster; --executor local runs here")
         for option, value in options.from_environment(os.environ).items():
@@ -88,7 +88,7 @@ class Slurm(Executor):
         except ValueError as error:
             raise Refused(str(error)) from error
         every, limits, n_queued, unknown = self._room(request, asked, found)
-        if not execution.use_cuda:  # (else it is the GPU's memory)
+        if not execution.use_cuda:  # (on a GPU, the GPU's memory is the limit)
             refuse_larger_than(limits.mem_mb, runs.by_cell(lambda run: run), "the partition's largest node has")
         room = Room(limits, n_queued, busy_arrays(found), request.grid.max_workers or _DEFAULT_WORKERS)
         per_task = request.options.runs_per_task
@@ -113,7 +113,7 @@ class Slurm(Executor):
     def _room(
         self, request: Request, asked: options.Options, found: State
     ) -> tuple[list[programs.Partition], Limits, int, str]:
-        """Partitions, limits, elements in the queue, and why these are unknown: a dry run goes on without them."""
+        """Partitions, limits, number of elements in the queue, and why these are unknown: a dry run goes on without them."""
         try:
             if not found.known.is_queue_known:
                 raise SchedulerError(found.unreachable)
@@ -128,7 +128,7 @@ class Slurm(Executor):
             return [], Limits(sys.maxsize, sys.maxsize), 0, str(error)
 
     def _avoided(self, request: Request, found: State) -> tuple[str, ...]:
-        """Nodes that ended tasks before they began. A note names each."""
+        """Nodes on which tasks ended before they began. Prints a note for each."""
         nodes = {} if request.options.no_exclude else suspects(found.known, datetime.now(timezone.utc))
         for node, n_tasks in nodes.items():
             ended = f"{count(n_tasks, 'task')} ended there before they began"
@@ -145,7 +145,7 @@ class Slurm(Executor):
         return options.test_only
 
     def rehearse(self, request: Request, decision: Decision) -> int:
-        """Say, array by array, what Slurm would answer and what to change; returns the exit status."""
+        """Print, for each array, what Slurm would answer and what to change. Returns the exit status."""
         n_tasks = len(decision.now.tasks)
         status, arrays = ALL_WELL, arrays_of("rehearsal", 0, n_tasks, decision.arrays, decision.waits_for)
         for array, answer, is_accepted in batch.rehearse(request.campaign, arrays, _options(request, decision.avoided)):
@@ -180,10 +180,10 @@ class Slurm(Executor):
 
     def _say_held_back(self, decision: Decision) -> None:
         if decision.n_held_back:
-            print(f"{count(decision.n_held_back, 'task')} held back: Slurm takes no more of your jobs now.", end=" ")
+            print(f"{count(decision.n_held_back, 'task')} held back: Slurm accepts no more of your jobs now.", end=" ")
 
     def at_work(self, submissions: Sequence[Submission]) -> dict[Submission, Activity]:
-        # Whether a submit lives is asked first: what a dead one submitted is in the queue that is asked after that.
+        # First check which submitting processes live, then ask for the queue: so it has everything that a dead one submitted.
         is_alive = [submission.process.is_alive() for submission in submissions]
         names = [array.name for submission in submissions for array in submission.arrays]
         queue = programs.queue(names) if names else programs.Queue()
@@ -233,7 +233,7 @@ class Slurm(Executor):
 
 
 def busy_arrays(found: State) -> tuple[BusyArray, ...]:
-    """The arrays of a campaign with workers that may be at work, or that wait."""
+    """The arrays of a campaign with workers that may be at work or waiting."""
     return tuple(
         BusyArray(array.job_id, array.parallel, array.waits_for)
         for submission, activity in found.activities.items()
@@ -243,7 +243,7 @@ def busy_arrays(found: State) -> tuple[BusyArray, ...]:
 
 
 def _options(request: Request, avoided: Sequence[str] = ()) -> options.Options:
-    """The options in the user's environment, those of the grid, and those of the command line; later ones replace earlier."""
+    """The options of the user's environment, the grid and the command line; later ones replace earlier ones."""
     merged = options.merged(request.options.sbatch, request.grid.options.get(SECTION, {}))
     excluded = [*([str(merged["exclude"])] if merged.get("exclude") else []), *avoided]
     return {**merged, "exclude": ",".join(excluded)} if excluded else merged

@@ -1,4 +1,4 @@
-"""The options of sbatch: which a user may set, how they are read, what they ask for."""
+"""Options of sbatch: which ones a user may set, how they are read, and what they ask for."""
 
 import argparse
 import math
@@ -12,9 +12,9 @@ from hpc.planning.workers import FirstRequest
 from hpc.request.yaml_file import PRINTABLE
 from noisy.spec import shown
 
-Options = Mapping[str, Any]  # text, a number, true or false; null for mem; lines for setup
+Options = Mapping[str, Any]  # values are text, numbers, true or false; mem may be null; setup is a list of lines
 
-# If users changed these, tasks would not be found, not be executed, or not be warned and requeued at their time limit.
+# With other values of these, tasks would not be found, not be executed, or not be warned and requeued at the time limit.
 _OURS = (
     *("array", "autocomplete", "chdir", "clusters", "error", "external", "help", "input", "job-name", "no-requeue"),
     *("open-mode", "output", "parsable", "quiet", "requeue", "signal", "test-only", "usage", "version", "wait", "wrap"),
@@ -26,7 +26,7 @@ _SHORT = {
 }
 _MEMORY = ("mem", "mem_per_cpu", "mem_per_gpu")
 _FROM_ENVIRONMENT = {f"SBATCH_{name.upper()}": name for name in ("partition", "account", "qos", "reservation", "constraint")}
-_WHAT_TO_CHANGE = {  # part of a reason of sbatch -> the option behind it
+_WHAT_TO_CHANGE = {  # part of the message of sbatch -> the options that it is about
     "qos": "qos",
     "QOS": "qos",
     "wckey": "wckey",
@@ -44,13 +44,13 @@ _WHAT_TO_CHANGE = {  # part of a reason of sbatch -> the option behind it
 
 
 def option_problem(key: Any, value: Any) -> tuple[str, Any, str] | None:
-    """What is wrong with an option: what, the value, what is allowed. Options become lines of a shell script."""
+    """The problem of an option as (what, value, what is allowed), or None. Options become lines of a shell script."""
     if key in _SHORT:
         return "a short form", key, f"the long form, {_SHORT[key]}"
     if not (isinstance(key, str) and re.fullmatch(r"[a-z][a-z0-9_-]*", key)):
         return "not an option's name", key, "lower-case letters, digits, - and _, as in sbatch --help"
-    if any(name.startswith(key.replace("_", "-")) for name in _OURS):  # sbatch takes abbreviations
-        return "an option that is set by this suite", key, f"any option of sbatch but {', '.join(_OURS)}"
+    if any(name.startswith(key.replace("_", "-")) for name in _OURS):  # sbatch accepts abbreviations
+        return "an option that this program sets", key, f"any option of sbatch except {', '.join(_OURS)}"
     if key == "setup":
         is_list = isinstance(value, list) and all(isinstance(line, str) and line.isprintable() for line in value)
         return None if is_list else ("not possible", value, 'a list of shell commands, such as ["module load python/3.11"]')
@@ -60,7 +60,7 @@ def option_problem(key: Any, value: Any) -> tuple[str, Any, str] | None:
 
 
 def from_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The options that a user has set in variables of sbatch, for all submissions.
+    """The options that a user has set for all submissions by environment variables of sbatch.
 
     Raises:
         ValueError: a value is not possible.
@@ -86,7 +86,7 @@ def command_line_option(text: str) -> tuple[str, str | bool]:
 
 
 def first_request(options: Options, cpus: int = 1, gpus: int = 0) -> FirstRequest:
-    """The memory and the time that options ask for, for a task with so many cores and GPUs.
+    """The memory and the time that the options ask for, for a task with this number of cores and GPUs.
 
     Raises:
         ValueError: they cannot be read; the message says what is allowed.
@@ -104,7 +104,7 @@ def first_request(options: Options, cpus: int = 1, gpus: int = 0) -> FirstReques
 
 
 def memory_for_script(options: Options, mem_mb: int, cpus: int, gpus: int) -> dict[str, str | None]:
-    """The option that asks for `mem_mb`, in 10**6 bytes: as the user's options do, or none if they say `mem: null`."""
+    """The option that asks for `mem_mb` (10**6 bytes), in the form that the user's options have; no option for `mem: null`."""
     if options.get("mem", True) in (None, False):
         return {"mem": None}
     key = next(iter(_memory_keys(options)), "mem")
@@ -117,10 +117,10 @@ def _memory_keys(options: Options) -> list[str]:
 
 
 def for_script(options: Options, after: Sequence[str]) -> dict[str, Any]:
-    """A user's options as submitit takes them: an option that is false is left out; time and memory are asked for by the plan.
+    """A user's options as submitit takes them, without those that are false. Time and memory come from the plan.
 
     Args:
-        after: the jobs that have to end first, beside what the user's own `dependency` names.
+        after: jobs that have to end first, in addition to those of the user's own `dependency`.
     """
     named = {key: value for key, value in options.items() if value is not False}
     dependencies = [f"afterany:{':'.join(after)}"] if after else []
@@ -132,12 +132,12 @@ def for_script(options: Options, after: Sequence[str]) -> dict[str, Any]:
 
 
 def what_to_change(answer: str) -> str:
-    """The option behind a reason with which sbatch refuses."""
+    """The option to change after an error message of sbatch."""
     return next((option for reason, option in _WHAT_TO_CHANGE.items() if reason in answer), "an option")
 
 
 def minutes(text: str) -> float:
-    """A time as Slurm writes it, in minutes: `90`, `3:04` (minutes, seconds), `2:03:04`, `1-02`, `1-02:03:04`, `infinite`.
+    """Minutes, from a time as Slurm writes it: `90`, `3:04` (minutes, seconds), `2:03:04`, `1-02`, `1-02:03:04`, `infinite`.
 
     Raises:
         ValueError: it is none of these.
@@ -152,7 +152,7 @@ def minutes(text: str) -> float:
 
 
 def megabytes(text: str) -> float:
-    """A size as sbatch reads it, in 10**6 bytes: `900M`, `4G`, `4000` (of 2**20 bytes).
+    """Read a size as sbatch does: `900M`, `4G`, `4000` (units of 2**20 bytes). Returns it in units of 10**6 bytes.
 
     Raises:
         ValueError: it is none of these.
@@ -162,7 +162,7 @@ def megabytes(text: str) -> float:
 
 
 def merged(of_command: Iterable[tuple[str, Any]], of_grid: Options) -> Options:
-    """The options in the user's environment, those of the grid, and those of the command line; later ones replace earlier.
+    """The options of the user's environment, the grid and the command line; later ones replace earlier ones.
 
     Raises:
         Refused: an option of the environment is not possible.

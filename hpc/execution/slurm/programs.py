@@ -1,6 +1,6 @@
-"""Asking Slurm, with one call of a program for each question. A missing answer is an error, never an empty answer.
+"""Questions to Slurm, each with one call of a program. A missing answer is an error, never an empty answer.
 
-An answer counts only with its header: a program that prints nothing, or something else, has not answered.
+An answer needs its header: a program that prints nothing or something else has not answered.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ from hpc.execution.slurm.options import minutes
 from hpc.planning.workers import Limits
 from hpc.state.scheduler import SchedulerError
 
-_MOST_AT_ONCE = 500  # elements that one call of scancel names: a command line has a limit
+_MOST_AT_ONCE = 500  # elements in one call of scancel, because the length of a command line is limited
 WAITING = (*("PENDING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "RESV_DEL_HOLD", "SPECIAL_EXIT", "EXPEDITING"), "SUSPENDED")
 _NO_ACCOUNTING = re.compile("accounting storage is disabled|[Aa]ccess/permission denied|not allowed|no such program")
-_MARK = "noisy-row"  # begins the rows of squeue: sites let it print news before them
+_MARK = "noisy-row"  # marks the rows of squeue, because on some sites news are printed before them
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Queued:
 
     @property
     def job(self) -> str:
-        """Its name for scancel: JOB_INDEX or JOB."""
+        """The name that scancel knows: JOB_INDEX or JOB."""
         return self.job_id if self.index is None else f"{self.job_id}_{self.index}"
 
 
@@ -55,14 +55,14 @@ class Ended:
 
 @dataclass(frozen=True)
 class Queue:
-    """What squeue answered. doubt: why an element that it does not list may still be there; empty if it has gone."""
+    """The answer of squeue. doubt: why an element that is not listed may still be at work; empty if it cannot be."""
 
     elements: tuple[Queued, ...] = ()
     doubt: str = ""
 
 
 def queue(names: Sequence[str] = ()) -> Queue:
-    """The array elements of jobs with these names, of all users and partitions; without names the user's whole queue.
+    """The array elements of jobs with these names, of all users and in all partitions. Without names: all jobs of the user.
 
     Raises:
         SchedulerError: squeue does not answer.
@@ -80,8 +80,8 @@ def queue(names: Sequence[str] = ()) -> Queue:
 def accounting(job_ids: Sequence[str]) -> dict[str, Ended]:
     """JOB_INDEX (JOB for a job that is no array) -> what accounting knows of it, in one call of sacct.
 
-    Jobs that accounting has forgotten are left out. If a site has no accounting, or hides it from users, the controller is
-    asked, which forgets jobs after some minutes.
+    Jobs that accounting no longer knows are left out. If a site has no accounting, or hides it from users, the controller is
+    asked instead; it forgets jobs after some minutes.
 
     Raises:
         SchedulerError: sacct does not answer.
@@ -97,12 +97,12 @@ def accounting(job_ids: Sequence[str]) -> dict[str, Ended]:
     return {
         job: Ended(state.split()[0], exit_code, node)
         for job, state, exit_code, node in rows
-        if re.fullmatch(r"\d+(_\d+)?", job)  # else a range of elements that never began
+        if re.fullmatch(r"\d+(_\d+)?", job)  # others are ranges of elements that never began
     }
 
 
 def accounting_rows(job_ids: Sequence[str]) -> list[list[str]]:
-    """The rows (JobID, State, ExitCode, NodeList) of sacct. Raises SchedulerError, also where there is no accounting."""
+    """The rows (JobID, State, ExitCode, NodeList) of sacct. Raises SchedulerError, also if there is no accounting."""
     asked = ("--format=JobID,State,ExitCode,NodeList", "--jobs=" + ",".join(job_ids))
     return _table("JobID|State|ExitCode|NodeList", "sacct", "--allocations", "--allusers", "--parsable2", *asked)
 
@@ -119,7 +119,7 @@ def spans(job_ids: Sequence[str]) -> dict[str, tuple[float, float, float]]:
     rows = _table("JobID|Submit|Start|End", "sacct", "--allocations", "--allusers", "--parsable2", *asked)
     found = {}
     for job, *times in rows:
-        with contextlib.suppress(ValueError):  # `Unknown` of a job that never began
+        with contextlib.suppress(ValueError):  # it is `Unknown` for a job that never began
             submitted_s, began_s, ended_s = (datetime.fromisoformat(each).timestamp() for each in times)
             found[job] = submitted_s, began_s, ended_s
     return found
@@ -127,7 +127,7 @@ def spans(job_ids: Sequence[str]) -> dict[str, tuple[float, float, float]]:
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition: what its largest node has, in 10**6 bytes (inf: it is not told), and how long a job may take."""
+    """A partition: the memory of its largest node in 10**6 bytes (inf: not known), and how long a job may take in minutes."""
 
     name: str
     is_default: bool
@@ -146,7 +146,7 @@ def partitions() -> list[Partition]:
     for name, state, mem, time_limit in _table("PARTITION|AVAIL|MEMORY|TIMELIMIT", "sinfo", "--all", "--format=%P|%a|%m|%l"):
         try:
             mem_mib = int(re.sub(r"\D", "", mem))
-            mem_mb = mem_mib * 2**20 // 10**6 - 1 if mem_mib > 1 else math.inf  # 1: nobody has told Slurm
+            mem_mb = mem_mib * 2**20 // 10**6 - 1 if mem_mib > 1 else math.inf  # 1 means that the site did not configure it
             row = Partition(name.rstrip("*"), name.endswith("*"), state == "up", mem_mb, minutes(time_limit))
         except ValueError as error:
             raise SchedulerError(f"sinfo did not answer as expected: {error}") from error
@@ -156,10 +156,10 @@ def partitions() -> list[Partition]:
 
 
 def limits(chosen: Sequence[Partition], account: str | None = None, qos: str | None = None) -> Limits:
-    """The limits of the cluster, of the user's account and QOS, and of partitions: a task has to fit into each of them.
+    """The limits of the cluster, the user's account and QOS, and the chosen partitions. A task has to fit all of them.
 
     Args:
-        account, qos: those that the user names, if any.
+        account, qos: those that the user named, if any.
 
     Raises:
         SchedulerError: scontrol does not answer.
@@ -167,20 +167,20 @@ def limits(chosen: Sequence[Partition], account: str | None = None, qos: str | N
     configuration = _configuration()
     try:
         most = [int(configuration["MaxJobCount"])]
-        max_array_size = max(1, int(configuration["MaxArraySize"]))  # 0: no arrays, so each task is a job of its own
+        max_array_size = max(1, int(configuration["MaxArraySize"]))  # 0 means no arrays, so each worker is a job of its own
     except (KeyError, ValueError) as error:
         raise SchedulerError(f"scontrol did not answer as expected: {error!r}") from error
     if configuration.get("AccountingStorageType") == "accounting_storage/slurmdbd":
         try:
             most += _submit_limits(account, qos)
-        except SchedulerError as error:  # the database is down, say; what sbatch says of a limit is heeded too
+        except SchedulerError as error:  # the database may be down; limits are also seen in the answers of sbatch
             print(f"note: {error}; the limits of your account are not known", file=sys.stderr)
     mem_mb = min((each.mem_mb for each in chosen), default=math.inf)
     return Limits(max_array_size, min(most), mem_mb, min((each.time_limit_min for each in chosen), default=math.inf))
 
 
 def hides_jobs_of_others() -> bool:
-    """Whether users see no jobs of others here.
+    """Whether this site hides the jobs of other users.
 
     Raises:
         SchedulerError: scontrol does not answer.
@@ -193,8 +193,11 @@ def _configuration() -> dict[str, str]:
 
 
 def _submit_limits(account: str | None, qos: str | None) -> list[int]:
-    """MaxSubmitJobs of the user in an account, and in a QOS. If none is named, that of the least strict: sbatch knows which is
-    used, and where it takes fewer tasks, fewer are submitted."""
+    """MaxSubmitJobs of the user in an account and in a QOS.
+
+    If none is named, the largest counts, because only sbatch knows which is used. If sbatch then accepts fewer workers, fewer
+    are submitted.
+    """
     show = ("sacctmgr", "--parsable2", "show")
     user = succeed(call("id", "--user", "--name")).stdout.strip()
     rows = _table("Account|MaxSubmit|QOS", *show, "assoc", "where", f"user={user}", "format=Account,MaxSubmitJobs,QOS")
@@ -217,7 +220,7 @@ def cancel(elements: Sequence[str]) -> None:
 
 
 def _of_controller(job_id: str) -> list[list[str]]:
-    """The rows of accounting (JobID, State, ExitCode, NodeList) of a job that the controller still remembers."""
+    """The rows (JobID, State, ExitCode, NodeList) of a job, from the controller; none if the controller has forgotten it."""
     done = call("scontrol", "--oneliner", "show", "job", job_id)
     if done.returncode and "Invalid job id" not in done.stderr + done.stdout:
         succeed(done)
@@ -231,7 +234,7 @@ def _of_controller(job_id: str) -> list[list[str]]:
 
 
 def _table(header: str, *command: str) -> list[list[str]]:
-    """The rows, cut at |, that a program prints under a header. Lines before the header are news of the site."""
+    """The rows below a header that a program prints, split at |. Lines before the header are news of the site."""
     names = header.split("|")
     rows = [line.split("|", len(names) - 1) for line in succeed(call(*command)).stdout.splitlines()]
     if names not in rows or any(len(row) != len(names) for row in rows[rows.index(names) :]):

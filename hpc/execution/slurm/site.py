@@ -1,4 +1,4 @@
-"""What hpc.doctor finds of Slurm: programs, limits, partitions, accounting; whether it would take an array of ours."""
+"""What hpc.doctor checks of Slurm: programs, limits, partitions, accounting, and whether it would accept an array."""
 
 import contextlib
 import io
@@ -21,12 +21,12 @@ from jobs.campaign import Campaign
 
 _PROGRAMS, _HELPFUL = ("sbatch", "squeue", "scontrol", "sinfo", "scancel", "srun"), ("sacct", "sacctmgr")
 _LOG_IN = "log in to a node that has them, or load the module of Slurm"
-_OURS = Resources(cpus=1, gpus=0, mem_mb=900, time_limit_min=5)  # of a small task
+_OURS = Resources(cpus=1, gpus=0, mem_mb=900, time_limit_min=5)  # time limit of a small task
 _SMALL_MB, _SHORT_MIN = 1000, 10
 
 
 def checks(asked: Callable[[], options.Options]) -> list[Check]:
-    """asked: the user's options, which may be refused."""
+    """The checks of Slurm. asked: gives the user's options, which may be refused."""
     again = "see that this is a login node and that `scontrol ping` says UP; ask the site if it is not"
     name_one = "name another with --sbatch partition=NAME; `sinfo` lists them"
     return [
@@ -41,7 +41,7 @@ def checks(asked: Callable[[], options.Options]) -> list[Check]:
 
 def _programs() -> Iterator[Line]:
     said = call("sbatch", "--version").stdout.strip()
-    yield Line(OK if said else PROBLEM, "Slurm", f"{said or 'sbatch tells no version'}, submitit {version('submitit')}")
+    yield Line(OK if said else PROBLEM, "Slurm", f"{said or 'sbatch prints no version'}, submitit {version('submitit')}")
     for names, mark in ((_PROGRAMS, PROBLEM), (_HELPFUL, NOTE)):
         if missing := [name for name in names if not shutil.which(name)]:
             yield Line(mark, "programs", f"not on PATH: {', '.join(missing)}", _LOG_IN)
@@ -53,7 +53,7 @@ def _environment() -> Iterator[Line]:
     kept = [name for name in environment() if name.startswith(("SLURM_", "SBATCH_"))]
     parts = {"honoured": honoured, "kept": kept, "taken out": removed}
     said = "; ".join(f"{what}: {' '.join(names)}" for what, names in parts.items() if names)
-    yield Line(NOTE if removed else OK, "environment", said or "sets nothing of Slurm's")
+    yield Line(NOTE if removed else OK, "environment", said or "no variables of Slurm are set")
 
 
 def _queue() -> Iterator[Line]:
@@ -73,7 +73,7 @@ def _accounting() -> Iterator[Line]:
 
 
 def _partitions(asked: options.Options) -> Iterator[Line]:
-    """The partitions that the options mean, the others, and the limits of what may be submitted."""
+    """The partitions that the options name, the others, and the limits on submissions."""
     every = programs.partitions()
     used = chosen(every, asked.get("partition"))
     asks_memory = asked.get("mem", True) not in (None, False)
@@ -81,8 +81,8 @@ def _partitions(asked: options.Options) -> Iterator[Line]:
         memory = "memory not configured" if each.mem_mb == math.inf else f"nodes of {each.mem_mb:,.0f} MB at most"
         size = f"{memory}, {_time(each.time_limit_min)}" + ("" if each.is_up else ", not up")
         if each.mem_mb == math.inf and asks_memory:
-            help_ = "--sbatch mem=false (slurm: {mem: false} in a grid): memory is then not asked for"
-            yield Line(PROBLEM, "partition", f"{each.name}: {size}: Slurm may refuse what asks for memory", help_)
+            help_ = "--sbatch mem=false (slurm: {mem: false} in a grid): then no memory is asked for"
+            yield Line(PROBLEM, "partition", f"{each.name}: {size}: Slurm may refuse jobs that ask for memory", help_)
         else:
             is_little = each.time_limit_min < _SHORT_MIN or each.mem_mb < _SMALL_MB or not each.is_up
             yield Line(NOTE if is_little else OK, "partition", f"{each.name}: {size}")
@@ -96,7 +96,7 @@ def _partitions(asked: options.Options) -> Iterator[Line]:
 
 
 def _accepted(asked: options.Options) -> Iterator[Line]:
-    """What sbatch would say of an array of two small tasks."""
+    """Whether sbatch would accept an array of two small tasks."""
     first = options.first_request(asked)
     wanted = Resources(1, 0, first.mem_mb or _OURS.mem_mb, first.time_limit_min or _OURS.time_limit_min)
     arrays = arrays_of("doctor", 0, 2, [PlannedArray(2, wanted, 2)], None)

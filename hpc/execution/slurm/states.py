@@ -1,4 +1,4 @@
-"""What Slurm's words for the state of a job mean for its task: whether it may still be executed, and how it ended."""
+"""What Slurm's job states mean for a task: whether it may still be executed, and how it ended."""
 
 from collections.abc import Mapping
 
@@ -11,20 +11,20 @@ from hpc.state.submissions import Submission
 from jobs.worker import NO_PROGRESS_STATUS, NOT_KEPT_STATUS
 
 _NOT_YET = (*programs.WAITING, "RUNNING", "COMPLETING", "CONFIGURING", "RESIZING", "SIGNALING", "STAGE_OUT", "STOPPED")
-REASONS = {  # states that are not listed, such as NODE_FAIL or PREEMPTED, are the cluster's doing
+REASONS = {  # all other states, such as NODE_FAIL or PREEMPTED, are caused by the cluster
     **dict.fromkeys(_NOT_YET, Reason.NOT_ENDED),
     "UNKNOWN": Reason.UNKNOWN,
     "OUT_OF_MEMORY": Reason.MEMORY,
     "TIMEOUT": Reason.TIME,
     "FAILED": Reason.RAISED,
     "CANCELLED": Reason.CANCELLED,
-    "NOT_KEPT": Reason.STORAGE,  # version 1 of outcomes.jsonl wrote it for a failure with NOT_KEPT_STATUS
+    "NOT_KEPT": Reason.STORAGE,  # in version 1 of outcomes.jsonl: a failure with NOT_KEPT_STATUS
 }
 _FAILURES = {f"{NO_PROGRESS_STATUS}:0": Reason.TIME, f"{NOT_KEPT_STATUS}:0": Reason.STORAGE}  # exit code -> reason
 
 
 def activity(submission: Submission, queue: programs.Queue, is_alive: bool | None) -> Activity:
-    """The workers of a submission that may be at work, and the tasks of those that have one of their own.
+    """The workers of a submission that may be at work, and their tasks if each has one of its own.
 
     Args:
         is_alive: whether its submitting process still runs; None if that cannot be known.
@@ -32,11 +32,11 @@ def activity(submission: Submission, queue: programs.Queue, is_alive: bool | Non
     by_name = {array.name: array for array in submission.arrays}
     workers, tasks = list[WorkerActivity](), dict[int, TaskActivity]()
     for array in submission.arrays:
-        if array.job_id is None and is_alive is not False:  # it may be about to be submitted
+        if array.job_id is None and is_alive is not False:  # the array may be about to be submitted
             workers.append(WorkerActivity(array.name, is_begun=True))
             tasks |= {} if submission.is_claimed else dict.fromkeys(array.tasks, TaskActivity(is_begun=True))
     for element in queue.elements:
-        if element.name in by_name and by_name[element.name].job_id in (None, element.job_id):  # else of a copy of the campaign
+        if element.name in by_name and by_name[element.name].job_id in (None, element.job_id):  # else of a copied campaign
             why = "" if element.is_running else in_words(element.reason)
             workers.append(WorkerActivity(element.name, element.is_running, element.job, why))
             if not submission.is_claimed:

@@ -37,8 +37,8 @@ def test_a_deadline_that_cannot_be_met_is_refused_with_what_would_do(submitted_w
     refused = submitted_with("1s")
     assert refused.returncode == 2
     assert re.search(
-        r"cannot be met: with 1 worker all is done within .* too late; what would do: --deadline \d+min", refused.stderr
+        r"cannot be met: with 1 worker everything ends within .* too late; what would help: --deadline \d+min", refused.stderr
     )
-    assert "python -m hpc.calibrate with the same --grid, because mlp float32 was never measured" in refused.stderr
+    assert "python -m hpc.calibrate with the same --grid, because the costs of mlp float32 were never measured" in refused.stderr
     assert submitted_with("soon").returncode == 2
     assert not (tmp_path / "out").exists()

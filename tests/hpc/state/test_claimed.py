@@ -242,7 +242,7 @@ def test_a_queue_with_a_complaint_needs_the_accounting(campaign: Campaign) -> No
     with programs(campaign.folder / "bin", squeue=complains, sacct=sacct()):
         seen = state(campaign, "c0ffee", runs(*RUNS), HASTY)
     assert set(states(seen)) == {"queued"}
-    assert "submission 0001: 1 of its workers may have ended or not (squeue said: one of two" in seen.unreachable
+    assert "submission 0001: 1 of its workers may or may not have ended (squeue said: one of two" in seen.unreachable
 
 
 # Processes without a job: this machine, or another on the same file system
@@ -314,7 +314,7 @@ def test_status_says_why_workers_wait(campaign: Campaign) -> None:
     with programs(campaign.folder / "bin", squeue=squeue(*rows), sacct=sacct()):
         shown = commands.call("hpc.status", "--output-dir", campaign.folder).stdout
     assert "submission 0001: 4 tasks at work or waiting" in shown
-    assert "3 workers waiting: Priority: its turn has not come" in shown
+    assert "3 workers waiting: Priority: other jobs have a higher priority" in shown
 
 
 @pytest.mark.slow

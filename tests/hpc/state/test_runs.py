@@ -151,7 +151,7 @@ def test_a_task_that_by_the_accounting_has_not_ended_is_unknown(campaign: Campai
     running = sacct(*(f"17_{task}|RUNNING|0:0|n1" for task in range(4)))
     early = found(campaign, tmp_path, "", running, write=True)
     assert set(states(early)) == {"unknown"}
-    assert "4 of its tasks are not in the queue, but by the accounting they have not ended" in early.unreachable
+    assert "4 of its tasks are not in the queue, but accounting says that they have not ended" in early.unreachable
     assert submissions.read(campaign, 1).ended is None
     assert found(campaign, tmp_path, "1 PENDING, 2 PENDING, 3 PENDING", sacct("17_0|TIMEOUT|0:0|n1")).of(0) == "failed"
     with programs(tmp_path / "bin", squeue="exit 1", sacct=running):
@@ -204,7 +204,7 @@ def test_a_queue_with_a_complaint_needs_the_accounting(campaign: Campaign, tmp_p
     with programs(tmp_path / "bin", squeue=complains, sacct=sacct(*ended)):
         seen = look(campaign)
     assert states(seen) == ["queued"] * 2 + ["lost"] * 4 + ["unknown"] * 2
-    assert "submission 0001: 1 of its tasks may have ended or not (squeue said: one of two" in seen.unreachable
+    assert "submission 0001: 1 of its tasks may or may not have ended (squeue said: one of two" in seen.unreachable
     with programs(tmp_path / "bin", squeue=complains, sacct=sacct(*ended, "17_3|NODE_FAIL|1:0|n1")):
         assert look(campaign).unreachable == ""
 
@@ -493,7 +493,7 @@ def test_runs_of_a_submission_without_a_record_are_unknown_until_it_is_abandoned
     (problem,) = seen.problems
     assert problem.startswith(f"{campaign.submission(2)}/submission.json: not the record of a submission (")
     assert problem.endswith(
-        f"if nothing of it is executed any more, remove {campaign.submission(2)}, or submit with --abandon 2"
+        f"if no worker of it is at work any more, remove {campaign.submission(2)}, or submit with --abandon 2"
     )
     with programs(tmp_path / "bin", squeue=squeue(), sacct=sacct()):
         abandoned = state(campaign, "c0ffee", runs(*RUNS), EXECUTORS, abandoned=[2], write=True)

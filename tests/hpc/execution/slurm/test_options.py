@@ -111,7 +111,7 @@ def test_setup_is_a_list_of_lines() -> None:
 )
 def test_options_on_which_the_suite_relies_are_refused(key: str) -> None:
     problem = option_problem(key, "1")
-    assert problem and problem[0] == "an option that is set by this suite"
+    assert problem and problem[0] == "an option that this program sets"
 
 
 @pytest.mark.parametrize("key", ["partition", "qos", "mem", "time", "reservation", "nodes", "exclusive", "dependency"])
@@ -135,7 +135,7 @@ def test_options_of_the_command_line(text: str, option: tuple[str, str | bool]) 
 
 def test_a_wrong_option_of_the_command_line_is_refused() -> None:
     with pytest.raises(
-        argparse.ArgumentTypeError, match="set by this suite: 'signal'; allowed: KEY=VALUE, such as partition=cpu"
+        argparse.ArgumentTypeError, match="that this program sets: 'signal'; allowed: KEY=VALUE, such as partition=cpu"
     ):
         command_line_option("signal=USR1")
 

@@ -37,9 +37,9 @@ def test_partitions_are_chosen(every: list[Partition], named: str | None, found:
 @pytest.mark.parametrize(
     ("every", "named", "answer"),
     [
-        ([SHORT, LONG, DOWN], "tall,short", "slurm: partition: not here: tall; allowed: short, long"),
+        ([SHORT, LONG, DOWN], "tall,short", "slurm: partition: does not exist: tall; allowed: short, long"),
         ([LONG, DOWN], None, "no default partition here; name one with --sbatch partition=NAME: long"),
-        ([SHORT, DOWN], "down", "partition down: takes no jobs now (it is not up); allowed: short"),
+        ([SHORT, DOWN], "down", "partition down: accepts no jobs now (it is not up); allowed: short"),
         ([DOWN], "down", "allowed: none that is up"),
     ],
 )
