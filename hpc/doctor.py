@@ -65,7 +65,7 @@ def _look(options: argparse.Namespace, own: dict[str, list[argparse.Action]]) ->
 def _lines(options: argparse.Namespace, name: str) -> Generator[Line, None, None]:
     executor, wanted = EXECUTORS[name], options.output_dir.absolute()
     folder = next(each for each in (wanted, *wanted.parents) if each.is_dir())
-    see = "choose another --output-dir, or get the right to write there"
+    see = "choose another --output-dir, or make sure that you may write there"
     every = [Check("output_dir", lambda: _writable(wanted), see)]
     every += [*checks(folder, executor.is_asked), *executor.checks(options, folder)]
     if options.run:

@@ -1,1 +1,1 @@
-"""What a compute node reads, does and writes. Knows `noisy`; knows nothing of partitions, costs or figures."""
+"""What a compute node reads, does and writes. It imports `noisy`, and knows nothing about partitions, costs or figures."""

@@ -1,4 +1,4 @@
-"""Where a campaign's files are. They hold all of its state."""
+"""The paths of a campaign's files. All state of a campaign is in them."""
 
 import secrets
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Campaign:
 
     @property
     def grid(self) -> Path:
-        """The grid as last submitted."""
+        """The grid file of the last submission."""
         return self.folder / "grid.yaml"
 
     @property
@@ -31,7 +31,7 @@ class Campaign:
 
     @property
     def identity(self) -> Path:
-        """The campaign's id. It appears together with the folder of the submissions; earlier versions wrote none."""
+        """The file with the campaign's id. It appears together with its folder; earlier versions did not write it."""
         return self.submissions / ".campaign"
 
     @property
@@ -53,7 +53,7 @@ class Campaign:
         return self.submission(number) / "tasks.jsonl"
 
     def needs(self, number: int) -> Path:
-        """What each task of one submission needs, for its workers."""
+        """The file that tells workers what each task of one submission needs."""
         return self.submission(number) / "needs.json"
 
     def cancelled(self, number: int) -> list[Path]:
@@ -65,22 +65,22 @@ class Campaign:
         return [path for path in listed(self.submission(number)) if path.match("cancelled*.txt")]
 
     def new_cancelled(self, number: int) -> Path:
-        """A new name for one of these files."""
+        """A new path for a list of cancelled runs."""
         return self.submission(number) / f"cancelled-{secrets.token_hex(4)}.txt"
 
     def outcomes(self, number: int) -> Path:
-        """How tasks of one submission ended."""
+        """The file that says how tasks of one submission ended."""
         return self.submission(number) / "outcomes.jsonl"
 
     def log(self, number: int, task: int) -> Path:
-        """What a task prints."""
+        """The log of a task."""
         return self.submission(number) / "logs" / f"{task:05d}.log"
 
     def shard_paths(self, prefix: str = "", is_renewed: bool = False) -> list[Path]:
-        """The shards whose name begins with `prefix`, in name order. Files still being written are hidden, and left out.
+        """The shards whose names begin with `prefix`, in name order. Hidden files, which are still being written, are left out.
 
         Args:
-            is_renewed: ask the server of a network file system again: the client's list may be a minute old.
+            is_renewed: ask the server of a network file system again, because the client's list may be a minute old.
 
         Raises:
             ManifestError: the folder cannot be read.
@@ -95,7 +95,7 @@ class Campaign:
 
 
 def listed(folder: Path) -> list[Path]:
-    """What is in a folder, in name order; nothing if there is no such folder.
+    """The files and folders in a folder, in name order; none if there is no such folder.
 
     Raises:
         ManifestError: the folder cannot be read, or is a link that leads nowhere.

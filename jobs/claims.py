@@ -1,23 +1,23 @@
-"""Claims: the workers of a submission share out its tasks, without a server and without ever waiting for a lock.
+"""Claims: the workers of a submission divide its tasks among themselves, without a server and without locks.
 
-A claim is a small file in the folder `claims` of the submission. Its name says what became of a task:
+A claim is a small file in the folder `claims` of the submission. Its name says what happened to a task:
 
-    00007.0        the first generation: a worker holds the task and executes it; the content says which worker, and until when
-    00007.0.back   that worker ended before all runs were done, and gave the rest back: anyone may take it
-    00007.0.failed that worker failed (no data, no GPU, a full disk): anyone may take it
-    00007.0.left   what is left was training when an earlier worker died: only a worker with more memory tries it again
+    00007.0        the first generation: a worker holds the task and executes it; the content says which worker, and how long
+    00007.0.back   that worker ended before all runs were done and gave the rest back; any worker may take it
+    00007.0.failed that worker failed (no data, no GPU, a full disk); any worker may take it
+    00007.0.left   the runs left were training when an earlier worker died; only a worker with more memory tries them again
     00007.1        another worker holds the task
     00007.done     all its runs have a record, or were cancelled
 
 A claim is made with O_CREAT | O_EXCL, so one worker wins; its whole content is written at once. This is atomic on NFS (3 and
-later), Lustre and GPFS, and needs no hard link and no lock. If an answer of the server is lost, the file is read: the token in
-it says whose claim it is. An empty file belongs to a worker that died in that instant.
+later), Lustre and GPFS, and needs no hard link and no lock. If an answer of the server is lost, the file is read: its token
+says which worker made it. A file is empty if its worker died while making it.
 
 A claim is a lease, which ends with the time limit of its worker's job. After that, or once its worker is known to be gone, any
 worker may take the task, by making the next generation (jobs/taking.py has the rules).
 
-Claims are an economy and guarantee nothing. If they fail (a folder that was removed, a clock that is wrong, a worker that
-outlives its lease), some runs are executed twice, and each of them counts once: what is done is told by the shards alone.
+Claims only save work; no guarantee depends on them. If they fail (a removed folder, a wrong clock, a worker that outlives its
+lease), some runs are executed twice, but each counts once, because only shards say what is done.
 """
 
 import contextlib
@@ -37,17 +37,17 @@ from jobs.reading import made, parse_json, read_regular
 from jobs.standings import BACK, DONE, FAILED, LEFT
 
 SCHEMA_VERSION = 1
-LONGEST_S = 3600  # the lease of a worker without a time limit, at least
-CLOCK_SKEW_S = 300  # between two machines, at most: a lease is taken to end so much later than it says
-_NOT_KNOWN = (errno.EEXIST, errno.ESTALE, errno.EIO, errno.ETIMEDOUT)  # whether the file was made or written
+LONGEST_S = 3600  # the shortest lease of a worker without a time limit
+CLOCK_SKEW_S = 300  # largest difference of two machines' clocks; a lease counts as ended only this much later
+_NOT_KNOWN = (errno.EEXIST, errno.ESTALE, errno.EIO, errno.ETIMEDOUT)  # then the file may have been made or written
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What a worker writes into its claim.
+    """The contents of a claim.
 
     job: in the scheduler's notation, empty for a process without one; restart: how often the job was started before; begun,
-    until: ISO 8601, UTC; mem_mb: what the worker may use, in 10**6 bytes, 0 if nobody set a limit.
+    until: ISO 8601, UTC; mem_mb: the memory that the worker may use, in 10**6 bytes, 0 without a limit.
     """
 
     process: Process
@@ -61,15 +61,15 @@ class Claim:
 
     @classmethod
     def lasting(cls, lease_s: float, process: Process, job: str, restart: int, mem_mb: int, now_s: float) -> "Claim":
-        """A claim of this worker. now_s: the time, in seconds of the epoch."""
+        """A new claim of this worker. now_s: the time in seconds since the epoch."""
         return cls(process, job, restart, _iso(now_s), _iso(now_s + lease_s), mem_mb)
 
     def line(self) -> bytes:
-        """The content of its file."""
+        """The contents of the claim's file."""
         return json.dumps({**vars(self), "process": vars(self.process)}).encode() + b"\n"
 
     def is_over(self, now_s: float) -> bool:
-        """Whether the lease has ended, by any clock that is less than five minutes wrong."""
+        """Whether the lease has ended, even if clocks differ by five minutes."""
         return now_s > datetime.fromisoformat(self.until).timestamp() + CLOCK_SKEW_S
 
 
@@ -81,7 +81,7 @@ class Claims:
 
     @property
     def is_finished(self) -> bool:
-        """Whether some worker saw that all is done. There are no claims any more."""
+        """Whether a worker saw that all tasks are done. Then there are no claims any more."""
         return self._finished.exists()
 
     def names(self) -> list[str]:
@@ -99,7 +99,7 @@ class Claims:
         """
         if not self._is_made(task, generation, claim):
             return False
-        # Was it taken, and did it end, since the folder was listed? The last look tells whether the names are still there.
+        # The task may have been taken and ended since the folder was listed, and all names may have been removed since.
         ends = [self._named(task, generation, word) for word in (BACK, FAILED, LEFT, DONE)]
         if any(path.exists() for path in (*ends, self._finished)):
             with contextlib.suppress(OSError):
@@ -108,12 +108,12 @@ class Claims:
         return True
 
     def _is_made(self, task: int, generation: int, claim: Claim) -> bool:
-        """Whether the file of this claim is ours."""
+        """Make the file of this claim. Returns whether it is ours."""
         path, content = self._path(task, generation), claim.line()
         try:
             try:
                 _create(path, content)
-            except FileNotFoundError:  # the first claim; or somebody removed the folder
+            except FileNotFoundError:  # for the first claim, or after somebody removed the folder
                 if self.is_finished:
                     return False
                 self._folder.mkdir(exist_ok=True)
@@ -125,18 +125,18 @@ class Claims:
             return self._is_ours(path, claim, error)
 
     def _is_ours(self, path: Path, claim: Claim, error: OSError) -> bool:
-        """Whose a claim is whose making was answered with an error."""
+        """Whether a claim is ours although making its file failed with `error`."""
         try:
             return claim.token.encode() in read_regular(path)
         except FileNotFoundError:
-            if error.errno == errno.EEXIST:  # it was there, and has another name by now
+            if error.errno == errno.EEXIST:  # it existed, and was renamed meanwhile
                 return False
             raise error from None
         except OSError:
             return False
 
     def holder(self, task: int, generation: int) -> Claim | None:
-        """Who holds a task; None if the claim is gone. A claim that cannot be read is nobody's, and lasts as long as any."""
+        """The claim of the holder; None if it is gone. One that cannot be read has no owner and the longest possible lease."""
         path = self._path(task, generation)
         try:
             return _parse(read_regular(path))
@@ -146,7 +146,7 @@ class Claims:
             return Claim.lasting(self._longest_s, NOBODY, "", 0, 0, _made_s(path))
 
     def mark(self, task: int, generation: int, word: str) -> None:
-        """Say what became of a claimed task: BACK, FAILED, LEFT or DONE. If this cannot be said, the lease ends by itself."""
+        """Record the result of a claimed task: BACK, FAILED, LEFT or DONE. If this fails, the lease ends by itself."""
         named = self._named(task, generation, word)
         with contextlib.suppress(OSError):
             try:
@@ -156,7 +156,7 @@ class Claims:
                     named.touch()
 
     def finish(self) -> None:
-        """Say that all tasks are done, and remove the claims. If this cannot be said, they stay, and do no harm."""
+        """Record that all tasks are done, and remove the claims. If this fails, the claims stay and do no harm."""
         with contextlib.suppress(OSError):
             if not self.is_finished:
                 publish(self._finished, b"")
@@ -176,8 +176,8 @@ def _create(path: Path, content: bytes) -> None:
     """Make a file with this content, in one write.
 
     Raises:
-        FileExistsError: there is one.
-        OSError: it cannot be written; what is known to be incomplete is removed.
+        FileExistsError: the file exists.
+        OSError: it cannot be written; a file that is known to be incomplete is removed.
     """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
@@ -196,7 +196,7 @@ def _create(path: Path, content: bytes) -> None:
 
 
 def _parse(content: bytes) -> Claim:
-    """A claim from its file.
+    """Read a claim from the contents of its file.
 
     Raises:
         ValueError, TypeError, KeyError: it is empty, torn, damaged, or of a newer version.
@@ -210,7 +210,7 @@ def _parse(content: bytes) -> Claim:
 
 
 def _made_s(path: Path) -> float:
-    """When a file was made, by the clock of its server; now, if that cannot be read."""
+    """When a file was made, by its server's clock, in seconds since the epoch; the current time if this cannot be read."""
     try:
         return path.stat().st_mtime
     except OSError:

@@ -1,4 +1,4 @@
-"""What jobs execute that an earlier version has queued: each has a task of its own, and claims nothing."""
+"""Execution of jobs that an earlier version has queued. Each has one task of its own and does not use claims."""
 
 import math
 import os
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class SlurmWorker:
-    """The object that submitit pickled, as jobs.worker.SlurmWorker, and calls. When Slurm warns, it is asked for a checkpoint.
+    """The object that submitit pickled (as jobs.worker.SlurmWorker) and calls; it asks for a checkpoint when Slurm warns.
 
     started_s: time.monotonic() at the call. It is valid on one machine only, so the next attempt does not get it.
     """
@@ -34,7 +34,7 @@ class SlurmWorker:
         execute_or_exit(self.task, _attempt(), Shift(Taker(restart=_attempt())))
 
     def checkpoint(self) -> "submitit.helpers.DelayedSubmission":
-        """The same task again, for what is missing.
+        """Have the same task queued again, for its missing runs.
 
         Raises:
             SystemExit: the time limit is near and no run was recorded. Another attempt would have no more time.
@@ -46,7 +46,7 @@ class SlurmWorker:
 
 
 class ArrayTask(SlurmWorker):
-    """The same, of a version before that, pickled as jobs.task.ArrayTask."""
+    """The same, from a still earlier version, pickled as jobs.task.ArrayTask."""
 
     def __setstate__(self, fields: dict[str, Any]) -> None:
         place = (fields[name] for name in ("campaign_dir", "submission", "index", "offset_bytes"))
@@ -54,5 +54,5 @@ class ArrayTask(SlurmWorker):
 
 
 def _attempt() -> int:
-    """The attempt of this element, counted by Slurm from 0."""
+    """The number of this attempt, as counted by Slurm from 0."""
     return int(os.environ.get("SLURM_RESTART_COUNT", 0))

@@ -14,7 +14,7 @@ from noisy.spec import Execution, RunSpec
 if TYPE_CHECKING:
     from noisy.result import RunResult
 
-_MESSAGE_LIMIT = 2000  # characters of a failure's message that are kept; the log has all of it
+_MESSAGE_LIMIT = 2000  # characters of a failure's message that are recorded; the log has the whole message
 
 
 def groups_of(runs: Sequence[RunSpec], most: int) -> list[list[RunSpec]]:
@@ -27,17 +27,17 @@ def groups_of(runs: Sequence[RunSpec], most: int) -> list[list[RunSpec]]:
 
 
 def execute(runs: Sequence[RunSpec], data: Data, execution: Execution) -> Iterator[Record]:
-    """Train runs of one shape, and yield their records in turn.
+    """Train runs of one shape, and yield their records one after the other.
 
-    An exception becomes a record of the failure, and its traceback is written to the log. A group may fail for lack of memory
-    or because of one run, so it is tried again in halves.
+    An exception becomes the record of a failed run, and its traceback is written to the log. A group may fail because memory is
+    too small or because of one run, so it is tried again in halves.
 
     Raises:
         RuntimeError: the GPU no longer works.
     """
     if not runs:
         return
-    import torch  # here, not above: commands that submit tasks must not load it
+    import torch  # imported here, because commands that submit tasks must not load torch
 
     from noisy.together import train_together
     from noisy.training import train
@@ -48,20 +48,20 @@ def execute(runs: Sequence[RunSpec], data: Data, execution: Execution) -> Iterat
     except Exception as error:
         say(traceback.format_exc())
         if execution.use_cuda:
-            torch.cuda.synchronize()  # raises if the GPU is lost, which is not the run's failure
+            torch.cuda.synchronize()  # raises if the GPU is lost, which does not count as a failure of the run
         message = f"{type(error).__name__}: {error}"[:_MESSAGE_LIMIT]
     if not message:
         yield from map(_record, runs, results)
     elif len(runs) == 1:
         yield Record(runs[0].run_id, runs[0].canonical_json(), status="failed", message=message)
     else:
-        say(f"{len(runs)} runs failed together; tried again in halves")
+        say(f"{len(runs)} runs failed together; they are tried again in halves")
         yield from execute(runs[: len(runs) // 2], data, execution)
         yield from execute(runs[len(runs) // 2 :], data, execution)
 
 
 def _record(run: RunSpec, result: "RunResult") -> Record:
-    last = np.flatnonzero(~np.isnan(result.test_accuracy))[-1]  # for a diverged run, the epoch in which it diverged
+    last = np.flatnonzero(~np.isnan(result.test_accuracy))[-1]  # of a diverged run: the epoch in which it diverged
     return Record(
         run.run_id,
         run.canonical_json(),

@@ -1,7 +1,7 @@
 """Atomic and durable writing of files and folders.
 
-It needs little of a file system: a rename must replace a file, and must fail over a folder with something in it. It does not
-rely on hard links, symbolic links, locks, rights or times of files.
+The file system must only do this: a rename replaces a file, and fails if the target is a folder that is not empty. Hard links,
+symbolic links, locks, permissions and file times are not needed.
 """
 
 import errno
@@ -13,16 +13,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-_ADVICE = {  # advice -> the errors for which it is right; not every system has all of them
+_ADVICE = {  # advice -> the errors that it is for; not every system has all of them
     "make room": "ENOSPC EDQUOT",
     "raise the limit on the size of a file (ulimit -f)": "EFBIG",
-    "see that you may read and write there": "EACCES EPERM EROFS",
-    "see that the disk or the share works": "EIO ESTALE ENXIO ENODEV ENOTCONN ETIMEDOUT EHOSTDOWN EHOSTUNREACH ENETDOWN "
+    "make sure that you may read and write there": "EACCES EPERM EROFS",
+    "make sure that the disk or the share works": "EIO ESTALE ENXIO ENODEV ENOTCONN ETIMEDOUT EHOSTDOWN EHOSTUNREACH ENETDOWN "
     "ENETUNREACH ECONNABORTED ECONNREFUSED ECONNRESET EREMOTEIO ENOLINK ECOMM EBADMSG EUCLEAN ENOMEDIUM ENOLCK",
     "renew your ticket for the share": "EKEYEXPIRED EKEYREVOKED EKEYREJECTED ENOKEY",
-    "see that its folder is there, and that this name is allowed in it": "ENOENT",
+    "make sure that its folder exists, and that this name is allowed in it": "ENOENT",
     "choose a shorter path": "ENAMETOOLONG",
-    "see where its symbolic links lead": "ELOOP",
+    "check where its symbolic links lead": "ELOOP",
     "move away what is there, or choose another path": "EEXIST ENOTDIR EISDIR ENOTEMPTY EMLINK",
     "its file system does not support this: choose a folder on another": "EINVAL ENOTSUP ENOSYS EXDEV EILSEQ EOVERFLOW",
     "wait until no other program uses it": "EBUSY ETXTBSY EDEADLK",
@@ -30,7 +30,7 @@ _ADVICE = {  # advice -> the errors for which it is right; not every system has 
     "end other programs, which use too much of this machine": "ENFILE ENOMEM ENOBUFS EAGAIN",
 }
 _ADVICE_ON = {getattr(errno, name, 0): advice for advice, names in _ADVICE.items() for name in names.split()}
-_UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)  # answers of file systems to fsync of a folder
+_UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF)  # errors of file systems that cannot fsync a folder
 
 
 def advice_on(error: OSError) -> str:
@@ -46,12 +46,12 @@ def named(path: Path, instead_of: Path | None = None) -> Iterator[None]:
     except OSError as error:
         if error.filename in (None, str(instead_of)):
             error.filename = str(path)
-            del error.filename2  # else it is printed, also if it is None
+            del error.filename2  # otherwise it is printed, even if it is None
         raise
 
 
 def publish(path: Path, content: bytes | Iterable[bytes]) -> None:
-    """Put `content` (all bytes, or pieces of them in order) at `path`; see `replacing`."""
+    """Write `content` (bytes, or pieces of them in order) to `path`; see `replacing`."""
     with replacing(path) as file:
         for piece in [content] if isinstance(content, bytes) else content:
             file.write(piece)
@@ -61,7 +61,7 @@ def publish(path: Path, content: bytes | Iterable[bytes]) -> None:
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Open a new file, which replaces `path` atomically and durably at the end of the block.
 
-    A reader sees the whole old file or the whole new one, also after a power loss. A temporary file in the same folder is
+    A reader sees the whole old file or the whole new one, even after a power loss. A temporary file in the same folder is
     written, fsync'ed and renamed, and then the folder is fsync'ed. After an error the old file is untouched, and no temporary
     file is left.
 
@@ -69,7 +69,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         path: the file; its folder exists.
 
     Raises:
-        OSError: no room, no rights, ...: the file is not published. It names `path`.
+        OSError: there is no room, no permission, or another problem. The file is not published. The error names `path`.
     """
     temporary = _beside(path)
     with named(path, instead_of=temporary):
@@ -88,14 +88,14 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def new_folder(path: Path) -> Iterator[Path]:
-    """A hidden folder to be filled. At the end of the block it gets the name `path`, atomically and durably.
+    """Make a hidden folder, which the block fills. At the end of the block it is renamed to `path`, atomically and durably.
 
-    So the name appears together with everything in the folder. If several processes do this, one wins: a folder with something
-    in it is never replaced. The block must put something into the folder and make it durable, as `publish` does.
+    So the folder appears together with everything in it. If several processes do this, one wins, because a folder that is not
+    empty is never replaced. The block must put at least one file into the folder and make it durable, as `publish` does.
 
     Raises:
         FileExistsError: another process was first.
-        OSError: the folder cannot be made. Nothing is left of it.
+        OSError: the folder cannot be made. No part of it is left on disk.
     """
     hidden = _beside(path)
     with named(path, instead_of=hidden):
@@ -105,7 +105,7 @@ def new_folder(path: Path) -> Iterator[Path]:
             try:
                 os.rename(hidden, path)
             except OSError as error:
-                if path.is_dir():  # file systems differ in the errno
+                if path.is_dir():  # the errno depends on the file system
                     raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
                 raise
         except BaseException:
@@ -115,10 +115,10 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and the missing ones above it, and make their names durable.
+    """Make a folder and its missing parents, and make their names durable.
 
-    The name of each folder is made durable before anything is made in it. That of the lowest existing folder is made durable
-    too, since the process that made it may have been killed before it did so.
+    The name of each folder is made durable before anything is made in it. The name of the deepest existing folder is made
+    durable too, because the process that made it may have been killed before it did this.
     """
     if not folder.is_dir():
         make_folder(folder.parent)
@@ -127,7 +127,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in `folder` durable, if its file system can do this and the folder may be read."""
+    """Make the names in `folder` durable, if the file system supports this and the folder is readable."""
     with suppress(PermissionError), named(folder):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -140,14 +140,14 @@ def sync_folder(folder: Path) -> None:
 
 
 def _beside(path: Path) -> Path:
-    """A new hidden name in the same folder."""
+    """A new hidden path in the same folder."""
     return path.with_name(f".{path.name}.{secrets.token_hex(4)}")
 
 
 def renew_listing(folder: Path) -> None:
-    """Make a network file system forget what it remembers of a folder, by making a name there and removing it.
+    """Make a network file system drop its cached list of a folder, by making a file there and removing it.
 
-    A folder that cannot be written is left as it is.
+    Does nothing if the folder cannot be written.
     """
     with suppress(OSError):
         probe = folder / f".{secrets.token_hex(4)}"

@@ -1,4 +1,4 @@
-"""The bytes of a shard: what is in them, how they are made, and how they are read.
+"""The bytes of a shard: their layout, how they are made, and how they are read.
 
 `runs`     compound (n,): one record for each run; the last field is a crc32 of the whole record
 `history`  float64 (n, 3, epochs): train_loss, test_loss, test_accuracy by epoch, padded with NaN
@@ -20,14 +20,14 @@ import numpy as np
 
 SCHEMA_VERSION = 1
 HISTORY = ("train_loss", "test_loss", "test_accuracy")
-FINISHED = ("ok", "chance", "diverged")  # statuses of a run that is done; the other one is "failed"
-SIGNATURE = b"\x89HDF\r\n\x1a\n"  # how HDF5 files begin
+FINISHED = ("ok", "chance", "diverged")  # statuses of a done run; the only other status is "failed"
+SIGNATURE = b"\x89HDF\r\n\x1a\n"  # the first bytes of HDF5 files
 _NEEDED: dict[str, Any] = {  # attributes that readers rely on
     **dict.fromkeys(("campaign", "current_run"), str),
     **dict.fromkeys(("submission", "task", "attempt", "part"), (int, np.integer)),
 }
 
-# Strings have a fixed length, that of the longest in the file: these survive damage that variable-length strings do not.
+# Strings have a fixed length, that of the longest one in the file. They survive damage that destroys variable-length strings.
 _COLUMNS: tuple[tuple[str, str, str], ...] = (  # name, dtype, unit
     ("run_id", "S", ""),
     ("spec", "S", "canonical JSON"),
@@ -51,12 +51,12 @@ Body: TypeAlias = tuple[dict[str, Any], np.ndarray, np.ndarray, np.ndarray, np.n
 
 
 class ShardError(Exception):
-    """A shard cannot be read or trusted; the message names the file and why."""
+    """A shard cannot be read or trusted. The message names the file and the reason."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """What is kept of one execution of a run: the columns of `runs`, the history and the bits of `RunResult`."""
+    """The result of one execution of a run: the columns of `runs`, the history and the bits of `RunResult`."""
 
     run_id: str
     spec: str
@@ -94,7 +94,7 @@ def image(records: list[Record], attributes: dict[str, Any]) -> bytes:
 
 
 def sealed(memory: io.BytesIO) -> bytes:
-    """Add the seal to a file in memory, and give its content. Nothing is copied, since it may be large."""
+    """Add the seal to a file in memory, and return its content without copying it, because it may be large."""
     with memory.getbuffer() as content:
         seal = _seal(content)
     memory.seek(0, io.SEEK_END)
@@ -107,12 +107,12 @@ def _seal(content: bytes | memoryview) -> bytes:
 
 
 def is_sealed(content: bytes) -> bool:
-    """Whether every byte is as it was written."""
+    """Whether the seal fits, so that every byte is as it was written."""
     return content.endswith(_seal(memoryview(content)[: -len(_seal(b""))]))
 
 
 def parse(content: bytes) -> Body:
-    """What is in the bytes of a shard.
+    """Read the bytes of a shard.
 
     Raises:
         ShardError: it is not a shard of this or an earlier schema version; the message does not name the file.
@@ -136,12 +136,16 @@ def parse(content: bytes) -> Body:
 
 
 def no_runs() -> np.ndarray:
-    """The table `runs` of a shard without records, (0,). It shows the columns and their kinds."""
+    """The table `runs` of a shard without records, (0,). Its dtype has all columns."""
     return _arrays([])[0]
 
 
 def _check_attributes(attributes: dict[str, Any]) -> None:
-    """The version is known, what readers need is there, and the checksum is right."""
+    """Check the version, the attributes that readers need, and the checksum.
+
+    Raises:
+        ShardError: one of them is wrong.
+    """
     version = attributes.get("schema_version")
     if not isinstance(version, int | np.integer):
         raise ShardError(f"not readable as a shard (schema version {version})")
@@ -160,7 +164,7 @@ def _attributes_crc32(attributes: dict[str, Any]) -> int:
     return zlib.crc32("\n".join(f"{name}={value}" for name, value in sorted(attributes.items())).encode())
 
 
-# Reading uses h5py's low-level interface, since its high-level one takes four times as long.
+# Reading uses h5py's low-level interface, because the high-level one takes four times as long.
 
 
 def _attributes(file: h5py.File) -> dict[str, Any]:
@@ -179,11 +183,11 @@ def _read(file: h5py.File, name: str, most_bytes: int) -> np.ndarray:
     dataset = h5py.h5d.open(file.id, name.encode())
     kind = dataset.get_type()
     found, shape = _dtype(kind.encode()), dataset.shape
-    dtype = _wanted(name, found)  # equal to the one found, but without h5py's metadata, which numpy.savez cannot write
-    # With another type the same bytes are other values, which a checksum of bytes does not notice.
+    dtype = _wanted(name, found)  # equal to the dtype found, but without h5py's metadata, which numpy.savez cannot write
+    # With another dtype, the same bytes are other values. A checksum of bytes does not notice this.
     if found != dtype or len(shape) != {"runs": 1, "history": 3, "correct": 2}[name]:
         raise ShardError(f"not readable as a shard ({name}: columns missing or of another kind)")
-    if dtype.itemsize * math.prod(shape) > most_bytes:  # a damaged size could ask for any amount of memory
+    if dtype.itemsize * math.prod(shape) > most_bytes:  # reading a dataset of a damaged size could take any amount of memory
         raise ShardError(f"not readable as a shard ({name}: of shape {shape}, more than the file holds)")
     values = np.empty(shape, dtype)
     dataset.read(h5py.h5s.ALL, h5py.h5s.ALL, values, mtype=kind)
@@ -196,7 +200,7 @@ def _dtype(encoded_type: bytes) -> np.dtype:
 
 
 def _wanted(name: str, found: np.dtype) -> np.dtype:
-    """The dtype that a dataset must have, with texts as wide as in the one found."""
+    """The dtype that a dataset must have, with the string lengths of the dtype `found`."""
     if name != "runs":
         return np.dtype("<f8" if name == "history" else "u1")
     widths = {name: found[name].itemsize for name in found.names or ()}
@@ -220,7 +224,7 @@ def _arrays(records: list[Record]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _crc32s(runs: np.ndarray, history: np.ndarray, correct: np.ndarray) -> np.ndarray:
-    """uint32 (n,): the crc32 of each record as it lies in the file."""
+    """uint32 (n,): the crc32 of the bytes of each record in the file."""
     n_own_bytes = runs.dtype.itemsize - runs.dtype["crc32"].itemsize  # the crc32 is the last field
     own, rows, bits = _bytes_of(runs)[:, :n_own_bytes], _bytes_of(history), _bytes_of(correct)
     crc32s = [zlib.crc32(c, zlib.crc32(b, zlib.crc32(a))) for a, b, c in zip(own, rows, bits, strict=True)]
@@ -228,6 +232,6 @@ def _crc32s(runs: np.ndarray, history: np.ndarray, correct: np.ndarray) -> np.nd
 
 
 def _bytes_of(records: np.ndarray) -> np.ndarray:
-    """uint8 (n, bytes of a record): the same memory."""
+    """uint8 (n, bytes of a record): a view of the same memory."""
     n_bytes = records[:1].nbytes if len(records) else 0
     return np.ascontiguousarray(records).view(np.uint8).reshape(len(records), n_bytes)

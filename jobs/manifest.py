@@ -1,7 +1,7 @@
-"""The manifest, all runs of a campaign: written whole, verified when read.
+"""The manifest: the list of all runs of a campaign. It is written as a whole and verified when it is read.
 
-JSON, one record a line. A run's record is `{"run_id":ID,"spec":CANONICAL}`, and its id is the hash of CANONICAL: a record
-that was edited by hand no longer fits its name.
+Each line is a JSON record. The record of a run is `{"run_id":ID,"spec":CANONICAL}`, and its id is the hash of CANONICAL, so a
+record that was edited by hand no longer fits its id.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _RUN_LINE = re.compile(rb'\{"run_id":"([0-9a-f]{16})","spec":(\{.*\})\}\n')
 
 
 class ManifestError(Exception):
-    """A manifest or task file is missing, damaged or edited; the message names the file, the line and what to do."""
+    """A manifest or task file is missing, damaged or edited. The message names the file, the line and what to do."""
 
 
 class MissingError(ManifestError):
@@ -50,7 +50,7 @@ def refuse_newer(path: Path, schema: int, known: int) -> None:
 
 @contextlib.contextmanager
 def noting(problems: list[str]) -> Iterator[None]:
-    """Add an error in the block to `problems`, and continue after the block. Files of a newer version are still refused."""
+    """Add an error in the block to `problems`, and go on after the block. Files of a newer version are still refused."""
     try:
         yield
     except NewerError:
@@ -82,7 +82,7 @@ class Manifest:
 def write_manifest(path: Path, runs: Runs, code_commit: str, previous: Header | None = None, campaign: str = "") -> Header:
     """Write the manifest of `runs`.
 
-    A rewritten one keeps the id and time of `previous`; a new one gets the id `campaign`, or a random one.
+    A rewritten manifest keeps the id and time of `previous`; a new one gets the id `campaign`, or a random one.
     """
     digest = hashlib.sha256()
     for line in _run_lines(runs):
@@ -99,7 +99,7 @@ def new_id() -> str:
 
 
 def read_header(path: Path) -> Header:
-    """Line 1 alone.
+    """Read only line 1 of a manifest.
 
     Raises:
         MissingError: there is no manifest.
@@ -109,12 +109,12 @@ def read_header(path: Path) -> Header:
     try:
         with named(path), open_regular(path) as file:
             return _header(path, file.readline())
-    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: no path
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: not a path
         raise MissingError(f"{path}: cannot be read ({brief(error)}); is this a campaign's folder?") from error
 
 
 def newest_campaign(results: Path) -> Path:
-    """The folder of the newest campaign (by its manifest) in `results` or at most two folders below; hidden ones do not count.
+    """The folder of the newest campaign (by its manifest) in `results` or up to two levels below, except hidden folders.
 
     Raises:
         ManifestError: there is none.
@@ -152,7 +152,7 @@ def read_manifest(path: Path) -> Manifest:
 
     try:
         runs = Runs.of_records(records())
-    except (ValueError, TypeError) as error:  # each record fits its name, so it is as it was written
+    except (ValueError, TypeError) as error:  # each record fits its id, so it is as it was written
         raise NewerError(f"{path}: {brief(error)}; another version of the code wrote this: use that one") from error
     if len(runs) != header.n_runs or digest.hexdigest() != header.digest:
         said = f"its first line says {header.n_runs} runs with another digest"
@@ -160,7 +160,7 @@ def read_manifest(path: Path) -> Manifest:
     return Manifest(header, runs)
 
 
-_REWRITE = "submit the grid again to write it again (results are kept)"
+_REWRITE = "submit the grid again, which writes it again (results are kept)"
 
 
 def run_records(runs: Runs) -> Iterator[bytes]:
@@ -199,7 +199,7 @@ def _header(path: Path, line: bytes) -> Header:
 
 
 def json_line(value: dict[str, Any]) -> bytes:
-    """One record as a line of JSON."""
+    """A record as a line of JSON."""
     return json.dumps(value, separators=(",", ":")).encode() + b"\n"
 
 

@@ -1,6 +1,6 @@
-"""needs.json of a submission: where each task's line is, and what the task needs.
+"""needs.json of a submission: the place of each task's line in the task file, and what the task needs.
 
-A worker reads this small file instead of all tasks. It is made from the task file, and may be removed.
+A worker reads this small file instead of all tasks. It is made from the task file and may be removed.
 """
 
 import contextlib
@@ -15,7 +15,7 @@ from jobs.taking import Need
 
 SCHEMA_VERSION = 1
 _NAMES = [field.name for field in fields(Need)]
-_HEAD_BYTES = 2000  # of a line of the task file, in which all is but the runs
+_HEAD_BYTES = 2000  # bytes of a line of the task file that hold everything but the runs
 _NUMBER = {name: re.compile(rb'"%s":([0-9.e+-]+|null)[,}]' % name.encode()) for name in _NAMES[1:]}
 
 
@@ -37,7 +37,7 @@ def to_bytes(needs: Sequence[Need]) -> bytes:
 
 
 def read_needs(campaign: Campaign, submission: int) -> list[Need]:
-    """What each task of a submission needs. If the file is not there or damaged, the task file is read.
+    """The needs of each task of a submission. If the file is missing or damaged, the task file is read instead.
 
     Raises:
         OSError: the task file cannot be read.

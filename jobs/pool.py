@@ -1,10 +1,10 @@
-"""The workers of one machine. They are forked from a process that has loaded torch: so they share its memory and start fast.
+"""The workers of one machine. They are forked from a process that has loaded torch, so they share its memory and start fast.
 
 python -m jobs.pool CAMPAIGN_DIR SUBMISSION WORKERS
 
-Takes the tasks of a submission, one after the other, and executes at most WORKERS at a time, each in a process of its own. The
-pool makes the claims (jobs/claims.py) of all its processes, which end when it ends. It prints one line for each task that went
-wrong. Standard input is a pipe from the submitting process: when that process ends, the pipe closes, and the pool and its
+Executes the tasks of a submission, at most WORKERS at a time, each in a process of its own. The pool makes the claims
+(jobs/claims.py) for its workers, which end when it ends. It prints one line for each task that failed. Standard input is a pipe
+from the submitting process: when that process ends, the pipe closes, and the pool and its
 workers exit.
 """
 
@@ -30,17 +30,17 @@ from jobs.tasklog import without_time
 from jobs.worker import NOT_KEPT_STATUS, execute_or_exit
 from jobs.workload import Taken, Workload
 
-MAX_ATTEMPTS = 3  # for a task whose worker is killed
-STOP_S = 5  # between asking a worker to end and killing it
+MAX_ATTEMPTS = 3  # of a task whose worker is killed
+STOP_S = 5  # from asking a worker to end until it is killed
 _LIFELINE = 0  # standard input
-_CAN_FORK = sys.platform == "linux"  # some macOS libraries do not survive a fork: each worker starts afresh there
+_CAN_FORK = sys.platform == "linux"  # some libraries of macOS do not survive a fork, so each worker is a new process there
 
 
 def execute_all(work: Workload, workers: int) -> bool:
-    """Execute what is left, at most `workers` tasks at a time, and print what went wrong. False if the submitter ended first.
+    """Execute what is left, at most `workers` tasks at a time, and print what failed. False if the submitter ended first.
 
-    If a worker is killed (by the kernel for its memory, for example), another attempt of its task does what is missing.
-    This process has one thread and computes nothing: a fork does not copy threads, and would leave their locks held.
+    If a worker is killed (for example by the kernel, because memory ran out), another attempt of its task does what is missing.
+    This process has one thread and computes nothing, because a fork does not copy threads but keeps their locks held.
     """
     again: deque[Taken] = deque()  # tasks whose worker was killed
     running: dict[BaseProcess, Taken] = {}
@@ -133,7 +133,7 @@ def main() -> None:
     for name in ("submission", "workers"):
         parser.add_argument(name, type=int)
     arguments = parser.parse_args()
-    # The submitter holds the claims: once it has ended, the pool ends too, and another may take the tasks.
+    # Claims name the submitter. When it has ended, the pool ends too, and other workers may take the tasks.
     work = Workload(Campaign(arguments.campaign_dir), arguments.submission, Taker(), process=Process.parent())
     if _CAN_FORK:
         import noisy.training  # noqa: F401  # all workers share it

@@ -1,4 +1,4 @@
-"""What a command prints. Characters that cannot be shown are escaped, and a failure to print is noticed."""
+"""Printing by commands: characters that cannot be shown are escaped, and a failure to print is an error."""
 
 import io
 import os
@@ -8,16 +8,16 @@ from contextlib import contextmanager
 
 
 class NotPrinted(Exception):
-    """Standard output could not be written; the message says why."""
+    """Standard output could not be written. The message says why."""
 
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """Wraps everything that a command does. At the end, what it printed has left the process.
+    """A context for everything that a command does. At its end, all printed text has left the process.
 
     Raises:
         BrokenPipeError: nobody reads standard output any more.
-        NotPrinted: standard output is on a full disk, or broken in another way.
+        NotPrinted: standard output cannot be written, for example because the disk is full.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
@@ -35,7 +35,7 @@ def printing() -> Iterator[None]:
             if sys.stdout:
                 print(more, end="", flush=True)
         except OSError as error:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python flushes once more when it ends
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # because Python flushes once more when it ends
             if isinstance(error, BrokenPipeError):
                 raise
             if not is_interrupted:

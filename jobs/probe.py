@@ -1,4 +1,4 @@
-"""python -m jobs.probe: print what a process really gets from its machine, as `MARK` and one line of JSON."""
+"""python -m jobs.probe: print what this machine gives a process, as `MARK` and one line of JSON."""
 
 import json
 import os
@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 MARK = "probe: "
-_PERIOD_US = "100000"  # in which a quota of CPU time holds, where version 1 of control groups does not say
-_NO_LIMIT = 2**60  # bytes; version 1 writes a number near 2**63
+_PERIOD_US = "100000"  # period of a CPU quota, if version 1 of control groups does not tell it
+_NO_LIMIT = 2**60  # bytes; version 1 writes a number near 2**63 for no limit
 
 
 def memory_limit_mb(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float | None:
@@ -30,7 +30,7 @@ def cores_limit(groups: Path = Path("/proc/self/cgroup"), root: Path = Path("/sy
 
 
 def _limits(controller: str, of_1: str, of_2: str, groups: Path, root: Path) -> Iterator[str]:
-    """The contents of a file in the control groups of this process and in those above them.
+    """The contents of one file in each control group of this process and in the groups above.
 
     of_1, of_2: the file's name in version 1 and version 2 of control groups.
     """
@@ -45,7 +45,7 @@ def _limits(controller: str, of_1: str, of_2: str, groups: Path, root: Path) -> 
 
 def measured() -> dict[str, Any]:
     """Node, versions, times in s, cores, memory limit and free scratch room in 10**6 bytes (None: there is none)."""
-    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])  # when it began, since the machine did
+    ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[19])  # since boot
     python_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     started_s = time.monotonic()
     import torch

@@ -1,4 +1,4 @@
-"""Telling whether a process is still at work, as far as this machine can know."""
+"""Whether a process still runs, as far as this machine can know."""
 
 import os
 import platform
@@ -10,8 +10,8 @@ from pathlib import Path
 class Process:
     """A process on a host.
 
-    boot_id, start_ticks: tell it from a later one of the same pid; namespace: in which its pid is counted; machine: tells the
-    host from another of the same name, empty if unknown; user: the number of its user, None if that was not yet recorded.
+    boot_id, start_ticks: distinguish it from a later process with the same pid; namespace: that of its pid; machine:
+    distinguishes the host from others with the same name, empty if unknown; user: the uid, None if it was not yet recorded.
     """
 
     host: str
@@ -29,7 +29,7 @@ class Process:
 
     @property
     def is_of_another_user(self) -> bool:
-        """Whether it is known to be another user's."""
+        """Whether the process is known to belong to another user."""
         return self.user not in (None, os.getuid())
 
     @classmethod
@@ -38,10 +38,10 @@ class Process:
         return replace(cls.current(), pid=os.getppid(), start_ticks=start_ticks(os.getppid()))
 
     def is_alive(self) -> bool | None:
-        """Whether it still runs; None if that cannot be known from this host."""
+        """Whether the process still runs; None if this cannot be known from this host."""
         if self.boot_id != _boot_id():
             is_elsewhere = self.host != platform.node() or bool(self.machine and self.machine != _machine())
-            return None if is_elsewhere else False  # this host was started again
+            return None if is_elsewhere else False  # this host was rebooted
         if self.namespace != _namespace():  # in another container of this host
             return None
         try:
@@ -54,7 +54,7 @@ def start_ticks(pid: int) -> int | None:
     """Start of a process in clock ticks since boot (proc(5), field 22); None if it is gone or a zombie, 0 without /proc.
 
     Raises:
-        PermissionError: it is there, of another user, and this host (hidepid of proc(5)) shows no more of it.
+        PermissionError: it runs, but it belongs to another user, and this host hides it (hidepid, proc(5)).
     """
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()

@@ -1,4 +1,4 @@
-"""Where a result comes from: code, machine and versions, recorded with it."""
+"""Where a result comes from: code, machine and versions. All are recorded with it."""
 
 import hashlib
 import os
@@ -25,7 +25,7 @@ def code_commit() -> str:
 
 
 def machine() -> dict[str, str]:
-    """Host name, CPU model, how products are computed, and versions. If all but the host are equal, so are results."""
+    """Host name, CPU model, how products are computed, and versions. Results are equal if all of these but the host are."""
     packages = " ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "h5py"))
     return {
         "host": os.environ.get("SLURMD_NODENAME", platform.node()),
@@ -50,5 +50,5 @@ def _cpu_model() -> str:
 
 
 def _git(*arguments: str) -> str:
-    command = ["git", "--no-optional-locks", "-C", str(PROJECT_ROOT), *arguments]  # many tasks may ask at once
+    command = ["git", "--no-optional-locks", "-C", str(PROJECT_ROOT), *arguments]  # many tasks may ask at the same time
     return subprocess.run(command, check=True, capture_output=True, text=True, errors="replace").stdout.strip()

@@ -1,4 +1,4 @@
-"""Reading files that may be damaged: regular files only, JSON of the right kinds, errors in one short line."""
+"""Reading of files that may be damaged: only regular files, JSON with the right types, errors as one short line."""
 
 import json
 import os
@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, get_origin, get_type_hints
 
 Made = TypeVar("Made")
-_LONGEST = 200  # characters of an error that are shown
+_LONGEST = 200  # characters of an error that are shown at most
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a regular file for reading. Anything else is refused, since reading a pipe would wait forever.
+    """Open a regular file for reading. Other files are refused, because reading a pipe could wait forever.
 
     Raises:
         OSError: it cannot be opened, or is not a regular file.
@@ -38,7 +38,7 @@ def read_regular(path: Path) -> bytes:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """A value from JSON.
+    """Parse JSON.
 
     Raises:
         ValueError: it is not JSON, or nested too deeply.
@@ -50,16 +50,16 @@ def parse_json(text: str | bytes) -> Any:
 
 
 def made(kind: type[Made], record: Any) -> Made:
-    """A dataclass from a mapping of its fields. Other keys of the mapping are left out.
+    """Make a dataclass from a mapping of its fields. Other keys of the mapping are ignored.
 
     Raises:
-        TypeError, ValueError: a field is missing, or holds a value of another kind.
+        TypeError, ValueError: a field is missing, or its value has another type.
     """
     hints = get_type_hints(kind)
     found = {name: record[name] for name in hints if name in record}
     for name, value in found.items():
         wanted: Any = get_origin(hints[name]) if get_origin(hints[name]) is tuple else hints[name]
-        is_flag = isinstance(value, bool) and wanted is not bool  # (bool is a kind of int)
+        is_flag = isinstance(value, bool) and wanted is not bool  # (bool is a subclass of int)
         if is_flag or not isinstance(value, (int, float) if wanted is float else wanted):
             raise TypeError(f"{name} is {value!r}")
         if isinstance(value, str):
@@ -68,6 +68,6 @@ def made(kind: type[Made], record: Any) -> Made:
 
 
 def brief(error: Exception) -> str:
-    """What an error says, in one short line."""
+    """The message of an error as one short line."""
     said = (isinstance(error, OSError) and error.strerror) or str(error)
     return " ".join(said.split())[:_LONGEST]

@@ -1,7 +1,7 @@
-"""What a campaign's shards say. Workers, commands and the report all read them here.
+"""The contents of a campaign's shards. Workers, commands and the report all read shards by this module.
 
-A file is read again only when it has changed. `read_recorded` remembers between commands what it has read, in the file
-`.recorded` in the campaign's folder. That file may be removed at any time.
+A file is read again only if it has changed. `read_recorded` keeps what it has read in the file `.recorded` in the campaign's
+folder, which may be removed at any time.
 """
 
 import contextlib
@@ -22,21 +22,21 @@ from jobs.reading import read_regular
 from jobs.shard import Shard, Version, read_shards, version_of
 from noisy.runs import ID
 
-STATUS = np.dtype("S8")  # as wide as the longest, diverged
+STATUS = np.dtype("S8")  # as wide as the longest status, diverged
 _KINDS = no_runs().dtype
 NUMBERS = [name for name in _KINDS.names or () if _KINDS[name].kind != "S" and name != "crc32"]
 RECORD = np.dtype([("run_id", ID), ("status", STATUS), *((name, _KINDS[name]) for name in NUMBERS)])
-_NPZ = b"PK"  # how the remembered state begins
-_SCHEMA = 1  # of the remembered state; that of another version is not read
-_REMEMBER_FROM = 50  # files read; reading fewer again is faster than writing the whole state
+_NPZ = b"PK"  # the first bytes of the remembered state
+_SCHEMA = 1  # version of the remembered state; other versions are not read
+_REMEMBER_FROM = 50  # number of files; reading fewer again is faster than writing the whole state
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A file in the folder of shards, as it was read.
+    """The contents of a file in the folder of shards.
 
-    records: RECORD (n,); messages: place of a failed record -> why it failed; attributes: of the shard; problem: lines that say
-    what is wrong with the file (empty: nothing). A file that cannot be used has no records and no attributes.
+    records: RECORD (n,); messages: index of a failed record -> why it failed; attributes: those of the shard; problem: lines
+    that say what is wrong with the file (empty: nothing). A file that cannot be used has no records and no attributes.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Source:
 
     @classmethod
     def of(cls, path: Path, version: Version, shard: Shard | str) -> "Source":
-        """A file, from what `read_shards` says of it."""
+        """Make a source from a result of `read_shards`."""
         if isinstance(shard, str):
             return cls(path.name, version, problem=shard)
         records = np.empty(len(shard.runs), RECORD)
@@ -62,16 +62,16 @@ class Source:
 
     @property
     def task(self) -> tuple[int, int]:
-        """(submission, task) that wrote it; (-1, -1) if it cannot be used."""
+        """(submission, task) that wrote the file; (-1, -1) if it cannot be used."""
         return self.attributes.get("submission", -1), self.attributes.get("task", -1)
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt of a task, by its shard.
+    """One attempt of a task, as its shard describes it.
 
-    job: that executed it, empty if none; restart: how often that job was started before; run_id: the run that it was training
-    when it wrote last, empty if none.
+    job: the job that executed it, empty if there is none; restart: how often that job was started before; run_id: the run in
+    training when the shard was last written, empty if there was none.
     """
 
     task: int
@@ -83,10 +83,10 @@ class Attempt:
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """All sources, in name order. Their records are numbered in this order.
+    """All sources, in name order. Records are numbered in the same order.
 
-    campaign: the id of the campaign; shards of other campaigns cannot be used (empty: all can). records: RECORD (n,), those of
-    all sources; each source has its part of this array.
+    campaign: the id of the campaign; shards of other campaigns cannot be used (empty: any campaign). records: RECORD (n,), the
+    records of all sources; those of each source are a slice of it.
     """
 
     campaign: str
@@ -94,7 +94,7 @@ class Recorded:
     records: np.ndarray = field(default_factory=lambda: np.empty(0, RECORD))
 
     def updated(self, paths: Iterable[Path], seen: Callable[[Shard], None] | None = None) -> "Recorded":
-        """The state of these files now. Only new and changed files are read, and those that could not be used before.
+        """The current contents of these files. Only new and changed files are read, and those that could not be used before.
 
         Args:
             paths: in name order.
@@ -103,7 +103,7 @@ class Recorded:
         known = {source.name: source for source in self.sources}
         sources = []
         for path in paths:
-            version = version_of(path)  # taken before reading, so that a change during the reading is noticed next time
+            version = version_of(path)  # the version before reading, so that a change during the reading is noticed next time
             source = known.get(path.name)
             if source is None or source.version != version or not source.attributes:
                 shard = next(iter(read_shards([path], self.campaign)))
@@ -118,12 +118,12 @@ class Recorded:
 
     @cached_property
     def source(self) -> np.ndarray:
-        """int64 (n,): the place in `sources` of each record."""
+        """int64 (n,): the index in `sources` of each record."""
         return np.repeat(np.arange(len(self.sources)), [len(source.records) for source in self.sources])
 
     @cached_property
     def is_finished(self) -> np.ndarray:
-        """bool (n,): whether a record says that its run is done."""
+        """bool (n,): whether each record says that its run is done."""
         return np.isin(self.records["status"], np.array(FINISHED, STATUS))
 
     @cached_property
@@ -133,7 +133,7 @@ class Recorded:
 
     @cached_property
     def counting(self) -> np.ndarray:
-        """int64 (k,), ascending: the record that counts of each run. Finished beats failed; among equals the first counts."""
+        """int64 (k,), ascending: for each run, the record that counts: the first finished one, else the first failed one."""
         order = np.lexsort((~self.is_finished, self.records["run_id"]))  # stable
         run_ids = self.records["run_id"][order]
         is_first = np.ones(len(order), bool)
@@ -142,7 +142,7 @@ class Recorded:
 
     @cached_property
     def at_hand(self) -> dict[tuple[int, int], str]:
-        """(submission, task) -> the run that its last attempt is training, or was when it ended; empty if none."""
+        """(submission, task) -> the run that its last attempt was training when its shard was last written; empty if none."""
         last: dict[tuple[int, int], tuple[int, int, str]] = {}
         for source in self.sources:
             if source.attributes:
@@ -152,7 +152,7 @@ class Recorded:
 
     @cached_property
     def attempts(self) -> dict[int, list[Attempt]]:
-        """submission -> the attempts of its tasks, one for each shard whatever the number of its parts."""
+        """submission -> the attempts of its tasks. Several parts of one shard count as one attempt."""
         last: dict[str, Mapping[str, Any]] = {}
         for source in self.sources:
             if source.attributes:
@@ -166,16 +166,16 @@ class Recorded:
 
     @property
     def problems(self) -> list[str]:
-        """What is wrong with files, a line each."""
+        """One line for each file with a problem."""
         return [line for source in self.sources for line in source.problem.splitlines()]
 
     def message(self, record: int) -> str:
-        """Why a record says that its run failed; empty if it does not."""
+        """The message of a failed record; empty for other records."""
         place = int(self.source[record])
         return self.sources[place].messages.get(record - int(np.searchsorted(self.source, place)), "")
 
     def to_bytes(self) -> bytes:
-        """This value as bytes, with a checksum."""
+        """The object as bytes, with a checksum."""
         described = [
             [s.name, s.version, len(s.records), list(s.messages.items()), dict(s.attributes), s.problem] for s in self.sources
         ]
@@ -191,8 +191,8 @@ class Recorded:
 
     @classmethod
     def from_bytes(cls, campaign: str, content: bytes) -> "Recorded":
-        """The value from `to_bytes`; without sources if the bytes are damaged, of another campaign or of another version."""
-        if not (is_sealed(content) and content.startswith(_NPZ)):  # shards are sealed, too
+        """The inverse of `to_bytes`. There are no sources if the bytes are damaged or of another campaign or version."""
+        if not (is_sealed(content) and content.startswith(_NPZ)):  # in the same way as shards
             return cls(campaign)
         with np.load(io.BytesIO(content), allow_pickle=False) as saved:
             if saved["schema"] != _SCHEMA or saved["campaign"].item() != campaign.encode():
@@ -209,7 +209,7 @@ class Recorded:
 
 
 def read_recorded(campaign: Campaign, campaign_id: str) -> Recorded:
-    """What the shards of the campaign with this id say. Uses the remembered state, and renews it after reading many files."""
+    """Read the shards of the campaign with this id. Uses the remembered state, and renews it after reading many files."""
     content = b""
     with contextlib.suppress(OSError):
         content = read_regular(campaign.remembered)

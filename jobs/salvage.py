@@ -1,7 +1,7 @@
 """python -m jobs.salvage < SHARD > ARRAYS: read a shard with a broken seal, in a process that may hang or crash.
 
 ARRAYS is numpy's npz of `runs`, `history`, `correct`, `intact`, and the attributes as JSON. Exit status 1: the shard is
-not readable, and standard error says why. Any other: HDF5 crashed, or exceeded the limits below.
+not readable, and standard error says why. Any other status: HDF5 crashed, or exceeded the limits below.
 """
 
 import io
@@ -42,7 +42,7 @@ def salvage(content: bytes) -> bytes:
         np.savez(saved, attributes=json.dumps(plain), runs=runs, history=history, correct=correct, intact=intact)
     except ShardError:
         raise
-    except Exception as error:  # numpy and json raise many kinds
+    except Exception as error:  # numpy and json raise many types
         raise ShardError(f"not readable as a shard ({type(error).__name__}: {error})") from error
     return saved.getvalue()
 

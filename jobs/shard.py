@@ -1,10 +1,10 @@
-"""The shard: the HDF5 file that one attempt of one task writes (its bytes: jobs/image.py). Append, read.
+"""Writing and reading shards. A shard is the HDF5 file of one attempt of one task (jobs/image.py has its layout).
 
-An append builds the whole small file anew in memory and publishes it (jobs/files.py). Nothing is modified in place. So a
-reader needs no lock and no repair, and a killed writer leaves all acknowledged records.
+Each append builds the whole small file again in memory and publishes it (jobs/files.py). Nothing is modified in place. So a
+reader needs no lock and no repair, and if a writer is killed, all acknowledged records stay.
 
 HDF5 hangs or crashes on some damaged files. So only files with an intact seal are parsed here. A file with a broken seal is
-parsed in a separate process (jobs/salvage.py), and the parts whose other checksums are right are used.
+parsed in a separate process (jobs/salvage.py), and its records with a right checksum are used.
 """
 
 import errno
@@ -30,17 +30,17 @@ from jobs.reading import open_regular
 
 RECORDS_PER_PART = 256
 Version = tuple[int, int, int]
-_MOST_BYTES = 10**9  # of a shard; 256 records with thousands of epochs are far below
-_SALVAGE_S = 60  # for a process with 5 s of CPU time, on a busy machine
+_MOST_BYTES = 10**9  # in a shard; 256 records with thousands of epochs take much less
+_SALVAGE_S = 60  # for a process that may use 5 s of CPU time, on a busy machine
 
 
 class NotKept(Exception):
-    """Results cannot be written; the message says where, why and what to do."""
+    """Results cannot be written. The message says where, why and what to do."""
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard as read. Arrays as in jobs/image.py; damaged: run_ids (n,) of records whose crc32 is wrong."""
+    """The contents of a shard. Arrays as in jobs/image.py; damaged: run_ids (n,) of records with a wrong crc32."""
 
     path: Path
     attributes: dict[str, Any]
@@ -51,14 +51,14 @@ class Shard:
 
     @classmethod
     def of(cls, path: Path, body: Body) -> "Shard":
-        """What can be trusted of a file's content."""
+        """The part of a file's contents that can be trusted."""
         attributes, runs, history, correct, intact = body
         damaged = tuple(run_id.decode(errors="replace") for run_id in runs["run_id"][~intact])
         return cls(path, attributes, runs[intact], history[intact], correct[intact], damaged)
 
 
 class ShardWriter:
-    """Writes the shard of one attempt. A random token in the name separates a zombie from its successor."""
+    """Writes the shard of one attempt. A random token in the name keeps it apart from another writer of the same attempt."""
 
     def __init__(self, folder: Path, submission: int, task: int, attempt: int, attributes: dict[str, Any]) -> None:
         self._stem = folder / f"{shard_prefix(submission, task, attempt)}{secrets.token_hex(3)}"
@@ -69,18 +69,18 @@ class ShardWriter:
         self._named: str | None = None  # current_run of the file on disk
 
     def begin(self, run_id: str) -> None:
-        """Name the run that is trained from now on (empty: none). Writes nothing if the shard names it already.
+        """Record which run is trained from now on (empty: none). Writes nothing if the shard already names it.
 
-        The first call publishes a shard without records. This tests rights, quota and rename before the first training.
+        The first call publishes a shard without records. This tests permissions, quota and rename before the first training.
 
         Raises:
-            NotKept: results could not be kept here.
+            NotKept: results cannot be written here.
         """
         if run_id != self._named:
             self._publish(self._records, run_id)
 
     def append(self, record: Record, current_run: str = "") -> None:
-        """Add a record; after the return it is kept, even if the machine dies. `current_run`: the run that begins next.
+        """Add a record. When this returns, the record survives a crash of the machine. current_run: the run that begins next.
 
         Raises:
             NotKept: the record is not kept (disk full, quota, ...); the earlier ones are untouched.
@@ -114,7 +114,7 @@ def read_shard(path: Path) -> Shard:
         body = parse(content) if is_sealed(content) else _salvaged(content)
     except ShardError as error:
         raise ShardError(f"{path}: {error}") from error
-    except Exception as error:  # numpy raises many kinds on what it cannot read
+    except Exception as error:  # numpy raises many types for what it cannot read
         reason = getattr(error, "strerror", "") or f"{type(error).__name__}: {error}"
         raise ShardError(f"{path}: not readable as a shard ({reason})") from error
     return Shard.of(path, body)
@@ -139,7 +139,7 @@ def read_shards(paths: Iterable[Path], campaign: str) -> Iterator[Shard | str]:
 
 
 def version_of(path: Path) -> Version:
-    """Values that change whenever the file is written: inode, size in bytes, and time in ns (since inodes are used again).
+    """Values that change whenever the file is written: inode, size in bytes, and time in ns (because inodes are reused).
 
     Zeros if there is no file, for example behind a broken link. `read_shard` then says what is wrong.
     """
@@ -169,12 +169,12 @@ def _content(path: Path) -> bytes:
 
 
 def _salvaged(content: bytes) -> Body:
-    """As `parse`, in a process that may hang or crash."""
+    """As `parse`, but in a separate process, which may hang or crash."""
     command = [sys.executable, "-m", "jobs.salvage"]
     try:
         done = subprocess.run(command, input=content, capture_output=True, cwd=PROJECT_ROOT, timeout=_SALVAGE_S)
     except subprocess.TimeoutExpired:
-        raise ShardError(f"not readable as a shard (damaged: no answer of HDF5 in {_SALVAGE_S} s)") from None
+        raise ShardError(f"not readable as a shard (damaged: HDF5 gave no answer in {_SALVAGE_S} s)") from None
     if done.returncode == 1:
         raise ShardError(done.stderr.decode(errors="replace").strip())
     if done.returncode:

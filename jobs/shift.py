@@ -1,4 +1,4 @@
-"""The time of one worker: how much of it is left, how fast the worker is, and so which runs it begins."""
+"""The time of one worker: how much is left, how fast the worker is, and therefore which runs it begins."""
 
 import math
 import time
@@ -9,10 +9,10 @@ from jobs.taking import ANYBODY, NO_PACE, Need, Pace, Taker, may_begin
 
 @dataclass
 class Shift:
-    """What a worker knows of itself.
+    """What a worker knows about itself.
 
-    end_s: when its runs have to have ended, by time.monotonic(); infinite without a time limit. is_fresh: whether it has begun
-    no run yet; n_recorded: how many runs it recorded; is_warned: whether it was told to end.
+    end_s: when its runs must have ended, on the clock time.monotonic(); infinite without a time limit. is_fresh: whether it has
+    not yet begun a run; n_recorded: the number of runs that it recorded; is_warned: whether it was told to end.
     """
 
     taker: Taker = ANYBODY
@@ -24,15 +24,15 @@ class Shift:
 
     @property
     def left_s(self) -> float:
-        """The time that is left."""
+        """Seconds that are left; infinite without a time limit."""
         return self.end_s - time.monotonic()
 
     def begins(self, need: Need, n_runs: int) -> bool:
-        """Whether it begins so many runs of a task, trained together."""
+        """Whether the worker begins `n_runs` runs of a task, which are trained together."""
         is_begun = may_begin(self.left_s, self.pace.needed_s(need, n_runs), self.is_fresh)
         self.is_fresh = self.is_fresh and not is_begun
         return is_begun
 
     def ended(self, need: Need, n_runs: int, wall_s: float) -> None:
-        """Take note of how long these runs took."""
+        """Take into account how long these runs took."""
         self.pace = self.pace.after(wall_s / n_runs, need.expected_s)

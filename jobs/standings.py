@@ -1,4 +1,4 @@
-"""What became of each task of a submission, by the names of its claims (jobs/claims.py lists them)."""
+"""The standing of each task of a submission, from the names of its claims (jobs/claims.py lists them)."""
 
 import re
 from collections.abc import Iterable
@@ -7,20 +7,20 @@ from functools import cache
 
 FREE, HELD, BACK, FAILED, LEFT, DONE = "free", "held", "back", "failed", "left", "done"
 _NAME = re.compile(r"(\d{5,9})\.(?:(\d{1,6})(?:\.(back|failed|left))?|(done))", re.ASCII)
-_ORDER = (FREE, BACK, FAILED, LEFT, HELD, DONE)  # of one generation; where several names are there, the last of these counts
+_ORDER = (FREE, BACK, FAILED, LEFT, HELD, DONE)  # if there are several names of one generation, the last of these counts
 
 
 @dataclass(frozen=True)
 class Standing:
-    """What became of a task, by the names in the folder. generation: the newest; -1 if nobody took it yet."""
+    """The standing of a task, from the names in the folder. generation: the newest one; -1 if no worker took the task yet."""
 
     word: str = FREE
     generation: int = -1
 
 
-@cache  # a worker lists the folder again and again
+@cache  # because a worker lists the folder many times
 def _parsed(name: str) -> tuple[int, Standing, tuple[bool, int, int]] | None:
-    """The task, what its name says, and the weight of that against other names of the task; None for another name."""
+    """(task, what its name says, rank among the names of the task); None if it is not a name of a claim."""
     match = _NAME.fullmatch(name)
     if not match:
         return None
@@ -29,7 +29,7 @@ def _parsed(name: str) -> tuple[int, Standing, tuple[bool, int, int]] | None:
 
 
 def standings(names: Iterable[str]) -> dict[int, Standing]:
-    """task -> what became of it, from the names in the folder. A task without a name is free. Other names are passed over."""
+    """task -> its standing, from the names in the folder. A task without a name is free. Other names are ignored."""
     found: dict[int, Standing] = {}
     weights: dict[int, tuple[bool, int, int]] = {}
     for parsed in map(_parsed, names):
@@ -39,10 +39,10 @@ def standings(names: Iterable[str]) -> dict[int, Standing]:
 
 
 def given_back(names: Iterable[str]) -> frozenset[tuple[int, int]]:
-    """(task, generation) of the claims whose workers gave the task back."""
+    """(task, generation) of each claim whose worker gave the task back."""
     return frozenset((p[0], p[1].generation) for p in map(_parsed, names) if p and p[1].word == BACK)
 
 
 def held(names: Iterable[str]) -> list[tuple[int, int]]:
-    """(task, generation) of the claims whose workers hold the task, or ended without a word."""
+    """(task, generation) of each claim whose worker holds the task, or ended without renaming its claim."""
     return sorted((p[0], p[1].generation) for p in map(_parsed, names) if p and p[1].word == HELD)

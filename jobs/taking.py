@@ -1,4 +1,4 @@
-"""The rules by which workers take tasks and begin runs. They are pure: workers obey them, and the simulator plays with them."""
+"""The rules by which workers take tasks and begin runs. They are pure functions, used by workers and by the simulator."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,16 +6,16 @@ from dataclasses import dataclass, field
 from jobs.claims import Claim
 from jobs.standings import BACK, DONE, FAILED, FREE, HELD, LEFT, Standing
 
-MARGIN = 1.25  # times the time that a worker expects from its own last runs (1.15 loses 1.1 runs for 100 workers, this 0.9)
-LAST_RUNS = 20  # of a worker, by which it judges its own speed
+MARGIN = 1.25  # factor on the time that a worker expects from its last runs (of 100 workers, 1.15 loses 1.1 runs, this one 0.9)
+LAST_RUNS = 20  # last runs from which a worker judges its own speed
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a worker has to know of a task before it takes it. None: not known (a task file of an earlier version).
+    """What a worker has to know about a task before it takes it. None: not known (a task file of an earlier version).
 
-    offset_bytes: of its line in the task file; expected_s: mean wall seconds of one of its runs; high_s: so many are enough in
-    95 of 100 cases; mem_mb: memory, in 10**6 bytes.
+    offset_bytes: the place of its line in the task file; expected_s: mean wall time of one of its runs in s; high_s: the wall
+    time that is enough in 95 of 100 cases, in s; mem_mb: memory in 10**6 bytes.
     """
 
     offset_bytes: int
@@ -26,11 +26,11 @@ class Need:
 
 @dataclass(frozen=True)
 class Taker:
-    """A worker, as far as the rules see it.
+    """The properties of a worker that matter to the rules.
 
     job: in the scheduler's notation (`123_7`), empty for a process without one; restart: how often the job was started before;
-    mem_mb: what it may use, 0 if nobody set a limit; is_sweep: whether it does what others left; waited_for: ids of jobs that
-    had ended before it began.
+    mem_mb: the memory that it may use in 10**6 bytes, 0 without a limit; is_sweep: whether it executes what other workers left;
+    waited_for: ids of jobs that had ended before it began.
     """
 
     job: str = ""
@@ -45,7 +45,7 @@ ANYBODY = Taker()
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast a worker is: for its last runs, the measured time divided by the expected time."""
+    """The speed of a worker: for its last runs, the measured time divided by the expected time."""
 
     ratios: tuple[float, ...] = ()
 
@@ -54,7 +54,7 @@ class Pace:
         return Pace((*self.ratios, wall_s / expected_s)[-LAST_RUNS:]) if expected_s else self
 
     def needed_s(self, need: Need, n_runs: int = 1) -> float:
-        """What a worker allows for its next runs of a task: by its own speed, or by the high estimate before its first run."""
+        """Seconds that a worker reserves for its next runs of a task: by its own speed, before its first run by high_s."""
         if not need.expected_s:
             return 0.0
         if not self.ratios:
@@ -62,16 +62,16 @@ class Pace:
         return n_runs * need.expected_s * MARGIN * sum(self.ratios) / len(self.ratios)
 
 
-NO_PACE = Pace()  # of a worker that has trained nothing yet
+NO_PACE = Pace()  # the pace of a worker that has not yet trained a run
 
 
 _UNTOUCHED = Standing()
 
 
 def may_begin(left_s: float, needed_s: float, is_fresh: bool) -> bool:
-    """Whether a worker begins runs: if they will end before its job is warned of the time limit.
+    """Whether a worker begins runs, which is if they will end before its job is warned of the time limit.
 
-    A fresh worker has done nothing yet. It begins in any case: no other worker would have more time.
+    A fresh worker, which has done nothing yet, always begins, because no other worker would have more time.
     """
     return is_fresh or needed_s <= left_s
 
@@ -105,11 +105,11 @@ class Choice:
     ) -> Iterator[tuple[int, int]]:
         """The tasks that a worker tries to take, one after the other until it gets one, each with its new generation.
 
-        Tasks that nobody holds come first, in their order: the longest runs are the first. Then come those whose worker is
-        gone. A fresh worker for whose time limit all runs are too long takes the first of them.
+        Tasks without a holder come first, in their order, which begins with the longest runs. Then come tasks whose worker is
+        gone. If all runs are too long for the time limit of a fresh worker, it takes the first of these tasks.
 
         Args:
-            is_gone: tells of a held task and its generation whether its worker is known to be gone.
+            is_gone: for a held task and its generation, whether its worker is known to be gone.
         """
         too_long, is_any = list[tuple[int, int]](), False
         for words in ((FREE, BACK, FAILED, LEFT) if self.taker.is_sweep else (FREE, BACK, FAILED), (HELD,)):
@@ -139,13 +139,13 @@ def all_done(standings: Mapping[int, Standing], n_tasks: int) -> bool:
 
 
 def is_left(earlier: Mapping[str, object], taker: Taker, given_back: Collection[int] = ()) -> bool:
-    """Whether the run that was training when an earlier worker ended is left to others: it may have killed that worker.
+    """Whether a worker leaves to others the run in training when an earlier worker ended, because it may have killed that one.
 
-    A worker with more memory tries it, and so does the same job when it is started again. Where nobody set a limit (on this
+    A worker with more memory tries the run, and so does the same job when it is started again. Without a memory limit (on this
     machine), it is tried as often as jobs/pool.py allows.
 
     Args:
-        earlier: attributes of the shard of that worker.
+        earlier: the attributes of that worker's shard.
         given_back: generations whose workers gave the task back, so they were not killed.
     """
     had_mb = earlier.get("job_mem_mb", 0)

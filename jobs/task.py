@@ -1,6 +1,6 @@
-"""One attempt of one task: it trains each run that has no record yet, and keeps its record.
+"""One attempt of one task: it trains each run that has no record yet, and writes its record.
 
-It knows no scheduler and no signals (jobs/worker.py does).
+It knows nothing about schedulers and signals (jobs/worker.py does).
 """
 
 import itertools
@@ -27,20 +27,20 @@ from noisy.spec import RunSpec
 
 
 def execute_task(place: TaskPlace, attempt: int, shift: Shift | None = None, given_back: Collection[int] = ()) -> str:
-    """Execute what earlier attempts of a task have not recorded.
+    """Execute the runs of a task that earlier attempts have not recorded.
 
     Args:
         attempt: counted from 0.
-        shift: of the worker; None: without limits.
-        given_back: attempts that ended in order.
+        shift: that of the worker; None: no limits.
+        given_back: attempts that gave the task back, so they were not killed.
 
     Returns:
-        DONE; BACK if there was no time for all runs; LEFT if some are left to a worker with more memory.
+        DONE; BACK if there was not enough time for all runs; LEFT if some runs are left to a worker with more memory.
 
     Raises:
         ManifestError, DataError: the task or its data set cannot be read.
         RuntimeError: a GPU is asked for but there is none, or it no longer works.
-        NotKept: results cannot be written; those that were kept before are untouched.
+        NotKept: results cannot be written; earlier results are untouched.
         SystemExit: the worker was told to end, and did not.
     """
     shift = shift or Shift()
@@ -51,7 +51,7 @@ def execute_task(place: TaskPlace, attempt: int, shift: Shift | None = None, giv
     order = [run.run_id for group in groups for run in group]
     if not order:
         return LEFT if n_left else DONE
-    import noisy.training  # noqa: F401  # here, not above: commands that submit tasks must not load torch
+    import noisy.training  # noqa: F401  # imported here, because commands that submit tasks must not load torch
     from noisy.device import select_device
 
     import_mb()
@@ -60,13 +60,13 @@ def execute_task(place: TaskPlace, attempt: int, shift: Shift | None = None, giv
     writer = ShardWriter(place.campaign.shards, place.submission, place.index, attempt, _attributes(task, data, shift.taker))
     following, number = dict(itertools.pairwise([*order, ""])), 0
     for number, (run, record) in enumerate(_records(place, task, data, groups, writer, shift), start=1):
-        if record:  # this names the next run too, so `begin` need not write the file again
+        if record:  # this also names the next run, so `begin` does not write the file again
             writer.append(record, current_run=following[run.run_id])
             shift.n_recorded += 1
         say(end_of_run(number, len(order), run.run_id, _summary(run, record) if record else "cancelled"))
     writer.begin("")
     if number < len(order):
-        say(f"no time for the next run: {len(order) - number} are given back")
+        say(f"no time for the next run: {len(order) - number} given back")
         return BACK
     return LEFT if n_left else DONE
 
@@ -74,14 +74,14 @@ def execute_task(place: TaskPlace, attempt: int, shift: Shift | None = None, giv
 def _records(
     place: TaskPlace, task: Task, data: Data, groups: list[list[RunSpec]], writer: ShardWriter, shift: Shift
 ) -> Iterator[tuple[RunSpec, Record | None]]:
-    """Each run with its record, or with None if the user cancelled it. It ends early if there is no time for the next runs.
+    """Yield each run with its record, or with None if the user cancelled it. Ends early if there is no time for the next runs.
 
     The shard always names the run that is being trained.
     """
     warned, need = set[str](), Need(place.offset_bytes, task.expected_s, task.high_s, task.mem_mb)
     for group in groups:
         cancelled, problems = read_cancelled(place.campaign, place.submission)
-        for problem in sorted({*problems} - warned):  # it neither stops the task nor blames the next run
+        for problem in sorted({*problems} - warned):  # this does not stop the task, and is not blamed on the next run
             say(f"warning: {problem}")
         warned |= {*problems}
         yield from ((run, None) for run in group if run.run_id in cancelled)
@@ -98,7 +98,7 @@ def _records(
 
 
 def _recorded(place: TaskPlace, campaign_id: str) -> Recorded:
-    """What earlier attempts of the task have recorded."""
+    """The records of earlier attempts of the task."""
     paths = place.campaign.shard_paths(shard_prefix(place.submission, place.index))
     found = Recorded(campaign_id).updated(paths)
     for problem in found.problems:
@@ -107,10 +107,10 @@ def _recorded(place: TaskPlace, campaign_id: str) -> Recorded:
 
 
 def _groups(task: Task, recorded: Recorded, taker: Taker, given_back: Collection[int]) -> tuple[list[list[RunSpec]], int]:
-    """Runs without a record, in groups that are trained together; and how many of them are left to others.
+    """Runs without a record, in groups that are trained together, and the number of runs that are left to others.
 
-    Runs that were being trained when an attempt ended come last, one at a time, since they may have killed it. If an attempt
-    recorded nothing, its groups were too large for its memory or time. Each such attempt halves the groups.
+    Runs that were in training when an attempt ended come last, one at a time, because they may have killed it. If an attempt
+    recorded nothing, its groups were too large for its memory or time, so each such attempt halves the groups.
     """
     sources = [source for source in recorded.sources if source.attributes.get("current_run") or len(source.records)]
     suspects = np.array([source.attributes["current_run"].encode() for source in sources], ID)
@@ -131,7 +131,7 @@ def _summary(run: RunSpec, record: Record) -> str:
 
 
 def _attributes(task: Task, data: Data, taker: Taker) -> dict[str, str | int]:
-    """The attributes of a shard: where its records come from."""
+    """The attributes of a shard, which say where its records come from."""
     from noisy.device import device_name
 
     commit = code_commit()
@@ -155,7 +155,7 @@ def _attributes(task: Task, data: Data, taker: Taker) -> dict[str, str | int]:
 
 
 def __getattr__(name: str) -> type:
-    """`ArrayTask`: jobs that an earlier version has queued hold pickles of that name."""
+    """Provide `ArrayTask`, because jobs queued by an earlier version have pickles with that name."""
     if name == "ArrayTask":
         from jobs.earlier import ArrayTask
 

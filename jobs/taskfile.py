@@ -16,18 +16,18 @@ from jobs.reading import brief, open_regular, parse_json, read_regular
 from noisy.runs import ID, Runs
 from noisy.spec import Execution, RunSpec
 
-# Files of schema 1 have no number, and the code_commit of the campaign, not of the submission; 2 had no times and no memory.
+# Files of schema 1 have no schema number, and the campaign's code_commit instead of the submission's; 2 had no times or memory.
 SCHEMA_VERSION = 3
 _RUN_ID = re.compile(rb'\{"run_id":"([0-9a-f]{16})",')
 _SCHEMA = re.compile(rb'\{"task":\d+,"schema":(\d{1,9}),')
 _ID = re.compile(rb"[0-9a-f]{16}")
 _CAMPAIGN = re.compile(rb'"campaign":"([0-9a-zA-Z]+)"')
-_HEAD_BYTES = 500  # in which the campaign's id is
+_HEAD_BYTES = 500  # bytes of a line in which the campaign's id is
 
 
 @dataclass(frozen=True)
 class TaskPlace:
-    """Where a task's line is on disk, small enough to be sent anywhere. offset_bytes: of the line in the task file."""
+    """The place of a task on disk. offset_bytes: where its line begins in the task file."""
 
     campaign_dir: str
     submission: int
@@ -44,7 +44,7 @@ class TaskPlace:
 class Task:
     """The runs that one worker executes, and how.
 
-    code_commit: of the code that submitted it, empty in a file of schema 1; data_dir: absolute.
+    code_commit: that of the code that submitted it, empty in a file of schema 1; data_dir: an absolute path.
     expected_s, high_s, mem_mb: as in jobs.taking.Need.
     """
 
@@ -76,7 +76,7 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class TaskRuns:
-    """Which runs are in which task. run_id: S16 (n,); task: int32 (n,), ascending; n_tasks: tasks in all."""
+    """Which run is in which task. run_id: S16 (n,); task: int32 (n,), ascending; n_tasks: the number of tasks."""
 
     run_id: np.ndarray
     task: np.ndarray
@@ -84,7 +84,7 @@ class TaskRuns:
 
     @classmethod
     def none(cls) -> "TaskRuns":
-        """No task."""
+        """A value without tasks."""
         return cls(np.empty(0, ID), np.empty(0, np.int32), 0)
 
 
@@ -100,7 +100,7 @@ def read_task(path: Path, index: int, offset_bytes: int) -> Task:
     """Read one task. Only its line is read, which begins at `offset_bytes`.
 
     Raises:
-        ManifestError: another task is there, a record does not fit its name, or a newer version wrote it.
+        ManifestError: another task is there, a record does not fit its id, or a newer version wrote it.
     """
     where = f"{path}: task {index} at byte {offset_bytes}"
     try:
@@ -117,7 +117,7 @@ def read_task(path: Path, index: int, offset_bytes: int) -> Task:
 
 
 def read_task_runs(path: Path, n_tasks: int | None = None) -> TaskRuns:
-    """The run_ids of every task of a task file. n_tasks: the number of tasks that it must have, if known.
+    """Read the run_ids of every task of a task file. n_tasks: the number of tasks that the file must have, if known.
 
     Raises:
         ManifestError: the file cannot be read, has fewer or more tasks, or a newer version wrote it.
@@ -138,7 +138,7 @@ def read_task_runs(path: Path, n_tasks: int | None = None) -> TaskRuns:
 
 
 def campaign_of(path: Path) -> str:
-    """The id of the campaign of a task file; empty if it names none, or if there is no file."""
+    """The id of the campaign of a task file; empty if it has no id, or if there is no file."""
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), named(path), open_regular(path) as file:
         if match := _CAMPAIGN.search(file.read(_HEAD_BYTES)):
             return match[1].decode()
@@ -146,7 +146,7 @@ def campaign_of(path: Path) -> str:
 
 
 def read_cancelled(campaign: Campaign, submission: int) -> tuple[set[str], list[str]]:
-    """The cancelled run_ids of a submission, which its tasks skip; and a line for each thing that cannot be read.
+    """The cancelled run_ids of a submission, which its tasks skip, and a line for each thing that cannot be read.
 
     Each cancel writes its own file, so that two at the same time do not overwrite each other.
     """
@@ -157,7 +157,7 @@ def read_cancelled(campaign: Campaign, submission: int) -> tuple[set[str], list[
                 found = read_regular(path).split()
                 wrong = next((word for word in found if not _ID.fullmatch(word)), b"") if found else b"nothing"
                 if wrong:
-                    problems.append(f"{path}: must list run_ids, but holds {wrong[:40]!r}, which is left out")
+                    problems.append(f"{path}: must list run_ids, but has {wrong[:40]!r}, which is ignored")
                 words += found
             except OSError as error:
                 problems.append(f"{path}: cannot be read ({brief(error)}); the runs that it lists do not count as cancelled")
@@ -172,13 +172,13 @@ def _check_schema(path: Path, line: bytes) -> None:
 
 
 def _task(fields: dict[str, Any]) -> tuple[Task, list[str]]:
-    """The task, and the run_ids of records that do not fit their names."""
+    """The task, and the run_ids that do not fit their records."""
     runs = Runs.of(RunSpec(**record["spec"]) for record in fields["runs"])
     changed = [r["run_id"] for r, run_id in zip(fields["runs"], runs.ids(), strict=True) if r["run_id"] != run_id]
     commit, execution = fields["code_commit"] if "schema" in fields else "", Execution(**fields["execution"])
     for text in (fields["campaign"], commit, fields["data_dir"]):
         if not isinstance(text, str):
-            raise TypeError(f"{text!r} is not a text")
+            raise TypeError(f"{text!r} is not text")
     numbers = [fields.get(name) for name in ("expected_s", "high_s", "mem_mb")]
     if not all(number is None or isinstance(number, (int, float)) for number in numbers):
         raise TypeError(f"{numbers!r} are not numbers")

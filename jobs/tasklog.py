@@ -13,7 +13,8 @@ _END = re.compile(rf"(?:{_TIME})?\d+/\d+ ([0-9a-f]{{16}})\b")  # logs of earlier
 def say(text: str) -> None:
     """Print lines. Each begins with the time (UTC, ISO 8601, to the second).
 
-    If a log cannot be written (on a full disk, for example), the task goes on. The text is not buffered, because a buffer that
+    If a log cannot be written (for example because the disk is full), the task goes on. The text is not buffered, because a
+    buffer that
     cannot be flushed would change the exit status.
     """
     now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -28,7 +29,7 @@ def end_of_run(number: int, n_runs: int, run_id: str, what: str) -> str:
 
 
 def part_about(lines: Sequence[str], run_id: str) -> list[list[str]]:
-    """The parts of a log about a run, one for each time that it ended: all lines since the end of the run before it."""
+    """The parts of a log about a run, one for each end of it: all lines since the end of the run before."""
     parts, begin = list[list[str]](), 0
     for place, line in enumerate(lines):
         if match := _END.match(line):
@@ -39,5 +40,5 @@ def part_about(lines: Sequence[str], run_id: str) -> list[list[str]]:
 
 
 def without_time(line: str) -> str:
-    """A line of a log without the time that `say` put in front."""
+    """A line of a log without the time at its beginning."""
     return re.sub(f"^{_TIME}", "", line)

@@ -1,4 +1,4 @@
-"""A worker on Slurm (one element of a job array), which takes task after task; and the exit statuses of all workers."""
+"""A worker on Slurm (one element of a job array), which executes task after task; and the exit statuses of all workers."""
 
 import math
 import os
@@ -31,7 +31,7 @@ NOT_KEPT_STATUS = 74  # exit status: results cannot be written, for example on a
 # which is in the second half of any limit of at least 4 min. A preemption in that half, before any record, is rare. It counts
 # as the time limit, and the next submit carries on.
 _NEAR_LIMIT = 0.5
-_EARLIEST_S = 150  # before the limit: a warning may come so early, which is the whole of a short limit
+_EARLIEST_S = 150  # a warning may come this long before the limit, which is all of a short limit
 
 
 def execute_or_exit(place: TaskPlace, attempt: int, shift: Shift | None = None, given_back: Collection[int] = ()) -> str:
@@ -57,8 +57,8 @@ def execute_or_exit(place: TaskPlace, attempt: int, shift: Shift | None = None, 
 class Worker:
     """The object that submitit pickles and calls. When Slurm warns, submitit asks it for a checkpoint.
 
-    time_limit_min, mem_mb: what was asked for this worker; longest_min: the longest time limit of the submission; n_tasks: it
-    takes only so many, the first. started_s, shift, work: of this process. The next attempt does not get them.
+    time_limit_min, mem_mb: what was asked for this worker; longest_min: the longest time limit in the submission; n_tasks: it
+    takes only the first n_tasks tasks. started_s, shift, work: state of this process, which the next attempt does not get.
     """
 
     campaign_dir: str
@@ -74,7 +74,7 @@ class Worker:
     work: Workload | None = field(default=None, compare=False)
 
     def __call__(self) -> None:
-        """Take tasks and execute them, until nothing is left or there is no time for more.
+        """Execute tasks until nothing is left or there is no time for more.
 
         Raises:
             SystemExit: with NOT_KEPT_STATUS or 1.
@@ -94,9 +94,9 @@ class Worker:
             raise SystemExit(status)
 
     def checkpoint(self) -> "submitit.helpers.DelayedSubmission":
-        """The same worker again. Called when Slurm warns of a preemption or of the time limit.
+        """Have the same worker queued again. submitit calls this when Slurm warns of a preemption or of the time limit.
 
-        It gives back what it holds, since it may have to wait for long.
+        The worker gives back its task, because it may have to wait for a long time.
 
         Raises:
             SystemExit: the time limit is near and no run was recorded. Another attempt would have no more time.
@@ -110,9 +110,9 @@ class Worker:
 
 
 def work_through(work: Workload, shift: Shift) -> int:
-    """Take and execute tasks until there is none for this worker; returns the exit status.
+    """Execute tasks until there is none for this worker. Returns the exit status.
 
-    A task that cannot be read is left, and the others are done. Any other error ends this worker.
+    A task that cannot be read is skipped. Any other error ends this worker.
 
     Raises:
         OSError: tasks cannot be taken.
@@ -126,7 +126,7 @@ def work_through(work: Workload, shift: Shift) -> int:
             if isinstance(ended.__cause__, ManifestError):
                 word, status = LEFT, 1
             else:
-                if ended.__cause__:  # else it comes from `checkpoint`
+                if ended.__cause__:  # otherwise it comes from `checkpoint`
                     work.mark(taken, FAILED)
                 raise
         work.mark(taken, word)
@@ -137,28 +137,28 @@ def work_through(work: Workload, shift: Shift) -> int:
 def requeued_unless_stuck(
     again: Callable[[], None], n_recorded: int, started_s: float, time_limit_min: int
 ) -> "submitit.helpers.DelayedSubmission":
-    """What is executed after a warning. n_recorded: of this attempt, which started at `started_s`.
+    """What submitit executes after a warning. n_recorded: runs recorded by this attempt, which started at `started_s`.
 
     Raises:
         SystemExit: with NO_PROGRESS_STATUS.
     """
-    import submitit  # here, not above: only a checkpoint needs it
+    import submitit  # imported here, because only a checkpoint needs it
 
     if not n_recorded and is_near_limit(time.monotonic() - started_s, time_limit_min):
-        say(f"no run was finished within the time limit of {time_limit_min} min: not requeued")
+        say(f"no run was finished within the time limit of {time_limit_min} min: it is not requeued")
         raise SystemExit(NO_PROGRESS_STATUS)
     say("requeued for what is missing")
     return submitit.helpers.DelayedSubmission(again)
 
 
 def is_near_limit(running_s: float, time_limit_min: int) -> bool:
-    """Whether a warning after so many seconds is taken for that of the time limit."""
+    """Whether a warning after `running_s` counts as the warning of the time limit."""
     limit_s = 60 * time_limit_min
     return running_s > min(_NEAR_LIMIT * limit_s, limit_s - _EARLIEST_S)
 
 
 def __getattr__(name: str) -> type:
-    """`SlurmWorker`: jobs that an earlier version has queued hold pickles of that name."""
+    """Provide `SlurmWorker`, because jobs queued by an earlier version have pickles with that name."""
     if name == "SlurmWorker":
         from jobs.earlier import SlurmWorker
 

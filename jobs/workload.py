@@ -1,4 +1,4 @@
-"""The tasks of a submission, as one worker takes them: by claims (jobs/claims.py) and rules (jobs/taking.py)."""
+"""How one worker takes the tasks of a submission, with claims (jobs/claims.py) and rules (jobs/taking.py)."""
 
 import itertools
 import math
@@ -20,8 +20,8 @@ from jobs.taskfile import TaskPlace
 class Taken:
     """A task that a worker holds.
 
-    generation: of its claim, and the number of the attempt in the names of shards; given_back: earlier generations whose
-    workers gave it back.
+    generation: that of its claim, also the number of the attempt in the names of shards; given_back: earlier generations whose
+    workers gave the task back.
     """
 
     place: TaskPlace
@@ -31,14 +31,14 @@ class Taken:
 
 
 class Workload:
-    """What is left to do of a submission, for one worker.
+    """The tasks of a submission, seen by one worker.
 
     Args:
         longest_s: the longest time limit of any worker of the submission.
-        end_s: when the job of this worker ends, in seconds of the epoch; infinite without a time limit.
-        n_tasks: only so many, the first, are taken; None: all.
-        process: that holds what is taken; None: this one.
-        clock: the time in seconds of the epoch.
+        end_s: when the job of this worker ends, in seconds since the epoch; infinite without a time limit.
+        n_tasks: only the first n_tasks tasks are taken; None: all.
+        process: the process that holds the tasks; None: this one.
+        clock: gives the time in seconds since the epoch.
     """
 
     def __init__(
@@ -58,13 +58,13 @@ class Workload:
         self._place = str(campaign.folder.resolve()), submission
         self._choice = Choice(taker, self._needs, range(len(self._needs) if n_tasks is None else n_tasks))
         self._read: dict[tuple[int, int], Claim] = {}  # a claim never changes
-        self.held: Taken | None = None  # the last that it took
+        self.held: Taken | None = None  # the last claim that it took
 
     def take(self, left_s: float = math.inf, pace: Pace = NO_PACE, is_fresh: bool = False) -> Taken | None:
-        """Claim the next task; None if there is nothing for this worker. After its restart, a job first gets what it had.
+        """Claim the next task; None if there is nothing for this worker. A restarted job first gets the tasks that it had.
 
         Args:
-            left_s: until the job of this worker is warned.
+            left_s: seconds until the job of this worker is warned.
             is_fresh: whether the worker has done nothing yet.
 
         Raises:
@@ -105,13 +105,13 @@ class Workload:
         return Taken(TaskPlace(*self._place, task, need.offset_bytes), generation, need)
 
     def mark(self, taken: Taken, word: str) -> None:
-        """Say what became of a task that this worker holds: DONE, BACK, FAILED or LEFT. It does not take it again itself."""
+        """Record the result of a task that this worker holds: DONE, BACK, FAILED or LEFT. It will not take the task again."""
         self._claims.mark(taken.place.index, taken.generation, word)
         if word != DONE:
             self._choice.passed_over.add((taken.place.index, taken.generation + 1))
 
     def _own(self, standings: Mapping[int, Standing]) -> list[tuple[int, int]]:
-        """What this job held when it was stopped to be started again."""
+        """The (task, generation) that this job held when it was stopped in order to be started again."""
         held = ((task, here.generation) for task, here in sorted(standings.items()) if here.word == HELD)
         own = [(task, generation + 1) for task, generation in held if self._is_own(task, generation)]
         return [place for place in own if place not in self._choice.passed_over]

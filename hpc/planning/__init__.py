@@ -1,1 +1,1 @@
-"""Missing runs are cut into tasks, and tasks are sized. All functions are pure: without files, clock or scheduler."""
+"""Planning: missing runs become tasks with costs and resources. All functions are pure: no files, clock or scheduler."""

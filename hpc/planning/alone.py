@@ -1,4 +1,4 @@
-"""What a campaign would be as one array element for each run: the figure beside which a plan is laid."""
+"""The cost of a campaign with one array element for each run, for comparison with a plan."""
 
 from dataclasses import dataclass, replace
 
@@ -6,12 +6,12 @@ from hpc.planning.cost import Range
 from hpc.planning.deadline import End, end_of
 from hpc.planning.tasks import Plan, PlannedTask
 
-MEM_MB = 2000  # that people commonly ask for such a run
+MEM_MB = 2000  # what people commonly ask for such a run
 
 
 @dataclass(frozen=True)
 class Alone:
-    """n_elements: one for each run; mem_mb: of all that run at one time; starts_per_min: on average."""
+    """n_elements: one for each run; mem_mb: all that run at the same time together; starts_per_min: mean over the campaign."""
 
     n_elements: int
     cpu_s: Range
@@ -21,7 +21,7 @@ class Alone:
 
 
 def one_run_each(planned: Plan) -> Alone:
-    """The same runs with as many elements at one time. Each run waits until torch is loaded."""
+    """The same runs, with one element each and as many at a time. Each run first loads torch."""
     slower = replace(planned, tasks=tuple(_with_start(task, planned.start_s) for task in planned.tasks))
     end, n_runs = end_of(slower), planned.n_runs
     return Alone(n_runs, slower.cpu_s, min(planned.workers, n_runs) * MEM_MB, end, n_runs / (end.expected_s / 60))

@@ -1,13 +1,13 @@
-"""What runs cost, in CPU seconds, GPU seconds, wall seconds and memory: values with units."""
+"""Costs of runs: CPU seconds, GPU seconds, wall seconds and memory."""
 
 from dataclasses import dataclass, fields, replace
 
 
 @dataclass(frozen=True)
 class Range:
-    """Low and high end of what is expected: of 20 values, one is expected below `low` and one above `high`.
+    """A range of expected values: 1 of 20 values is expected below `low`, and 1 of 20 above `high`.
 
-    mean: the expected value, if it is not in the middle of both ends.
+    mean: the expected value, if it is not halfway between the two ends.
     """
 
     low: float
@@ -20,16 +20,16 @@ class Range:
         return (self.low + self.high) / 2 if self.mean is None else self.mean
 
     def __add__(self, other: "Range") -> "Range":
-        """Ends are added to ends: what is common to several runs, such as a slow machine, makes all of them slow."""
+        """The sum, end by end, because a common cause, such as a slow machine, makes all runs slow."""
         mean = None if self.mean is None and other.mean is None else self.middle + other.middle
         return Range(self.low + other.low, self.high + other.high, mean)
 
     def scaled(self, factor: float) -> "Range":
-        """Everything times `factor`."""
+        """All values times `factor`."""
         return Range(self.low * factor, self.high * factor, None if self.mean is None else self.mean * factor)
 
     def at_least(self, floor: float) -> "Range":
-        """The same, but nothing below `floor`."""
+        """The same range with no value below `floor`."""
         mean = None if self.mean is None else max(self.mean, floor)
         return Range(max(self.low, floor), max(self.high, floor), mean)
 
@@ -41,9 +41,9 @@ NOTHING = Range(0, 0)
 class Cost:
     """The cost of one run, or of several runs one after the other.
 
-    cpu_s: CPU seconds of all its threads; gpu_s: seconds of a GPU (0 without one); wall_s: from its start to its end;
-    mem_mb: peak resident memory in 10**6 bytes of a worker that executes only such runs, of which forked workers share
-    `shared_mb`.
+    cpu_s: CPU seconds of all threads; gpu_s: GPU seconds (0 without a GPU); wall_s: seconds from start to end; mem_mb: peak
+    resident memory, in 10**6 bytes, of a worker that executes only such runs; shared_mb: the part of it that forked workers
+    share.
     """
 
     cpu_s: Range
@@ -53,7 +53,7 @@ class Cost:
     shared_mb: float = 0.0
 
     def times(self, n_runs: int, least_gpu_s: float = 0.0) -> "Cost":
-        """The cost of `n_runs` such runs by one worker; a GPU takes at least `least_gpu_s` for them."""
+        """The cost of `n_runs` such runs, executed by one worker; at least `least_gpu_s` seconds of a GPU."""
         cpu_s, gpu_s, wall_s = (getattr(self, field.name).scaled(n_runs) for field in fields(self)[:3])
         floor = least_gpu_s
         return replace(self, cpu_s=cpu_s.at_least(floor), gpu_s=gpu_s.at_least(floor), wall_s=wall_s.at_least(floor))

@@ -1,9 +1,9 @@
 """When a plan ends, and how many workers it needs to end in time.
 
-An end counts from the first start: how long a queue lets a campaign wait is not known. Whether an end is called a promise or an
-expectation depends on the number of hosts on which the costs were measured. Hosts differ, and what all runs of a host have in
-common does not average out over its runs: with costs from one host an end that was to hold in 95 % of campaigns held in 73 to
-76 %, with costs from 16 hosts in 99 % (simulated: benchmarks/simulate.py).
+Times count from the first start, because the waiting time in a queue is not known. Whether an end is called promised or
+expected depends on the number of hosts on which costs were measured. Hosts differ in speed, and more runs on one host do not
+average this out. With costs from one host, an end meant to hold in 95 % of campaigns held in 73 to 76 %; with costs from 16
+hosts, it held in 99 % (simulated by benchmarks/simulate.py).
 """
 
 import math
@@ -14,14 +14,15 @@ from hpc.planning.cost import Range
 from hpc.planning.tasks import Plan
 
 PROMISE_HOSTS = 16
-_SPREAD_OVER = 2  # times the measured hosts: so many work on a campaign, if it has as many workers; assumed
+_SPREAD_OVER = 2  # assumed: a campaign runs on this many times as many hosts as were measured, if it has as many workers
 
 
 @dataclass(frozen=True)
 class End:
-    """Wall seconds from the first start to the last end.
+    """The end of a plan, in wall seconds after the first start.
 
-    One of 20 campaigns ends before `low_s`, and one after `high_s`. n_hosts: on so many hosts the costs were measured.
+    1 of 20 campaigns ends before `low_s`, and 1 of 20 after `high_s`. n_hosts: number of hosts on which the costs were
+    measured.
     """
 
     low_s: float
@@ -36,13 +37,17 @@ class End:
 
     @property
     def word(self) -> str:
-        """What it may be called."""
+        """`promised` or `expected`."""
         return "promised" if self.is_promise else "expected"
 
 
 class TooLate(Exception):
-    """No allowed number of workers ends in time. planned: with the most workers; end: its end; would_do: how many workers would
-    do, None if even one for each run is not enough; n_runs: so many of its runs would end in time."""
+    """No allowed number of workers ends in time.
+
+    planned: the plan with the most workers; end: its end; would_do: the number of workers that would be enough, None if even
+    one
+    for each run is not; n_runs: the number of its runs that would end in time.
+    """
 
     def __init__(self, planned: Plan, end: End, would_do: int | None, n_runs: int) -> None:
         super().__init__(f"the end is {end.word} after {end.high_s:.0f} s")
@@ -50,13 +55,13 @@ class TooLate(Exception):
 
 
 def end_of(planned: Plan, workers: int | None = None) -> End:
-    """When a plan ends. workers: instead of the plan's own number.
+    """When a plan ends. workers: used instead of the plan's number of workers.
 
-    Workers share the work evenly until tasks run out. Then some still have half a task to do, on average; and no campaign ends
-    before its longest run. The tasks that are left last are as long as the shortest.
+    Workers share the work evenly until no tasks are left. Then workers still have half a task to do on average. The last tasks
+    are the shortest ones. No campaign ends before its longest run does.
 
-    The estimates' bounds are those of one run on a new host. The mean over the hosts of a campaign is known better: by the
-    number of hosts that were measured, and by the number of hosts on which it runs. The latter is unknown, and taken to be
+    The bounds of an estimate are those of one run on a new host. The mean over a campaign's hosts is known better, depending on
+    the number of measured hosts and the number of hosts that execute the campaign. The latter is not known. It is assumed to be
     twice the former, if there are as many workers.
     """
     n_workers = min(workers or planned.workers, planned.n_runs)
@@ -80,7 +85,7 @@ def _high(wall_s: Range) -> float:
 
 
 def in_time(deadline_s: float, most: int, plan_with: Callable[[int], Plan]) -> Plan:
-    """The plan with the fewest workers that ends in time, at most `most`. plan_with: makes the plan for a number of workers.
+    """The plan with the fewest workers, at most `most`, that ends in time. plan_with: makes the plan for a number of workers.
 
     Raises:
         TooLate: there is none.
@@ -91,7 +96,7 @@ def in_time(deadline_s: float, most: int, plan_with: Callable[[int], Plan]) -> P
     workers = _fewest(largest, deadline_s, largest.workers) or largest.workers
     while workers < largest.workers:
         planned = plan_with(workers)
-        if end_of(planned).high_s <= deadline_s:  # with fewer workers the tasks are others
+        if end_of(planned).high_s <= deadline_s:  # fewer workers change the tasks
             return planned
         workers += max(1, workers // 50)
     return largest
@@ -104,7 +109,7 @@ def _too_late(largest: Plan, deadline_s: float) -> TooLate:
 
 
 def _fewest(planned: Plan, deadline_s: float, most: int) -> int | None:
-    """The least number of workers with which a plan ends in time; None if `most` are not enough."""
+    """The smallest number of workers with which a plan ends in time; None if `most` are not enough."""
     if end_of(planned, most).high_s > deadline_s:
         return None
     enough, too_few = most, 0

@@ -1,4 +1,4 @@
-"""Decides what to submit now."""
+"""Decide what to submit now."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from noisy.spec import Execution
 
 @dataclass(frozen=True)
 class Room:
-    """What a cluster has for a campaign. n_queued: array elements of the user; busy: the campaign's arrays in the queue."""
+    """What a cluster allows a campaign. n_queued: the user's array elements in the queue; busy: the campaign's arrays in it."""
 
     limits: Limits
     n_queued: int
@@ -27,9 +27,9 @@ class Room:
 class Decision:
     """What to submit now.
 
-    whole: the plan of all that is missing; now: its first tasks, for which there is room; arrays: of those, on a scheduler;
-    waits_for: the job that has to end first, if any; avoided: nodes on which no task may run; unknown: why the scheduler's
-    limits are not known, empty if they are; first: what the user asks for each worker.
+    whole: the plan for all missing runs; now: its first tasks, for which there is room; arrays: the arrays of these tasks, on a
+    scheduler; waits_for: the job that has to end first, if any; avoided: nodes on which no task may run; unknown: why the
+    scheduler's limits are not known, empty if they are; first: what the user asks for each worker.
     """
 
     whole: Plan
@@ -63,15 +63,15 @@ def decide(
     knowledge: Knowledge = PUBLISHED,
     deadline_s: float | None = None,
 ) -> Decision:
-    """Plan these runs, and cut the plan to the tasks for which the cluster accepts workers now.
+    """Plan these runs, and reduce the plan to the tasks for which the cluster accepts workers now.
 
     Args:
         first: what the user asks for each worker.
-        outcomes, empty_attempts: what earlier submissions showed (hpc/planning/retrying.py, hpc/planning/tasks.py).
-        runs_per_task: the most runs of a task, instead of what the estimates suggest.
-        worker_time_min: for how long a worker is asked.
+        outcomes, empty_attempts: from earlier submissions (see hpc/planning/retrying.py and hpc/planning/tasks.py).
+        runs_per_task: the largest number of runs in a task; None: from the estimated costs.
+        worker_time_min: the usual time limit of a worker, in minutes.
         knowledge: what is known of costs.
-        deadline_s: the fewest workers are planned with which all ends by then, counted from the first start.
+        deadline_s: seconds after the first start at which everything has to be done; the fewest workers for this are planned.
 
     Raises:
         LookupError: no worker is free, and there is no job yet to wait for.
@@ -84,7 +84,7 @@ def decide(
         whole = plan(runs, n_workers, execution, more, empty_attempts, runs_per_task, knowledge)
         largest = max((len(task.runs) for task in whole.tasks), default=0)
         while execution.use_cuda and largest > 1 and first.time_limit_min is None and _is_too_long(whole, room.limits):
-            largest //= 2  # runs that are trained together are one computation
+            largest //= 2  # runs that are trained together count as one computation
             whole = plan(runs, n_workers, execution, more, empty_attempts, largest, knowledge)
         return whole
 
@@ -97,7 +97,7 @@ def decide(
 def _first_with_room(
     whole: Plan, limits: Limits, first: FirstRequest, worker_time_min: int, n_room: int
 ) -> tuple[Plan, tuple[PlannedArray, ...]]:
-    """The first tasks of a plan for which there is room for all workers, and these workers."""
+    """The first tasks of a plan, as many as the cluster has room for, and the arrays of their workers."""
     n_tasks = len(whole.tasks) if n_room else 0
     while n_tasks:
         now = whole.first(n_tasks)

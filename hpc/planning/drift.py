@@ -1,4 +1,4 @@
-"""Whether runs take longer, or less, than earlier ones of their campaign suggest."""
+"""Whether runs take more or less CPU time than earlier runs of their campaign suggest."""
 
 import math
 from collections.abc import Iterable
@@ -8,14 +8,15 @@ import numpy as np
 from hpc.planning.model import Observation, Setting, learn
 from hpc.planning.sizes import terms
 
-NEWEST = 30  # runs that are compared with those before
+NEWEST = 30  # runs that are compared with earlier ones
 _NOTABLE = 0.10
 
 
 def drift(observations: Iterable[Observation]) -> float | None:
     """The median of measured over expected CPU seconds, minus 1, of the newest runs; None unless it is beyond 10 %.
 
-    Each run is compared with what earlier runs on its kind of host say of it. With fewer than 30 such runs there is no answer.
+    Each run is compared with the cost that earlier runs on its kind of host predict. With fewer than 30 such runs, the result
+    is None.
     """
     ordered = sorted(observations, key=lambda one: one.finished_at_s)
     earlier, newest = ordered[:-NEWEST], ordered[-NEWEST:]

@@ -1,6 +1,6 @@
-"""What was asked for beside what was used, once a campaign is done. Shares are in [0, 1].
+"""How much of what was asked for was used, after a campaign. Shares are in [0, 1].
 
-The thresholds are those of Princeton's jobstats (github.com/PrincetonUniversity/jobstats): what a cluster calls efficient.
+The thresholds for efficient jobs are those of Princeton's jobstats (github.com/PrincetonUniversity/jobstats).
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,8 +13,8 @@ CPU_LEAST, MEMORY_LEAST, TIME_LEAST = 0.8, 0.7, 0.6
 class Span:
     """A worker's job, or all local workers of a submission.
 
-    job: the scheduler's name, empty for local workers. Seconds of the epoch: queued_s, began_s, ended_s. Asked for: cores,
-    mem_mb and time_limit_s (0: no limit).
+    job: its name for the scheduler, empty for local workers; queued_s, began_s, ended_s: seconds since the epoch; cores,
+    mem_mb, time_limit_s: what was asked for (0: no limit).
     """
 
     job: str
@@ -27,13 +27,13 @@ class Span:
 
     @property
     def ran_s(self) -> float:
-        """From its start to its end."""
+        """Seconds from its start to its end."""
         return max(0.0, self.ended_s - self.began_s)
 
 
 @dataclass(frozen=True)
 class Used:
-    """What the runs of a job used: seconds, and the most memory in 10**6 bytes."""
+    """What the runs of a job used: seconds, and the peak memory in 10**6 bytes."""
 
     cpu_s: float
     wall_s: float
@@ -42,10 +42,10 @@ class Used:
 
 @dataclass(frozen=True)
 class Efficiency:
-    """cpu, memory, time: used / asked for, None where nothing was asked for; memory and time of workers that did something.
+    """cpu, memory, time: used / asked for, None if nothing was asked for; memory and time only of workers that trained runs.
 
-    overhead: the share of the workers' time in which nothing was trained; wait_s: from the submission to the first start;
-    n_jobs: jobs that began; n_idle: of these, jobs that found nothing to do.
+    overhead: the share of the workers' time that was not training; wait_s: seconds from the submission to the first start;
+    n_jobs: number of jobs that began; n_idle: number of these that found nothing to do.
     """
 
     cpu: float
@@ -58,18 +58,18 @@ class Efficiency:
 
     @property
     def advice(self) -> str:
-        """What to change for the next campaign: one thing, the most wasteful."""
+        """What to change for the next campaign: only the largest waste."""
         if self.cpu < CPU_LEAST:
             return "CPU: workers waited; look for overloaded nodes, or make runs longer than a worker's start"
         if self.memory is not None and self.memory < MEMORY_LEAST:
-            return "memory: ask for less, or leave mem out of the grid: then the next plan asks for what was measured"
+            return "memory: ask for less, or remove mem from the grid: then the next plan asks for what was measured"
         if self.time is not None and self.time < TIME_LEAST:
-            return "time: set worker_time_min of the grid lower, so that workers fill their time"
+            return "time: reduce worker_time_min in the grid, so that workers use their whole time"
         return "nothing to change"
 
 
 def efficiency(spans: Iterable[Span], used: Mapping[str, Used]) -> Efficiency | None:
-    """From the jobs of a campaign, and what the runs of each job used; None if no job is known that did something."""
+    """The efficiency of a campaign, from its jobs and what their runs used; None if no job is known that trained a run."""
     began = [span for span in spans if span.ran_s > 0]
     busy = [span for span in began if span.job in used]
     if not busy:

@@ -1,8 +1,8 @@
-"""The cost model: CPU seconds that are linear in the terms of a run, fitted to measured runs. Pure: the caller reads the files.
+"""The cost model: the CPU seconds of a run are linear in its terms. It is fitted to measured runs. (The caller reads files.)
 
 A run takes: start + epochs x [(3 x samples + test images) x multiply-adds x rate + samples x c + steps x (weights x a + b)].
-Each kind of run (model type and precision) has its own five coefficients. They are drawn to the published proportions, so that
-few measured runs suffice; they are never negative.
+Each kind of run (model type and precision) has its own five coefficients. The fit draws them to the published proportions, so
+that a few measured runs suffice. They are never negative.
 """
 
 import itertools
@@ -20,10 +20,10 @@ from hpc.planning.sizes import multiply_adds, terms, training_mb
 from noisy.spec import RunSpec
 
 Kind = tuple[str, str]  # model type, precision
-NEWEST = 500  # measured runs of a kind that count
-_PULL = 0.02  # how strongly a coefficient is drawn to its proportion: as if runs scattered by 10 %, and proportions by 70 %
-_SHRINK = 5  # runs of a kind of host that move its factor half the way from 1
-_SIMILAR = 3.0  # a network is known if one of between a third and three times its multiply-adds was measured
+NEWEST = 500  # measured runs of a kind that are used at most
+_PULL = 0.02  # how strongly a coefficient is drawn to its proportion: as if runs scattered by 10 % and proportions by 70 %
+_SHRINK = 5  # with so many runs on a kind of host, its factor is halfway between 1 and the measured one
+_SIMILAR = 3.0  # a network is known if one with a third to three times its multiply-adds was measured
 _FOLDS = 10
 _MEMORY_LEVEL = 0.99
 
@@ -32,8 +32,8 @@ _MEMORY_LEVEL = 0.99
 class Observation:
     """One measured run.
 
-    peak_mem_mb: the most memory of its worker until then; import_mb: memory of the process that loaded torch for it; start_mb:
-    memory of its worker before the first training (both 0: not recorded); worker: names the worker's process.
+    peak_mem_mb: peak memory of its worker so far; import_mb: memory of the process that loaded torch for it; start_mb: memory
+    of its worker before the first training (both 0: not recorded); worker: a name of the worker's process.
     """
 
     run: RunSpec
@@ -53,7 +53,7 @@ class Observation:
 
 @dataclass(frozen=True)
 class Setting:
-    """Where runs will be executed. cpu, product_route, host: empty if not known, as for the nodes of a cluster."""
+    """Where runs will be executed. cpu, product_route, host: empty if not known, as on a cluster."""
 
     torch: str
     cpu_threads: int = 1
@@ -69,10 +69,11 @@ class Setting:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """What is known of a kind.
+    """What was measured for one kind of run.
 
     coefficients: float64 (5,), seconds for each of the terms; networks: the multiply-adds of the smallest and the largest
-    network that was measured; cpu, wall: of the logarithms of measured CPU and wall seconds over the CPU seconds of the model.
+    measured network; cpu, wall: bounds of the logarithm of the measured CPU and wall seconds divided by the CPU seconds of the
+    model.
     """
 
     coefficients: np.ndarray
@@ -85,10 +86,10 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Knowledge:
-    """What is known of costs.
+    """What is known about costs.
 
-    import_mb: memory of a process that has loaded torch; growth_mb: what a worker takes beside this, its data set and what
-    training needs at least.
+    import_mb: memory of a process that has loaded torch; growth_mb: memory of a worker in addition to this, its data set, and
+    the least that training needs.
     """
 
     kinds: Mapping[Kind, Measured] = field(default_factory=dict)
@@ -96,7 +97,7 @@ class Knowledge:
     growth_mb: Range = GROWTH_MB
 
     def of(self, run: RunSpec) -> Measured | None:
-        """What is known of the run's kind; None if neither its network nor a similar one was ever measured."""
+        """What was measured for the run's kind; None if neither its network nor a similar one was measured."""
         found = self.kinds.get(kind_of(run))
         if not found:
             return None
@@ -104,7 +105,7 @@ class Knowledge:
         return found if smallest / _SIMILAR <= multiply_adds(run) <= largest * _SIMILAR else None
 
     def n_hosts_of(self, cells: Iterable[RunSpec]) -> int:
-        """On how many hosts all kinds of these runs were measured; 0 if one of them is unknown."""
+        """The number of hosts on which every kind of these runs was measured; 0 if a kind is unknown."""
         return min((found.n_hosts if (found := self.of(run)) else 0 for run in cells), default=0)
 
 
@@ -120,8 +121,8 @@ def learn(observations: Iterable[Observation], setting: Setting, import_mb: floa
     """What measured runs say about runs in a setting.
 
     Args:
-        observations: in any order; those of other settings are left out, and so are old ones.
-        import_mb: for want of a measured one.
+        observations: in any order; old ones and those of other settings are left out.
+        import_mb: used if none was measured, in 10**6 bytes.
     """
     by_kind: dict[Kind, list[Observation]] = defaultdict(list)
     for one in sorted(filter(setting.fits, observations), key=lambda one: -one.finished_at_s):
@@ -155,12 +156,12 @@ def _measured(some: Sequence[Observation], proportions: np.ndarray, host: str) -
 
 
 def fit(x: np.ndarray, seconds: np.ndarray, proportions: np.ndarray) -> np.ndarray:
-    """Coefficients float64 (5,), none negative, with the least sum of squared relative errors.
+    """Fit coefficients, float64 (5,), none negative, with the least sum of squared relative errors.
 
     Args:
-        x: (n, 5), terms of the runs; equal rows count as one run, of their median.
-        seconds: (n,), measured.
-        proportions: (5,), to which the coefficients are drawn.
+        x: float64 (n, 5), terms of the runs; equal rows count as one run with their median time.
+        seconds: float64 (n,), measured CPU seconds.
+        proportions: float64 (5,), to which the coefficients are drawn.
     """
     shapes, place = np.unique(x, axis=0, return_inverse=True)
     typical_s = np.array([np.median(seconds[place.ravel() == i]) for i in range(len(shapes))])
@@ -170,7 +171,7 @@ def fit(x: np.ndarray, seconds: np.ndarray, proportions: np.ndarray) -> np.ndarr
 
 
 def _non_negative(gram: np.ndarray, moment: np.ndarray) -> np.ndarray:
-    """The x >= 0 with the least x'Gx - 2m'x: of all sets of coefficients that may be positive, the best one."""
+    """The x >= 0 that minimises x'Gx - 2m'x. All subsets of positive coefficients are tried."""
     best, least = np.zeros(len(moment)), 0.0
     for chosen in itertools.product([False, True], repeat=len(moment)):
         free, x = np.flatnonzero(chosen), np.zeros(len(moment))
@@ -181,7 +182,7 @@ def _non_negative(gram: np.ndarray, moment: np.ndarray) -> np.ndarray:
 
 
 def _factors(machines: Sequence[tuple[str, str]], ratios: np.ndarray) -> np.ndarray:
-    """float64 (n,): how much longer a run takes on its kind of host than on all; shrunk to 1 where few runs were measured."""
+    """float64 (n,): how many times as long a run takes on its kind of host as on average; shrunk to 1 if few were measured."""
     logarithms, factors = np.log(ratios) - np.log(ratios).mean(), np.ones(len(ratios))
     for machine in set(machines):
         own = np.array([each == machine for each in machines])
@@ -190,9 +191,9 @@ def _factors(machines: Sequence[tuple[str, str]], ratios: np.ndarray) -> np.ndar
 
 
 def _out_of_fold(x: np.ndarray, seconds: np.ndarray, proportions: np.ndarray) -> np.ndarray:
-    """float64 (n,): what the model says of each run if runs of this shape had not been measured.
+    """float64 (n,): the model's prediction for each run from a fit without the runs of its shape.
 
-    (With fewer than four shapes, if they had: then the runs to come are mostly of these.)
+    With fewer than four shapes, the fit has all runs, because then most new runs have one of these shapes.
     """
     shapes, place = np.unique(x, axis=0, return_inverse=True)
     fold = place.ravel() % _FOLDS
@@ -206,7 +207,7 @@ def _out_of_fold(x: np.ndarray, seconds: np.ndarray, proportions: np.ndarray) ->
 
 
 def _growth_mb(some: Iterable[Observation]) -> Range:
-    """What workers took beside their start and what training needs at least. Its high end: the 99 % quantile of workers."""
+    """Memory of workers beyond their start and the least that training needs. The high end is the 99 % quantile of workers."""
     workers: dict[str, list[Observation]] = defaultdict(list)
     for one in some:
         if one.start_mb:

@@ -1,4 +1,4 @@
-"""The expected cost of a run: measured where its kind was measured, else published figures, scaled."""
+"""The expected cost of a run: from measured runs of its kind, else from scaled published figures."""
 
 import math
 
@@ -9,15 +9,15 @@ from hpc.planning.quantiles import Bounds
 from hpc.planning.sizes import BYTES_PER_PARAMETER, data_mb, n_weights, terms, training_mb
 from noisy.spec import IMAGE_SIZE_PX, Execution, RunSpec
 
-_GPU_CORES = Range(20, 200)  # a GPU that trains many runs together does the work of so many cores: assumed, not yet measured
-_GPU_STEP_S = 0.003  # to launch the work of one training step: assumed, not yet measured
-_GPU_HOST_MB = Range(1500, 4000)  # additional host memory of CUDA: assumed, not yet measured
+_GPU_CORES = Range(20, 200)  # cores that a GPU replaces if it trains many runs together (assumed, not yet measured)
+_GPU_STEP_S = 0.003  # time to launch one training step (assumed, not yet measured)
+_GPU_HOST_MB = Range(1500, 4000)  # additional host memory of CUDA (assumed, not yet measured)
 
 
 def estimate(run: RunSpec, execution: Execution, knowledge: Knowledge = PUBLISHED) -> Cost:
-    """What a run costs. `wall_s.middle` is expected; one run of 20 takes longer than `wall_s.high`.
+    """The cost of a run. `wall_s.middle` is expected; 1 of 20 runs takes longer than `wall_s.high`.
 
-    The high end of `mem_mb` is the 99 % quantile of a worker that executes many such runs. On a GPU, figures are assumed.
+    The high end of `mem_mb` is the 99 % quantile of a worker that executes many such runs. For a GPU, the figures are assumed.
     """
     shared_mb = knowledge.import_mb + data_mb(run)
     mem_mb = knowledge.growth_mb + Range(shared_mb, shared_mb) + Range(training_mb(run), training_mb(run))
@@ -32,7 +32,7 @@ def estimate(run: RunSpec, execution: Execution, knowledge: Knowledge = PUBLISHE
 
 
 def _published(run: RunSpec) -> Range:
-    """The published CPU seconds of the run's model type, shared out over its terms."""
+    """CPU seconds of a run, from the published figure of its model type, scaled by its terms."""
     proportions, reference = PROPORTIONS[run.model_type], SPECS[run.model_type]
     return CPU_S[run.model_type].scaled(float(proportions @ terms(run)) / float(proportions @ terms(reference)))
 
@@ -45,8 +45,8 @@ def _within(model_s: float, bounds: Bounds) -> Range:
 def _on_gpu(run: RunSpec, execution: Execution, cpu_s: Range, mem_mb: Range) -> Cost:
     """The cost of a run that is trained together with others, from its cost on a CPU.
 
-    Its time is its share of the GPU's time, and one core of the host is busy for as long. The memory is that of the host, for
-    all runs of the group. It holds their initial weights, and some three copies of the noise of each batch prepared ahead.
+    Its time is its share of the GPU's time; one core of the host is busy during that time. The memory is host memory for all
+    runs of the group: their initial weights, and about three copies of the noise of each batch prepared in advance.
     """
     gpu_s = Range(cpu_s.low / _GPU_CORES.high, cpu_s.high / _GPU_CORES.low)
     noise = 3 * (2 * execution.data_workers + 1) * min(run.batch_size, run.n_train_samples()) * IMAGE_SIZE_PX**2
@@ -55,5 +55,5 @@ def _on_gpu(run: RunSpec, execution: Execution, cpu_s: Range, mem_mb: Range) -> 
 
 
 def least_gpu_s(run: RunSpec) -> float:
-    """The least time of a GPU for a group of runs of this shape, however small: it must launch the work of each step."""
+    """Lower bound in s of a group's GPU time, whatever the number of runs, because each training step has to be launched."""
     return run.epochs * math.ceil(run.n_train_samples() / run.batch_size) * _GPU_STEP_S

@@ -1,4 +1,4 @@
-"""Which short runs to measure, so that the costs of other runs can be told from them."""
+"""Which short runs to measure so that the costs of other runs can be predicted."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -9,23 +9,23 @@ from hpc.planning.published import PROPORTIONS
 from hpc.planning.sizes import multiply_adds, n_weights, terms
 from noisy.spec import RunSpec
 
-_MOST = 40  # runs of a network
-_SHORT = 4  # a short run takes this part of a long one: two lengths tell what a run costs from what its start costs
+_MOST = 40  # runs of each network
+_SHORT = 4  # two lengths separate the cost of the start from the cost of training; this is their ratio
 
 
 def unknown(cells: Iterable[RunSpec], knowledge: Knowledge) -> list[RunSpec]:
-    """The runs of which neither the kind nor a similar network was measured."""
+    """The runs whose costs are not known, because no similar network of their kind was measured."""
     return [run for run in cells if not knowledge.of(run)]
 
 
 def probes(cells: Iterable[RunSpec], seconds: float, repeats: int = 1) -> list[RunSpec]:
-    """Runs that take some `seconds` in all on a common core, two at least of each network that stands for others.
+    """Runs that together take about `seconds` on a common core; at least two of each network that stands for others.
 
-    Of each kind these are the smallest and the largest network, with its smallest and its largest batch. Activations and p take
-    turns.
+    For each kind, these are the smallest and the largest network, with the smallest and the largest batch. Activations and
+    values of p take turns.
 
     Args:
-        repeats: each of these runs so often; `seconds` holds for one.
+        repeats: how often each of these runs is executed; `seconds` is for one repeat.
     """
     every = list(cells)
     shapes = [shape for kind in dict.fromkeys(map(kind_of, every)) for shape in _ends([r for r in every if kind_of(r) == kind])]
@@ -57,7 +57,7 @@ def _typical_s(run: RunSpec) -> float:
 
 
 def _short(run: RunSpec, seconds: float) -> RunSpec:
-    """A run of as many batches as take some `seconds` on a common core, at least one. A tiny network takes several epochs."""
+    """A run with as many batches as take about `seconds` on a common core, at least one; with several epochs if tiny."""
     one, two = (replace(run, epochs=1, max_train_samples=n * _batch(run)) for n in (1, 2))
     first_s, second_s = map(_typical_s, (one, two))
     n_batches = 1 + max(0, int((seconds - first_s) / max(second_s - first_s, 1e-9)))

@@ -1,4 +1,4 @@
-"""What is known of costs before anything was measured: published figures, and assumptions that are called so."""
+"""What is known about costs before anything was measured: published figures and assumptions."""
 
 import numpy as np
 
@@ -13,15 +13,15 @@ SPECS = {
     "mlp": RunSpec("mnist", "relu", "mlp", 0, 0, 0, 15, 512, 0.001, 0, (1024, 512, 256)),
     "cnn": RunSpec("mnist", "relu", "cnn", 0, 0, 0, 20, 256, 0.001, 0),
 }
-# CPU seconds of each term of a run (hpc/planning/sizes.py), measured on one core of an AMD EPYC (Zen 3): how a cost is shared
-# out over its terms. Only the proportions count, since all of them are scaled by what was published or measured.
+# CPU seconds of each term of a run (hpc/planning/sizes.py), measured on one core of an AMD EPYC (Zen 3). Only their
+# proportions count, because all of them are scaled to what was published or measured.
 PROPORTIONS = {
     "mlp": np.array([0.022, 2.5e-11, 5.7e-6, 3.9e-9, 1.07e-3]),
     "cnn": np.array([0.028, 4.4e-11, 1.1e-5, 2.4e-9, 2.2e-3]),
 }
 # Resident memory of a process that has loaded torch and this project, in 10**6 bytes: with and without CUDA's parts.
 IMPORT_MB = {"cuda": 549.0, "cpu": 235.0}
-# Memory that a worker keeps beside this, its data set and what training needs at least: the heap of one process over mixed
+# Memory of a worker in addition to this, its data set and the least that training needs: the heap of one process over mixed
 # shapes. Low, high: assumed.
 GROWTH_MB = Range(20, 96, 60)
-START_S = Range(2, 10, 4)  # of a process: Python, torch, the data set; assumed
+START_S = Range(2, 10, 4)  # start of a process (Python, torch, the data set), assumed

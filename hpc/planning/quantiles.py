@@ -1,11 +1,12 @@
-"""How far from its expectation a cost may be: bounds that hold for new machines and new runs.
+"""How far a cost may be from its expectation: bounds for new machines and new runs.
 
-A residual is the logarithm of measured over expected. What is sampled is the host: its runs are all fast or all slow. So many
-runs of few hosts say little about another host. On a host that was measured, a run is what is sampled.
+A residual is log(measured / expected). All runs of a host tend to be fast or slow, so hosts are the sample: many runs on few
+hosts say little about another host. For a host that was measured, its runs are the sample.
 
 Conformal bounds (Vovk et al. 2005; by hosts: Dunn, Wasserman and Ramdas 2022, "pooling CDFs") assume only that the next host,
-or the next run, is drawn like the earlier ones. They are finite from `least(level)` on. Below that, a bound is assumed: that
-of a normal distribution, with spreads (`HOST_SPREAD`, `RUN_SPREAD`) that count as much as `_WORTH` measured values.
+or the next run, is drawn like the earlier ones. They are finite if at least `least(level)` hosts or runs were measured. With
+fewer, the bound is that of a normal distribution, in which the assumed spreads (`HOST_SPREAD`, `RUN_SPREAD`) count as much as
+`_WORTH` measured values.
 """
 
 import math
@@ -14,16 +15,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-LEVEL = 0.95  # a run takes longer than its bound in one of 20 cases
-HOST_SPREAD = 0.25  # assumed standard deviation between hosts: nodes of one cluster are 0.75 to 1.35 times as fast as others
-RUN_SPREAD = 0.08  # assumed standard deviation between runs of one host, errors of the model included
+LEVEL = 0.95  # 1 of 20 runs takes longer than its bound
+HOST_SPREAD = 0.25  # assumed standard deviation between hosts; nodes of one cluster are 0.75 to 1.35 times as fast as others
+RUN_SPREAD = 0.08  # assumed standard deviation between runs on one host, including errors of the model
 _WORTH = 8
-_REACH = 1.645  # standard deviations from the centre of a normal distribution to its 95 % quantile
+_REACH = 1.645  # the 95 % quantile of a normal distribution, in standard deviations
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """Residuals that a new value stays above (low) and below (high), with the centre of those measured.
+    """Lower and upper bound of the residual of a new value, and the centre of the measured residuals.
 
     is_assumed: too few hosts or runs were measured for bounds that hold without an assumption.
     """
@@ -35,12 +36,12 @@ class Bounds:
 
 
 def least(level: float = LEVEL) -> int:
-    """How many hosts, or runs of the host, a finite bound needs: 19 for 95 %."""
+    """The number of hosts (or runs on a host) that a finite bound needs: 19 for 95 %."""
     return math.ceil(level / (1 - level) - 1e-9)
 
 
 def of_new_host(hosts: Sequence[np.ndarray]) -> Bounds:
-    """Bounds for a run on a host that was not measured. hosts: the residuals (k,) of each host's runs."""
+    """Bounds for a run on a host that was not measured. hosts: for each host, float64 (k,), the residuals of its runs."""
     centres = np.array([np.median(residuals) for residuals in hosts])
     centre = float(centres.mean()) if len(hosts) else 0.0
     upper = _pooled(hosts, LEVEL)
@@ -53,7 +54,7 @@ def of_new_host(hosts: Sequence[np.ndarray]) -> Bounds:
 
 
 def of_known_host(residuals: np.ndarray) -> Bounds:
-    """Bounds for another run on a host, from the residuals (k,) of its runs."""
+    """Bounds for another run on a host, from the residuals of its runs, float64 (k,)."""
     centre = float(np.median(residuals)) if len(residuals) else 0.0
     upper, lower = _pooled(residuals[:, None], LEVEL), -_pooled(-residuals[:, None], LEVEL)
     if math.isfinite(upper) and math.isfinite(lower):
@@ -63,13 +64,13 @@ def of_known_host(residuals: np.ndarray) -> Bounds:
 
 
 def bound(values: np.ndarray, level: float) -> float:
-    """What a new value exceeds with a chance of at most 1 - `level`, from earlier ones (k,); infinite if these are too few."""
+    """A bound that a new value exceeds with probability 1 - `level` at most, from earlier values (k,); infinite for too few."""
     return _pooled(values[:, None], level)
 
 
 def _pooled(groups: Sequence[np.ndarray] | np.ndarray, level: float) -> float:
-    """The least value t at which the mean over all groups, and one more of which nothing is known, of the share of values up to
-    t reaches `level`; infinite if there are too few groups."""
+    """The smallest t for which the mean, over all groups and one unknown group, of the share of values up to t is at least
+    `level`; infinite if there are too few groups."""
     if not len(groups):
         return math.inf
     values = np.concatenate(list(groups))
@@ -80,7 +81,7 @@ def _pooled(groups: Sequence[np.ndarray] | np.ndarray, level: float) -> float:
 
 
 def _spread(deviations: np.ndarray, assumed: float) -> float:
-    """A standard deviation, of measured deviations and an assumption that counts as much as `_WORTH` of them."""
+    """A standard deviation, from measured deviations and an assumed one that counts as much as `_WORTH` of them."""
     return math.sqrt((_WORTH * assumed**2 + float((deviations**2).sum())) / (_WORTH + max(0, len(deviations) - 1)))
 
 

@@ -1,4 +1,4 @@
-"""The rule of retries: how a task ended, whether its run is to blame, what to ask for next time, and when to give up."""
+"""The rules for retries: how a task ended, whether its run is to blame, what to ask for next time, and when to give up."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -9,20 +9,20 @@ from hpc.planning.tasks import Retry
 from hpc.planning.workers import Limits
 
 MAX_TRIES = 3
-_MORE = 1.5  # times the memory or the time that was not enough
+_MORE = 1.5  # factor on the memory or the time that was not enough
 
 
 class Reason(Enum):
     """Why a task ended before all its runs had a record."""
 
-    MEMORY = "MEMORY"  # it used more than it had asked for
+    MEMORY = "MEMORY"  # it used more memory than it had asked for
     TIME = "TIME"  # it reached its time limit without finishing a run
     RAISED = "RAISED"  # its process failed
-    STORAGE = "STORAGE"  # its results could not be kept: disk full, quota, no rights
-    CANCELLED = "CANCELLED"  # a person ended it
-    CLUSTER = "CLUSTER"  # a node failed, it was preempted, or the like
-    NOT_ENDED = "NOT_ENDED"  # by the scheduler's accounting, it did not end
-    UNKNOWN = "UNKNOWN"  # nobody knows; the scheduler is asked again later
+    STORAGE = "STORAGE"  # its results could not be written: disk full, quota, no permission
+    CANCELLED = "CANCELLED"  # a user cancelled it
+    CLUSTER = "CLUSTER"  # a node failed, or it was preempted, for example
+    NOT_ENDED = "NOT_ENDED"  # accounting says that it has not ended
+    UNKNOWN = "UNKNOWN"  # not known; the scheduler is asked again later
 
 
 BLAMED = (Reason.MEMORY, Reason.TIME, Reason.RAISED)  # caused by the run that was training; other reasons are not
@@ -30,9 +30,9 @@ BLAMED = (Reason.MEMORY, Reason.TIME, Reason.RAISED)  # caused by the run that w
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended that left runs without a record.
+    """How a task ended that left some of its runs without a record.
 
-    run_id: the run that was training, empty if none was; said: the scheduler's own word; node, job: where it was executed;
+    run_id: the run that was training, empty if none was; said: the scheduler's own term; node, job: where it was executed;
     mem_mb, time_limit_min: what had been asked for.
     """
 
@@ -52,19 +52,19 @@ class Outcome:
 
 
 def tries(outcomes: Iterable[Outcome], failures: Iterable[str]) -> Counter[str]:
-    """run_id -> how often it was tried without success.
+    """run_id -> number of failed tries.
 
     Args:
-        outcomes: of tasks; only those blamed on a run count.
+        outcomes: how tasks ended; only those blamed on a run count.
         failures: the run_id of each record of a failure.
     """
     return Counter([*failures, *(outcome.run_id for outcome in outcomes if outcome.is_blamed_on_run)])
 
 
 def retries(outcomes: Iterable[Outcome], limits: Limits) -> dict[str, Retry]:
-    """run_id -> the least to ask for: 1.5 times the memory or time that was not enough, up to what the cluster has.
+    """run_id -> the least to ask for: 1.5 times the memory or time that was not enough, but at most what the cluster has.
 
-    After a failure for another reason no more is asked for, but the run still gets a task of its own.
+    After a failure for another reason, no more is asked for, but the run still gets a task of its own.
     """
     found: dict[str, Retry] = {}
     for outcome in outcomes:

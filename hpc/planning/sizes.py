@@ -1,4 +1,4 @@
-"""The size of a run: its weights, its arithmetic, its steps, its memory. Counted from its hyperparameters, never measured."""
+"""The size of a run: weights, arithmetic, steps and memory. All are computed from its hyperparameters, not measured."""
 
 import itertools
 import math
@@ -9,19 +9,19 @@ import numpy as np
 
 from noisy.spec import DATASETS, IMAGE_SIZE_PX, RunSpec
 
-TERMS = ("start", "products", "images", "updates", "steps")  # what the CPU seconds of a run are made of
-BYTES_PER_PARAMETER = 16  # weight, gradient and Adam's two moments, float32
-_AT_ONCE = {"mlp": 512, "cnn": 64}  # images that training handles at one time (noisy.models.IMAGES_AT_ONCE)
-_CNN_UNITS = IMAGE_SIZE_PX**2 * 32 + (IMAGE_SIZE_PX // 2) ** 2 * 64 + 128  # outputs of its layers, an image
+TERMS = ("start", "products", "images", "updates", "steps")  # the parts of a run's CPU time
+BYTES_PER_PARAMETER = 16  # bytes per weight: the weight, its gradient and Adam's two moments, in float32
+_AT_ONCE = {"mlp": 512, "cnn": 64}  # images that training handles at a time (noisy.models.IMAGES_AT_ONCE)
+_CNN_UNITS = IMAGE_SIZE_PX**2 * 32 + (IMAGE_SIZE_PX // 2) ** 2 * 64 + 128  # outputs of its layers for one image
 _CNN_LINEAR_WEIGHTS = 64 * (IMAGE_SIZE_PX // 4) ** 2 * 128 + 128 * 10
 
 
 def terms(run: RunSpec) -> np.ndarray:
-    """float64 (5,), in the order of TERMS: how often a run pays each part of its cost.
+    """float64 (5,), in the order of TERMS: how many units of each part a run needs.
 
-    Its start, once. Products: multiply-adds of all its epochs. A training image takes one pass forward and two backward, and
-    each epoch ends with a pass over the test images. Images: training images that are prepared. Updates: weights that Adam
-    changes. Steps: batches.
+    Start: 1. Products: multiply-adds of all epochs; a training image takes one forward pass, and a backward pass that counts
+    twice, and each epoch ends with a forward pass over the test images. Images: training images that are prepared. Updates:
+    weights that Adam changes. Steps: batches.
     """
     n_images, n_test = run.n_train_samples(), DATASETS[run.dataset].n_test
     steps = run.epochs * math.ceil(n_images / run.batch_size)
@@ -38,7 +38,7 @@ def multiply_adds(run: RunSpec) -> int:
 
 
 def n_weights(run: RunSpec) -> int:
-    """Weights of the network, without biases."""
+    """Number of weights of the network, without biases."""
     if run.model_type == "mlp":
         sizes = (IMAGE_SIZE_PX**2, *(run.hidden_sizes or ()), 10)
         return sum(n_in * n_out for n_in, n_out in itertools.pairwise(sizes))
@@ -49,26 +49,26 @@ def n_weights(run: RunSpec) -> int:
 
 
 def data_mb(run: RunSpec) -> float:
-    """The data set: images and labels, which each worker maps whole."""
+    """The memory of the data set: images and labels, all of which each worker maps."""
     info = DATASETS[run.dataset]
     return (info.n_train + info.n_test) * (IMAGE_SIZE_PX**2 + 1) / 1e6
 
 
 def training_mb(run: RunSpec) -> float:
-    """What training needs at least beside the data set: parameters, a batch, and the outputs of the images handled at once."""
+    """The least memory of training without the data set: parameters, a batch, and the outputs for images handled at once."""
     batch = min(run.batch_size, run.n_train_samples())
     at_once = min(batch, _AT_ONCE[run.model_type])
     return (n_weights(run) * BYTES_PER_PARAMETER + (batch * IMAGE_SIZE_PX**2 + at_once * _units(run)) * 4) / 1e6
 
 
 def least_mem_mb(run: RunSpec) -> float:
-    """The least memory that training needs on a CPU: parameters, and what one batch keeps for the backward pass."""
+    """The least memory of training on a CPU: parameters, and what one batch keeps for the backward pass."""
     batch = min(run.batch_size, run.n_train_samples()) * (IMAGE_SIZE_PX**2 + _units(run)) * 4
     return (n_weights(run) * BYTES_PER_PARAMETER + batch) / 1e6
 
 
 def largest_that_fits(run: RunSpec, mem_mb: float) -> str:
-    """The largest `hidden_sizes` (or else `batch_size`) with which this run needs at most `mem_mb`; empty if there is none."""
+    """The largest `hidden_sizes` (else `batch_size`) with which this run needs at most `mem_mb`; empty if there is none."""
     for name in ("hidden_sizes", "batch_size"):
         if getattr(run, name) is None or least_mem_mb(_shrunk(run, name, 0)) > mem_mb:
             continue

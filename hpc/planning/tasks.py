@@ -1,4 +1,4 @@
-"""Missing runs -> tasks, and their cost."""
+"""From missing runs to tasks, and the cost of tasks."""
 
 import itertools
 import math
@@ -15,18 +15,18 @@ from hpc.planning.published import START_S
 from noisy.runs import ID, Runs
 from noisy.spec import Execution, RunSpec
 
-# A worker takes task after task. Long tasks need few claims and few files; short ones at the end let all workers end together.
+# A worker executes task after task. Long tasks need few claims and files; short ones at the end let workers end together.
 TASK_MAX_S = 1000
-TASK_MIN_S = 120  # in a campaign of hours; less in a short one, whose end would suffer more
-_TASK_LEAST_S = 5  # a claim, a shard and its syncs take some 0.1 s
-_ROUNDS = 3  # a task is this part of what is left for each worker, so tasks shrink as a campaign goes on
-_SHORTEST_SHARE = 1 / 30  # the shortest task, as a part of a worker's whole work
-WORKER_MIN_S = 20  # of work for a worker: its start (importing torch, loading data) takes some 3 s
+TASK_MIN_S = 120  # in a campaign of hours; less in a short one, whose end it would delay more
+_TASK_LEAST_S = 5  # a claim, a shard and its fsyncs take about 0.1 s
+_ROUNDS = 3  # a task is this part of each worker's share of the remaining work, so tasks become shorter during a campaign
+_SHORTEST_SHARE = 1 / 30  # the shortest task, as a part of all work of a worker
+WORKER_MIN_S = 20  # least work for a worker, because its start (importing torch, loading data) takes about 3 s
 
 
 @dataclass(frozen=True)
 class Retry:
-    """The least to ask for, after earlier tries of a run (0: nothing is known). mem_mb: in 10**6 bytes."""
+    """The least to ask for after earlier tries of a run (0: not known). mem_mb: in 10**6 bytes."""
 
     mem_mb: float = 0.0
     time_limit_min: float = 0.0
@@ -34,10 +34,10 @@ class Retry:
 
 @dataclass(frozen=True)
 class PlannedTask:
-    """Runs of one resource class.
+    """Runs that need the same resources.
 
-    least_gpu_s: the least seconds that a GPU takes for them; retry: what has to be asked for at least; runs_together: at most
-    so many are trained as one computation.
+    least_gpu_s: lower bound of their GPU time; retry: what has to be asked for at least; runs_together: the most runs that are
+    trained as one computation.
     """
 
     runs: Runs
@@ -54,10 +54,10 @@ class PlannedTask:
 
 @dataclass(frozen=True)
 class Plan:
-    """Tasks in the order in which they are to start, `workers` at a time.
+    """Tasks in the order in which they start, `workers` at a time.
 
-    n_hosts: on so many hosts the costs of its runs were measured; 0: they are published ones. is_forked: whether workers share
-    the memory of what they load. start_s: until the first run begins.
+    n_hosts: number of hosts on which the costs of its runs were measured (0: published costs); is_forked: whether workers share
+    loaded libraries and data in memory; start_s: seconds from the start of a worker to its first run.
     """
 
     tasks: tuple[PlannedTask, ...]
@@ -73,7 +73,7 @@ class Plan:
 
     @property
     def n_runs(self) -> int:
-        """Runs in all tasks."""
+        """Number of runs in all tasks."""
         return sum(len(task.runs) for task in self.tasks)
 
     @property
@@ -88,7 +88,7 @@ class Plan:
 
     @property
     def mem_mb(self) -> Range:
-        """Peak memory of all workers together: the largest tasks at the same time. What forked workers share counts once."""
+        """Peak memory of all workers together, if they execute the largest tasks. What forked workers share counts once."""
         largest = sorted((task.per_run for task in self.tasks), key=lambda cost: -cost.mem_mb.high)[: self.workers]
         shared_mb = sum(cost.shared_mb for cost in largest[1:]) if self.is_forked else 0.0
         return sum((cost.mem_mb for cost in largest), NOTHING) + Range(-shared_mb, -shared_mb)
@@ -103,19 +103,20 @@ def plan(
     runs_per_task: int | None = None,
     knowledge: Knowledge = PUBLISHED,
 ) -> Plan:
-    """Group runs into tasks of one resource class each. The longest runs come first, and tasks become shorter and shorter, so
-    that no long task is alone at the end.
+    """Group runs into tasks whose runs need the same resources.
 
-    On a GPU, a task has runs of one shape, as many as are trained together.
+    The longest runs come first, and tasks become shorter and shorter, so that no long task is alone at the end.
+
+    On a GPU, a task has only runs of one shape, as many as are trained together.
 
     Args:
-        runs: what is missing, in the order in which results are wanted; at least one.
-        workers: tasks executed at the same time, at most. A plan of little work has fewer.
-        execution: of every run.
-        retries: run_id -> what its earlier tries showed. Such a run gets a task of its own, where it cannot harm others.
+        runs: the missing runs, in the order in which results are wanted; at least one.
+        workers: the most tasks at a time; a plan with little work has fewer.
+        execution: how every run is executed.
+        retries: run_id -> the least to ask for. Such a run gets a task of its own, so that it cannot harm others.
         empty_attempts: run_id -> attempts that began with this run and recorded nothing. Each halves the groups of its task,
             because they were too large for their memory or time.
-        runs_per_task: the most runs of a task, instead of what the estimates suggest.
+        runs_per_task: the largest number of runs in a task; None: from the estimated costs.
         knowledge: what is known of costs.
     """
     retries = retries or {}
@@ -143,7 +144,7 @@ def plan(
 
 
 def _classes(runs: Runs, execution: Execution, knowledge: Knowledge) -> dict[tuple[Cost, RunSpec | None], np.ndarray]:
-    """(cost of a run, shape on a GPU) -> int64 (k,), the places of its runs."""
+    """(cost of a run, on a GPU also its shape) -> int64 (k,), the places of its runs."""
     keys = runs.by_cell(lambda run: (estimate(run, execution, knowledge), run.shape() if execution.use_cuda else None))
     number_of = {key: number for number, key in enumerate(dict.fromkeys(keys))}
     of_run = np.array([number_of[key] for key in keys], int)[runs.cell]
@@ -155,7 +156,8 @@ def _classes(runs: Runs, execution: Execution, knowledge: Knowledge) -> dict[tup
 def _shrinking(n_runs: int, run_s: float, left_s: float, total_s: float, workers: int) -> Iterator[int]:
     """The sizes of the tasks of one class, whose runs take `run_s` wall seconds each.
 
-    A task takes a third of what is left for each worker, within bounds. This is the guided self-scheduling of Polychronopoulos
+    Within bounds, a task is a third of each worker's share of the remaining work. This is the guided self-scheduling of
+    Polychronopoulos
     and Kuck (1987), with a factor.
 
     Args:
@@ -176,6 +178,6 @@ def _even(n_runs: int, most: int) -> list[int]:
 
 
 def _grouped(task: PlannedTask, execution: Execution, empty_attempts: Mapping[str, int]) -> PlannedTask:
-    """The task with the size of its groups."""
+    """The task with its `runs_together`."""
     halvings = sum(empty_attempts.get(run_id, 0) for run_id in task.runs.ids()) if empty_attempts else 0
     return replace(task, runs_together=max(1, execution.runs_together >> halvings))

@@ -1,4 +1,4 @@
-"""What a new submission may have beside the arrays in the queue: never more than `max_workers` run at one time."""
+"""The number of workers of a new submission, so that with the arrays in the queue at most `max_workers` run at a time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ class BusyArray:
 
 
 def share_left(busy: Sequence[BusyArray], max_workers: int) -> tuple[int, str | None]:
-    """How many workers a new submission may have beside the arrays in the queue, and the job that it has to wait for, if any.
+    """How many workers a new submission may have in addition to the arrays in the queue, and the job that it waits for, if any.
 
-    All arrays of a campaign together never have more than `max_workers` workers at one time. If no worker is free, the new
-    arrays start after a queued array, and take the workers that those which wait for it already leave free.
+    All arrays of a campaign together never have more than `max_workers` workers at a time. If no worker is free, the new arrays
+    wait for a queued array, and get those of its workers that other waiting arrays do not take.
 
     Raises:
-        LookupError: every such array is still being submitted, so no job can wait for it yet.
+        LookupError: every such array is still being submitted, so it has no job id to wait for.
     """
     left = max_workers - sum(_width(array, busy) for array in busy if not _is_waiting(array, busy))
     if left > 0 or not busy:
@@ -28,7 +28,7 @@ def share_left(busy: Sequence[BusyArray], max_workers: int) -> tuple[int, str | 
     free = [(array.parallel - _width_after(array, busy), array.job_id) for array in busy if array.job_id]
     workers, job_id = max(free, key=lambda one: one[0], default=(0, None))
     if workers < 1:
-        raise LookupError("all workers are taken by a submission that is still being handed over")
+        raise LookupError("all workers belong to a submission that is still being submitted")
     return workers, job_id
 
 
@@ -37,7 +37,7 @@ def _is_waiting(array: BusyArray, busy: Sequence[BusyArray]) -> bool:
 
 
 def _width(array: BusyArray, busy: Sequence[BusyArray]) -> int:
-    """How many workers an array has at one time, and later the arrays that wait for it."""
+    """The most workers at a time of an array, or of the arrays that wait for it."""
     return max(array.parallel, _width_after(array, busy))
 
 

@@ -1,7 +1,7 @@
-"""Workers for a plan: how many are asked of a scheduler, for how long, and with how much memory, in arrays within its limits.
+"""The workers of a plan on a scheduler: their number, time limit and memory, in arrays within the scheduler's limits.
 
-A worker takes task after task (jobs/taking.py), so an array of workers has no tasks of its own. All workers of a campaign are
-one array, where that is possible: then none has to end while others have work left.
+A worker executes task after task (jobs/taking.py), so an array does not have tasks of its own. If possible, all workers of a
+campaign are one array, so that none has to end while others have work left.
 """
 
 import itertools
@@ -12,24 +12,24 @@ from dataclasses import dataclass, replace
 from hpc.planning.tasks import Plan, PlannedTask
 from noisy.spec import Execution
 
-WORKER_TIME_MIN = 60  # for which a worker is asked, unless the grid says otherwise
-START_MIN = 3  # of a worker: importing torch from a busy file system, and the warning before the limit
-MARGIN = 1.25  # times the high end of the estimated time is asked for
-_MEMORY_MARGIN = 1.15  # times the memory that 99 of 100 workers stay below
-# Times the workers that the work needs. Each that finds nothing left ends within a second or two; but a hundred of them start
-# within a minute, so there are fewer where costs were measured, and nodes differ by up to a third.
+WORKER_TIME_MIN = 60  # time limit of a worker, unless the grid has another
+START_MIN = 3  # time of a worker for importing torch from a busy file system, and for the warning before the limit
+MARGIN = 1.25  # factor on the high end of the estimated time
+_MEMORY_MARGIN = 1.15  # factor on the memory that 99 of 100 workers do not exceed
+# Factors on the number of workers that the work needs. A worker that finds nothing to do ends within two seconds, but a hundred
+# of them start within a minute. So there are fewer if costs were measured; nodes differ by up to a third even then.
 _SURPLUS, _SURPLUS_IF_MEASURED = 2.0, 1.3
-_USED = 0.85  # of a worker's time, at most
-_MOST_WASTE = 0.15  # of memory x time, by giving all workers what the largest runs need
-_SWEEP_WORKERS, _SWEEP_MEMORY = 4, 1.5  # at most so many, each with so many times the memory
+_USED = 0.85  # largest part of a worker's time that is planned for runs
+_MOST_WASTE = 0.15  # largest share of memory x time that is wasted if all workers get what the largest runs need
+_SWEEP_WORKERS, _SWEEP_MEMORY = 4, 1.5  # largest number of sweep workers, and factor on their memory
 
 
 @dataclass(frozen=True)
 class Limits:
     """What the cluster allows.
 
-    max_array_size: every index of an array is below it; max_submitted: array elements of the user at one time; mem_mb: of the
-    partition's largest node, in 10**6 bytes; time_limit_min: of the partition.
+    max_array_size: indices of an array are below it; max_submitted: the most array elements of the user at a time; mem_mb:
+    memory of the partition's largest node, in 10**6 bytes; time_limit_min: the longest time limit in the partition.
     """
 
     max_array_size: int
@@ -40,7 +40,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class FirstRequest:
-    """What the user asks for each worker, instead of the estimates. A retry may ask for more. None: the estimate is used."""
+    """What the user asks for each worker. A retry may ask for more. None: the estimate is used."""
 
     mem_mb: int | None = None
     time_limit_min: int | None = None
@@ -51,7 +51,7 @@ NOTHING_ASKED = FirstRequest()
 
 @dataclass(frozen=True)
 class Resources:
-    """What is asked of a scheduler for each worker of an array. mem_mb: in 10**6 bytes."""
+    """What each worker of an array gets from the scheduler. mem_mb: in 10**6 bytes."""
 
     cpus: int
     gpus: int
@@ -61,10 +61,10 @@ class Resources:
 
 @dataclass(frozen=True)
 class PlannedArray:
-    """Workers that are submitted at once.
+    """Workers that are submitted as one array.
 
-    parallel: how many of them run at one time; after: the places of the arrays that have to end first; is_sweep: whether they
-    do what workers left behind that were killed.
+    parallel: the most of them that run at a time; after: the places of the arrays that have to end first; is_sweep: whether
+    they execute what killed workers left undone.
     """
 
     n_workers: int
@@ -75,7 +75,7 @@ class PlannedArray:
 
 
 def needed_mb(task: PlannedTask, first: FirstRequest) -> int:
-    """The memory that a task needs of a worker: the user's first request or the estimate, and at least what a retry needs."""
+    """A worker's memory for a task, in 10**6 bytes: the user's request or the estimate, and at least what a retry needs."""
     estimated_mb = math.ceil(task.per_run.mem_mb.high * _MEMORY_MARGIN)
     return math.floor(max(estimated_mb if first.mem_mb is None else first.mem_mb, task.retry.mem_mb))
 
@@ -83,14 +83,14 @@ def needed_mb(task: PlannedTask, first: FirstRequest) -> int:
 def arrays(
     planned: Plan, limits: Limits, first: FirstRequest, worker_time_min: int = WORKER_TIME_MIN, room: float = math.inf
 ) -> tuple[PlannedArray, ...]:
-    """The workers for a plan: one array; others only where one would be larger than the cluster allows, or would waste memory.
+    """The workers for a plan: one array; more only if one would be larger than the cluster allows, or would waste memory.
 
-    The numbers of workers that run at one time are never more than `planned.workers` together. If there are more arrays than
-    workers, the later ones wait for earlier ones. The last array is the sweep. It waits for all others.
+    At most `planned.workers` workers of all arrays run at a time. If there are more arrays than workers, later arrays wait for
+    earlier ones. The last array is the sweep, which waits for all others.
 
     Args:
-        worker_time_min: for how long a worker is asked, if there is work for so long.
-        room: the most workers in all; where it is small, the sweep is smaller, or left out.
+        worker_time_min: the time limit of a worker in minutes, if there is enough work.
+        room: the most workers in total; if it is small, the sweep is smaller or left out.
     """
     groups = _groups(planned, first)
     works_s = [sum(task.cost.wall_s.middle for task in group) for group in groups]
@@ -107,9 +107,9 @@ def arrays(
 
 
 def _groups(planned: Plan, first: FirstRequest) -> list[list[PlannedTask]]:
-    """Tasks for workers of the same kind. Small tasks come apart where else much memory would be wasted.
+    """Groups of tasks whose workers get the same resources. Small tasks are a group of their own if this saves much memory.
 
-    Retries that need more memory or time than all other tasks come apart, too.
+    Retries that need more memory or time than all other tasks are a group, too.
     """
     plain = [task for task in planned.tasks if not _is_retry(task)]
     usual_mb = max((needed_mb(task, first) for task in plain), default=0)
@@ -126,7 +126,7 @@ def _is_retry(task: PlannedTask) -> bool:
 
 
 def _by_memory(tasks: Sequence[PlannedTask], workers: int, first: FirstRequest) -> list[list[PlannedTask]]:
-    """The tasks as one group, or as two if that saves much memory x time. The second group needs less memory."""
+    """The tasks as one group, or as two if this saves much memory x time. The second group needs less memory."""
     ordered = sorted(tasks, key=lambda task: -needed_mb(task, first))
     needs = [needed_mb(task, first) for task in ordered]
     before_s = list(itertools.accumulate((task.cost.wall_s.middle for task in ordered), initial=0.0))
@@ -141,7 +141,7 @@ def _by_memory(tasks: Sequence[PlannedTask], workers: int, first: FirstRequest) 
 
 
 def _least_min(task: PlannedTask, first: FirstRequest) -> int:
-    """The time limit that a worker needs for the longest computation of a task: a run, or runs that are trained together."""
+    """The time limit, in minutes, for the longest computation of a task: one run, or runs that are trained together."""
     at_once = task.per_run.times(min(len(task.runs), task.runs_together), task.least_gpu_s)
     estimated_min = math.ceil(at_once.wall_s.high * MARGIN / 60) + START_MIN
     return math.floor(max(first.time_limit_min or estimated_min, task.retry.time_limit_min))
@@ -155,7 +155,7 @@ def _resources(
     first: FirstRequest,
     worker_time_min: int,
 ) -> Resources:
-    """What is asked for each worker: the usual time, or less where there is less work; but enough for the longest run."""
+    """What each worker asks for: the usual time, or less if there is less work, but enough for the longest run."""
     work_s = sum(task.cost.wall_s.high for task in group) / workers
     usual_min = min(worker_time_min, math.ceil(work_s * MARGIN / 60) + START_MIN, limits.time_limit_min)
     least_min = max(_least_min(task, first) for task in group)
@@ -168,12 +168,12 @@ def _resources(
 
 
 def _useful_s(time_limit_min: int) -> float:
-    """The time in which a worker trains."""
+    """The seconds of a worker's time in which it trains."""
     return 60 * min(_USED * time_limit_min, max(time_limit_min - START_MIN, time_limit_min / 4))
 
 
 def _side_by_side(made: Sequence[PlannedArray], workers: int) -> list[PlannedArray]:
-    """Arrays with their share of the workers; where there are more arrays than workers, later ones wait for earlier ones."""
+    """Arrays with their shares of the workers. If there are more arrays than workers, later ones wait for earlier ones."""
     costs_s = [array.n_workers * _useful_s(array.resources.time_limit_min) for array in made]
     shares = _shares([array.n_workers for array in made], costs_s, workers)
     return [
@@ -193,11 +193,11 @@ def _with_sweep(made: Sequence[PlannedArray], planned: Plan, limits: Limits, roo
 
 
 def _shares(sizes: Sequence[int], costs_s: Sequence[float], workers: int) -> list[int]:
-    """Workers of each group, 1 to its size; their sum is at most `workers` (1 each, if there are more groups)."""
+    """The number of workers of each group, 1 to its size; at most `workers` in total (1 each if there are more groups)."""
     if len(sizes) >= workers:
         return [1] * len(sizes)
     shares = [1] * len(sizes)
-    for _ in range(workers - len(sizes)):  # one more for the group that would take longest
+    for _ in range(workers - len(sizes)):  # one more worker for the group that would take longest
         open_groups = [i for i, size in enumerate(sizes) if shares[i] < size]
         if not open_groups:
             break

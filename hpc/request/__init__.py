@@ -1,1 +1,1 @@
-"""What is asked for: grid.yaml, checked whole; the campaign's files."""
+"""What the user asks for: grid.yaml with all its checks, and the files of a new campaign."""

@@ -10,7 +10,7 @@ from noisy.runs import Runs
 from noisy.spec import RunSpec
 
 _KEYS = {"activation": "activations", "model_type": "model_types", "p": "ps", "repeat": "repeats"}  # field -> key of a grid
-_WIDTH = 60  # of the values of a key, in characters
+_WIDTH = 60  # longest text of a key's values, in characters
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +62,7 @@ def _none_first(value: Any) -> tuple:
 
 
 def _text(values: Iterable) -> str:
-    """The values of a key as a grid has them."""
+    """The values of a key, written as in a grid."""
     listed = [list(value) if isinstance(value, tuple) else "null" if value is None else value for value in values]
     text = str(listed[0]) if len(listed) == 1 else f"[{', '.join(map(str, listed))}]"
     return text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "..."

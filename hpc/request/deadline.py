@@ -1,4 +1,4 @@
-"""A deadline: `2h` from the first start of a campaign, or a time of day. As a user writes it, and as a submission keeps it."""
+"""Deadlines: `2h` after the first start of a campaign, or a time of day. Reads what users and submission.json write."""
 
 import re
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ _TIME_OF_DAY = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)", re.ASCII)
 
 @dataclass(frozen=True)
 class Deadline:
-    """Either `after_s`, in seconds from the first start, or `at`, a time with its zone."""
+    """Either `after_s`, in seconds after the first start, or `at`, a time with a time zone."""
 
     after_s: float | None = None
     at: datetime | None = None
 
     @property
     def text(self) -> str:
-        """As a submission keeps it: `7200 s`, or a time as ISO 8601, UTC."""
+        """The text in submission.json: `7200 s`, or a time (ISO 8601, UTC)."""
         if self.at is None:
             return f"{self.after_s:.0f} s"
         return self.at.astimezone(timezone.utc).isoformat(timespec="seconds")
 
     def left_s(self, now: datetime, began: datetime | None = None) -> float:
-        """Seconds from `now` to the deadline; negative after it. began: the first start; None: nothing has started yet."""
+        """Seconds from `now` to the deadline; negative after it. began: the first start, None if nothing has started yet."""
         if self.at is not None:
             return (self.at - now).total_seconds()
         assert self.after_s is not None
@@ -34,10 +34,10 @@ class Deadline:
 
 
 def deadline_of(text: str, now: datetime) -> Deadline:
-    """A deadline as a user writes it. now: with a zone, in which a time of day is meant; the next such time counts.
+    """Read a deadline that a user wrote. now: a time with the user's time zone; a time of day means the next such time.
 
     Raises:
-        ValueError: it is none; the message says what is allowed.
+        ValueError: it is not a deadline; the message says what is allowed.
     """
     if match := _LENGTH.fullmatch(text.strip()):
         after_s = float(match[1]) * _UNIT_S[match[2]]
@@ -50,7 +50,7 @@ def deadline_of(text: str, now: datetime) -> Deadline:
 
 
 def kept_deadline(text: str) -> Deadline | None:
-    """A deadline as `Deadline.text` wrote it; None for an empty or a damaged text."""
+    """Read a deadline that `Deadline.text` wrote; None for an empty or damaged text."""
     if match := _LENGTH.fullmatch(text):
         return Deadline(after_s=float(match[1]) * _UNIT_S[match[2]])
     try:

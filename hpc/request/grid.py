@@ -1,4 +1,4 @@
-"""grid.yaml -> Grid, or one answer with every problem of the file."""
+"""Read grid.yaml: the result is a Grid, or one error with every problem of the file."""
 
 import itertools
 import math
@@ -23,11 +23,11 @@ from noisy.spec import (
 )
 
 Problem = tuple[str, Any, str]  # what is wrong, the value, what is allowed
-Sections = Mapping[str, Callable[[Any, Any], Problem | None]]  # section of an executor's options -> the check of an option
+Sections = Mapping[str, Callable[[Any, Any], Problem | None]]  # name of an executor's section -> the check of one option
 
 MAX_RUNS = 10_000_000
-_RUNS_ON_GPU = 128  # trained together: enough to keep a GPU busy; if memory is too small, a worker halves the number
-_MAX_BYTES = 200_000  # of a grid file; PyYAML takes seconds for such a file
+_RUNS_ON_GPU = 128  # runs trained together, enough to keep a GPU busy; a worker halves the number if memory is too small
+_MAX_BYTES = 200_000  # size of a grid file; PyYAML takes seconds for such a file
 
 _TRAINING_DEFAULTS: dict[str, Any] = {
     "epochs": 5,
@@ -46,9 +46,9 @@ _AXIS_DEFAULTS = {
 }
 
 
-_TOLD_APART = {  # what makes two values of an axis different trainings
+_TOLD_APART = {  # key -> which values of it are different trainings
     "max_train_samples": "each number of images once; null is all {n_train:,}",
-    "batch_size": "at most one value of {n_train:,} or more: each makes one batch of all images",
+    "batch_size": "at most one value of {n_train:,} or more, because all of them mean one batch of all images",
 }
 _FLOAT_TOLD_APART = "values that differ in float32, in which training computes"
 _SCALARS: dict[str, tuple[Allowed, Any]] = {  # key -> what is allowed, default
@@ -78,8 +78,8 @@ _KEYS = (*_SCALARS, *_AXES, *_TRAINING_DEFAULTS, "models")
 class Grid:
     """A validated grid.
 
-    training: model type -> field of RunSpec -> the values of that axis (one value if it is not swept); options: section of an
-    executor -> its options.
+    training: model type -> field of RunSpec -> the values of that axis (one value if it is not varied); options: name of an
+    executor's section -> its options.
     """
 
     output_dir: Path
@@ -91,14 +91,14 @@ class Grid:
     repeats: int
     training: dict[str, dict[str, tuple]]
     max_workers: int | None  # None: the executor decides
-    worker_time_min: int  # for which a scheduler is asked for a worker
+    worker_time_min: int  # time limit of a worker on a scheduler
     execution: Execution
     options: dict[str, dict[str, str | int | float | bool]]
-    text: str  # the file as it was written
+    text: str  # the text of the file
 
     @property
     def n_runs(self) -> int:
-        """The number of runs, without making them."""
+        """The number of runs, computed without listing them."""
         per_model = (math.prod(len(values) for values in axes.values()) for axes in self.training.values())
         return self.repeats * len(self.activations) * len(self.ps) * sum(per_model)
 
@@ -111,21 +111,21 @@ class Grid:
                     yield RunSpec(self.dataset, activation, model_type, p, 0, self.seed, **training)
 
     def runs(self) -> Runs:
-        """All runs, ordered by repeat, so that every cell has its first repeats early."""
+        """All runs, ordered by repeat, so that every cell gets its first repeats early."""
         return Runs.of_grid(self.cells(), self.repeats)
 
 
 def load_grid(path: Path, sections: Sections) -> Grid:
-    """Read and validate a grid file. sections: the sections for executors that it may have, each with the check of an option.
+    """Read and validate a grid file. sections: name of each allowed section for an executor -> the check of one option.
 
     Raises:
-        GridError: with every problem of the file.
+        GridError: the file has problems; the error lists all of them.
     """
     try:
-        if path.exists() and not path.is_file():  # opening a pipe would wait forever
+        if path.exists() and not path.is_file():  # opening a pipe could wait forever
             raise GridError(["not a file (a folder, a pipe or a device); allowed: the path of a grid file"])
         with path.open("rb") as file:
-            content = file.read(_MAX_BYTES + 1)  # no more than that: the path may be /dev/zero
+            content = file.read(_MAX_BYTES + 1)  # not more, because the path may be /dev/zero
         if len(content) > _MAX_BYTES:
             raise GridError([f"more than {_MAX_BYTES:,} bytes; allowed: the path of a grid file"])
         return parse_grid(content.decode(), sections)
@@ -171,7 +171,7 @@ def parse_grid(text: str, sections: Sections | None = None) -> Grid:
 
 
 def _training(values: dict, model_types: tuple, dataset: Any, check: Check) -> dict[str, dict[str, tuple]]:
-    """The axes of every model type. Its own values replace those at the top of the grid, and these replace the defaults."""
+    """The axes of every model type. Values under `models` replace those at the top of the grid, which replace the defaults."""
     models = check.mapping("models", values.get("models", {}), MODEL_TYPES)
     own = {name: check.mapping(f"models.{name}", models.get(name, {}), _fields_of(name)) for name in MODEL_TYPES}
     top = {name: _training_axis(name, name, values[name], dataset, check) for name in _TRAINING_DEFAULTS if name in values}
@@ -198,7 +198,7 @@ def _training(values: dict, model_types: tuple, dataset: Any, check: Check) -> d
 
 
 def _check_all_twins(training: dict[str, dict[str, tuple]], overrides: dict[str, dict], n_train: int, check: Check) -> None:
-    """Check that no axis lists one training twice. Two values of `batch_size` may be one batch of all images."""
+    """Check that no axis lists the same training twice. For example, two values of `batch_size` may both mean all images."""
     places: dict[str, tuple[str, tuple, int]] = {}
     for model, axes in training.items():
         if all(ALLOWED["max_train_samples"].holds(value) for value in axes["max_train_samples"]):
@@ -212,7 +212,7 @@ def _check_all_twins(training: dict[str, dict[str, tuple]], overrides: dict[str,
 
 
 def _check_twins(where: str, name: str, values: tuple, n_train: int, check: Check) -> None:
-    """Check that no two values of an axis are one training; see `as_trained`. (Equal values are noted when it is read.)"""
+    """Check that no two values of an axis are the same training; see `as_trained`. (Equal values are found earlier.)"""
     if not all(map(ALLOWED[name].holds, values)):
         return
     first: dict[Any, int] = {}

@@ -1,4 +1,4 @@
-"""Paths of folders, as a grid may name them."""
+"""The paths of folders that a grid may contain."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ def _is_path(value: Any) -> bool:
 def _expands(path: str) -> bool:
     try:
         return bool(Path(path).expanduser())
-    except RuntimeError:  # ~NAME, and there is no such user
+    except RuntimeError:  # ~NAME without such a user
         return False
 
 

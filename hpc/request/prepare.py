@@ -1,4 +1,4 @@
-"""A campaign's files before anything is planned: the data set, the folders, the manifest, the grid."""
+"""Prepare a campaign's files: the data set, the folders, the manifest and the grid."""
 
 import errno
 import os
@@ -16,14 +16,14 @@ from jobs.taskfile import campaign_of
 from noisy.data import stage
 from noisy.runs import Runs
 
-_LONGEST_INSIDE = 100  # bytes of the longest path below a campaign's folder
+_LONGEST_INSIDE = 100  # bytes of the longest path inside a campaign's folder
 
 
 def prepare(campaign: Campaign, grid: Grid, runs: Runs, data_dir: Path) -> Header:
     """Stage the data set, and `begin` the campaign.
 
     Raises:
-        DataError: the data set is missing and cannot be downloaded, or is not the published one.
+        DataError: the data set is missing and cannot be downloaded, or differs from the published one.
         OSError, NewerError: as in `begin`.
     """
     stage(grid.dataset, data_dir)
@@ -31,13 +31,13 @@ def prepare(campaign: Campaign, grid: Grid, runs: Runs, data_dir: Path) -> Heade
 
 
 def begin(campaign: Campaign, grid_text: str, runs: Runs) -> Header:
-    """Write the files of a new campaign durably. An existing campaign is extended and keeps its id.
+    """Write the files of a new campaign durably, or extend an existing campaign, which keeps its id.
 
     Args:
         runs: all runs of the grid.
 
     Raises:
-        OSError: the campaign's folder cannot be read or written. Every file there still holds what it held before.
+        OSError: the campaign's folder cannot be read or written. Existing files are not changed.
         NewerError: a newer version of the code wrote the manifest.
     """
     make_folder(campaign.shards)
@@ -47,7 +47,7 @@ def begin(campaign: Campaign, grid_text: str, runs: Runs) -> Header:
 
 
 def check_folder(folder: Path, is_written: bool) -> None:
-    """Before anything is written, check that the campaign's folder is there or can be made.
+    """Check, before anything is written, that the campaign's folder exists or can be made.
 
     Args:
         is_written: whether the command will write into it.
@@ -100,7 +100,7 @@ def _id_without_manifest(campaign: Campaign) -> str:
 
 
 def _settled_id(campaign: Campaign) -> str:
-    """The campaign's id. If two submits begin a campaign at the same moment, both take the id that was there first."""
+    """The campaign's id. If two submits begin a campaign at the same moment, both use the id that was written first."""
     its_id = campaign_id(campaign)
     if its_id and campaign.submissions.is_dir():
         return its_id
@@ -108,7 +108,7 @@ def _settled_id(campaign: Campaign) -> str:
         with new_folder(campaign.submissions) as folder:
             publish(folder / campaign.identity.name, (its_id or new_id()).encode())
     except FileExistsError:
-        if not campaign_id(campaign):  # every file that named it is damaged
+        if not campaign_id(campaign):  # every file with the id is damaged
             publish(campaign.identity, new_id().encode())
     return campaign_id(campaign)
 

@@ -1,4 +1,4 @@
-"""Reads a user's YAML strictly: every problem has its place, its value and what is allowed. No other module reads YAML."""
+"""Strict reading of a user's YAML: each problem names place, value and what is allowed. Only this module reads YAML."""
 
 import difflib
 import math
@@ -14,7 +14,7 @@ PRINTABLE = "printable characters only"
 
 
 class GridError(ValueError):
-    """What is wrong with a grid: `problems`, one line each: where, what, the value, what is allowed."""
+    """A grid is wrong. `problems` has one line for each problem: where, what, the value, what is allowed."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -31,19 +31,19 @@ class Check:
         self.problems, self._lines = problems, lines
 
     def problem(self, where: str, what: str, value: Any, allowed: str) -> None:
-        """Note one problem."""
+        """Add a problem."""
         line = f"line {self._lines[where]}: " if where in self._lines else ""
         where = where if where.isascii() and where.isprintable() else ascii(where)
         self.problems.append(f"{line}{where}: {what}: {shown(value)}; allowed: {allowed}")
 
     def value(self, where: str, value: Any, allowed: Allowed) -> Any:
-        """Check a single value; returns it (a list as a tuple)."""
+        """Check a single value. Returns it (a list as a tuple)."""
         if not allowed.holds(value):
             self.problem(where, "not possible", value, allowed.text + _hint(value))
         return tuple(value) if isinstance(value, list) else value
 
     def axis(self, where: str, values: Any, allowed: Allowed) -> tuple:
-        """Check a list of allowed values, none twice; returns it."""
+        """Check a list of allowed values, without duplicates. Returns it."""
         if not isinstance(values, list) or not values:
             self.problem(where, "not a list of values", values, f"a list with at least one value, each {allowed.text}")
             return ()
@@ -57,7 +57,7 @@ class Check:
         return axis
 
     def mapping(self, where: str, value: Any, keys: tuple[str, ...] | None) -> dict:
-        """Check a mapping that has no other keys than these (None: any); returns it."""
+        """Check a mapping that has only these keys (None: any keys). Returns it."""
         if not isinstance(value, dict):
             among = f" with the keys {', '.join(keys)}" if keys else ""
             self.problem(where, "not a mapping", value, f"key: value pairs{among}")
@@ -67,7 +67,7 @@ class Check:
         return value
 
     def keys(self, where: str, values: dict, keys: tuple[str, ...]) -> None:
-        """Check that there are no other keys than these."""
+        """Check that a mapping has only these keys."""
         for key in values:
             if key not in keys:
                 meant = difflib.get_close_matches(str(key), keys, n=1, cutoff=0.7)
@@ -76,10 +76,10 @@ class Check:
 
 
 def parse_yaml(text: str) -> tuple[dict, Check]:
-    """The mapping in `text`, and the problems of its keys, to which more can be added.
+    """The mapping in `text`, and a `Check` with the problems of its keys, to which more can be added.
 
     Raises:
-        GridError: it is not YAML, or not a mapping: nothing more can be said.
+        GridError: it is not YAML, or not a mapping, so that nothing else can be checked.
     """
     wanted = "allowed: key: value pairs, lists as [a, b]"
     try:
@@ -105,7 +105,7 @@ def parse_yaml(text: str) -> tuple[dict, Check]:
 
 
 def _lines(node: yaml.Node, where: str = "") -> Iterator[tuple[str, int]]:
-    """The place of each value below a node, and its line."""
+    """The place and the line of each value below a node."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             name = f"{where}.{key.value}" if where else str(key.value)
@@ -118,7 +118,7 @@ def _lines(node: yaml.Node, where: str = "") -> Iterator[tuple[str, int]]:
 
 
 def _hint(value: Any) -> str:
-    """What to write instead, if YAML reads another value than the user meant."""
+    """A hint on what to write, if YAML reads another value than the user meant."""
     if isinstance(value, bool):
         return " (YAML reads yes, no, on and off as true and false: put text in quotes)"
     if isinstance(value, str):
@@ -132,7 +132,7 @@ def _hint(value: Any) -> str:
 
 
 def _as_yaml_number(number: float) -> str:
-    """The number as PyYAML reads it: with a point before an exponent (pyyaml issue 173)."""
+    """The number in a form that PyYAML reads as a number: with a point before an exponent (pyyaml issue 173)."""
     if number.is_integer() and abs(number) < 1e15:
         return str(int(number))
     written = repr(number)
@@ -140,7 +140,7 @@ def _as_yaml_number(number: float) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """PyYAML's safe loader, which also notes what would hide or change a value.
+    """PyYAML's safe loader, which also notes everything that would hide or change a value.
 
     These are keys given twice (plain PyYAML silently keeps the last one), tags, anchors and merges. `!!int "010"` is 8, and a
     few lines of anchors can stand for more values than fit in memory. Numbers are decimal. YAML 1.1 would read 010 as 8 and

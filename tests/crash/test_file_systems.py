@@ -92,8 +92,8 @@ def test_without(lacking: str, tmp_path: Path, grid: Path, digits_dir: Path, und
     ("calls", "error", "said"),
     [
         ("rename,renameat,renameat2", "EXDEV", "its file system does not support this: choose a folder on another"),
-        ("mkdir,mkdirat", "EROFS", "see that you may read and write there"),
-        ("fsync", "EIO", "see that the disk or the share works"),
+        ("mkdir,mkdirat", "EROFS", "make sure that you may read and write there"),
+        ("fsync", "EIO", "make sure that the disk or the share works"),
     ],
 )
 def test_what_is_needed_is_refused_in_one_line(

@@ -139,7 +139,7 @@ def test_shards_turned_read_only_in_the_middle_of_a_campaign(disk: Path, submit:
         refused = commands.run(*submit)
         assert refused.returncode == 1
         assert "could not keep its results" in refused.stderr
-        assert "Read-only file system; see that you may read and write there, then submit again" in refused.stderr
+        assert "Read-only file system; make sure that you may read and write there, then submit again" in refused.stderr
         assert done(disk / "campaign") == kept
     finally:
         subprocess.run(["umount", shards], check=True)

@@ -53,7 +53,7 @@ def test_what_does_not_fit_into_memory_together_is_trained_in_smaller_groups(dig
     command = [sys.executable, "-c", program, str(digits_dir), *(run.canonical_json() for run in runs)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     printed = done.stdout.splitlines()
-    assert any(line.endswith("Z 24 runs failed together; tried again in halves") for line in printed)
+    assert any(line.endswith("Z 24 runs failed together; they are tried again in halves") for line in printed)
     assert [line for line in printed if line.endswith(" ok")] == [f"{run.run_id} ok" for run in runs]
 
 

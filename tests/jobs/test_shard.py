@@ -261,9 +261,9 @@ def test_a_folder_that_one_may_not_write_is_said(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", FORBIDDEN, tmp_path], capture_output=True, text=True, cwd=root)
     tmp_path.chmod(0o700)
-    assert done.stdout.endswith("-p00.h5: Permission denied; see that you may read and write there, then submit again\n"), (
-        done.stderr
-    )
+    assert done.stdout.endswith(
+        "-p00.h5: Permission denied; make sure that you may read and write there, then submit again\n"
+    ), done.stderr
 
 
 def test_a_reader_needs_no_lock_and_leaves_none(path: Path) -> None:

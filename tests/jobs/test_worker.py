@@ -101,7 +101,7 @@ def test_a_worker_gives_back_the_runs_for_which_it_has_no_time(
     (source,) = Recorded("").updated(campaign.shard_paths()).sources
     assert source.attributes["current_run"] == ""
     assert names(campaign) == ["00000.0.back"]
-    assert "no time for the next run: 1 are given back" in capfd.readouterr().out
+    assert "no time for the next run: 1 given back" in capfd.readouterr().out
     worker(campaign)()
     assert [path.name[:13] for path in campaign.shard_paths()] == ["0001-00000-0-", "0001-00000-1-", "0001-00001-0-"]
     assert len(recorded(campaign)) == 3
@@ -125,7 +125,7 @@ def test_a_warning_near_the_limit_ends_a_worker_that_recorded_nothing(
         with pytest.raises(SystemExit) as ended:
             warned.checkpoint()
         assert ended.value.code == NO_PROGRESS_STATUS
-        assert "no run was finished within the time limit of 10 min: not requeued" in capfd.readouterr().out
+        assert "no run was finished within the time limit of 10 min: it is not requeued" in capfd.readouterr().out
         assert names(campaign) == ["00000.0"]
 
 
@@ -280,7 +280,7 @@ def test_a_list_of_cancelled_runs_that_cannot_be_read_stops_no_task(
     assert recorded(campaign) == [(run.run_id, "ok") for run in RUNS[1:]]
     said = capfd.readouterr().out
     assert said.count(".txt: cannot be read (not a regular file); the runs that it lists do not count as cancelled\n") == 1
-    assert said.count(r".txt: must list run_ids, but holds b'\xff', which is left out") == 1
+    assert said.count(r".txt: must list run_ids, but has b'\xff', which is ignored") == 1
 
 
 @pytest.mark.slow

@@ -38,7 +38,7 @@ def test_an_array_that_waits_takes_no_workers_of_its_own() -> None:
 
 def test_an_array_without_an_id_cannot_be_waited_for() -> None:
     assert share_left([BusyArray(None, 4), BusyArray("18", 1)], 5) == (1, "18")
-    with pytest.raises(LookupError, match="still being handed over"):
+    with pytest.raises(LookupError, match="still being submitted"):
         share_left([BusyArray(None, 4)], 4)
 
 
