@@ -1,1 +1,1 @@
-"""What a laptop does: merge, summarise, draw. Knows the files of `jobs`; loads no torch, no submitit and no scheduler."""
+"""What a laptop does: merge, summarise, draw. It reads the files of `jobs`, and loads no torch, submitit or scheduler."""

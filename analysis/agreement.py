@@ -1,4 +1,4 @@
-"""Do two campaigns agree? Cell by cell, in pairs where the repeats match; beyond what chance explains or not."""
+"""Do two campaigns agree? Cells are compared, in pairs of the same repeat where possible, and corrected for their number."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from analysis.ranks import holm
 
 
 class NotComparable(ValueError):
-    """Two campaigns have nothing that could be compared. The message says why."""
+    """Two campaigns have nothing that can be compared. The message says why."""
 
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """What became of a comparison.
+    """The result of a comparison.
 
-    table: the columns of `analysis.columns.AGREEMENT`, a row for each two cells that match. differing: field -> its values in A
-    and in B, which every cell of a campaign shares. only_a, only_b: cells without a partner.
+    table: the columns of `analysis.columns.AGREEMENT`, with a row for each pair of matching cells. differing: field -> its
+    values in A and in B, if each campaign has only one. only_a, only_b: numbers of cells without a partner.
     """
 
     table: pd.DataFrame
@@ -34,7 +34,7 @@ class Agreement:
 
     @property
     def differs(self) -> bool:
-        """Whether a cell differs beyond what chance explains."""
+        """Whether a cell differs more than chance explains."""
         return bool(self.table["differs"].any())
 
     @property
@@ -44,17 +44,17 @@ class Agreement:
 
 
 def agreement(a: pd.DataFrame, b: pd.DataFrame, in_pairs: bool = True) -> Agreement:
-    """Compare two campaigns, B less A.
+    """Compare two campaigns. Differences are B - A.
 
-    Cells match if they agree in all fields but those in which each campaign has one value, and not the same. Runs are compared
-    in pairs of the same repeat where the seeds are the same and at least two repeats are finished in both cells.
+    Cells match if they agree in all fields, except fields in which each campaign has a single value and the two differ. Runs
+    are compared in pairs of the same repeat if the seeds are equal and at least two repeats are finished in both cells.
 
     Args:
-        a, b: a row for each run: CELL_FIELDS, repeat, status and test_accuracy, as results_per_run.csv has them.
+        a, b: a row for each run, with CELL_FIELDS, repeat, status and test_accuracy as in results_per_run.csv.
         in_pairs: False if runs of the same repeat share no random numbers.
 
     Raises:
-        NotComparable: no cells match, or none has two finished runs on each side.
+        NotComparable: no cells match, or no pair of cells has two finished runs on each side.
     """
     cells_a, cells_b = _cells(a), _cells(b)
     differing = _differing(cells_a, cells_b)
@@ -85,13 +85,13 @@ def agreement(a: pd.DataFrame, b: pd.DataFrame, in_pairs: bool = True) -> Agreem
 
 
 def _cells(runs: pd.DataFrame) -> pd.DataFrame:
-    """The cells of these runs, in the order of their first appearance; texts as objects."""
+    """The cells of these runs, in the order of their first appearance; text columns have the dtype object."""
     cells = runs[list(CELL_FIELDS)].drop_duplicates(ignore_index=True)
     return cells.assign(**cells.select_dtypes("category").astype(object))
 
 
 def _differing(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, tuple[object, object]]:
-    """Fields in which each side has one value, and not the same."""
+    """Fields in which each side has a single value and the two differ."""
     found = {}
     for name in CELL_FIELDS:
         values = [[plain(value) for value in side[name].unique()] for side in (a, b)]
@@ -101,7 +101,7 @@ def _differing(a: pd.DataFrame, b: pd.DataFrame) -> dict[str, tuple[object, obje
 
 
 def _matches(a: pd.DataFrame, b: pd.DataFrame, fields: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """The places of cells of A, and of their partners in B."""
+    """int64 (k,), twice: the places of cells of A, and of their partners in B."""
     both = pd.concat([a[fields].astype(object), b[fields].astype(object)], ignore_index=True)
     code = same(both.where(both.notna(), None), fields)
     left, right = (pd.DataFrame({"code": some, "place": np.arange(len(some))}) for some in (code[: len(a)], code[len(a) :]))
@@ -110,7 +110,7 @@ def _matches(a: pd.DataFrame, b: pd.DataFrame, fields: list[str]) -> tuple[np.nd
 
 
 def _ranges(a: pd.DataFrame, b: pd.DataFrame) -> str:
-    """Fields without a common value, for a message."""
+    """The part of a message that names fields without a common value."""
     parts = []
     for name in CELL_FIELDS:
         values = [[*dict.fromkeys(side[name].astype(str))] for side in (a, b)]
@@ -120,15 +120,15 @@ def _ranges(a: pd.DataFrame, b: pd.DataFrame) -> str:
 
 
 def _unpaired(finished: Finished, first: np.ndarray, second: np.ndarray, by_rank: np.ndarray) -> dict[str, np.ndarray]:
-    """Welch's t test and interval; Mann and Whitney's test where a run did not train, or where a cell has no spread."""
+    """Welch's t test and interval; the Mann-Whitney test if a run did not train or a cell has no spread."""
     n = finished.n.astype(float)
     some = np.where(n > 0, n, np.nan)
     mean = np.bincount(finished.cell, finished.accuracy, len(n)) / some
     squares = np.bincount(finished.cell, (finished.accuracy - mean[finished.cell]) ** 2, len(n))
-    part = squares / np.where(n > 1, n - 1, np.nan) / some  # of the variance of the difference
+    part = squares / np.where(n > 1, n - 1, np.nan) / some  # the variance of the difference
     difference, variance = mean[second] - mean[first], part[first] + part[second]
     enough = (n[first] > 1) & (n[second] > 1)
-    has_spread = enough & (variance > 1e-24)  # below: only rounding
+    has_spread = enough & (variance > 1e-24)  # smaller differences are only rounding
     one = np.where(n > 1, n - 1, np.nan)
     freedom = np.divide(
         variance**2,
@@ -159,7 +159,7 @@ def _part(finished: Finished, cell: int) -> slice:
 
 
 def _mann_whitney(one: np.ndarray, other: np.ndarray) -> float:
-    from scipy.stats import mannwhitneyu  # only here: scipy.stats takes long to load
+    from scipy.stats import mannwhitneyu  # imported here, because scipy.stats takes long to load
 
     if len(np.unique([*one, *other])) == 1:
         return 1.0
@@ -167,7 +167,7 @@ def _mann_whitney(one: np.ndarray, other: np.ndarray) -> float:
 
 
 def _of_sides(finished: Finished, runs: pd.DataFrame, first: np.ndarray, second: np.ndarray) -> dict[str, np.ndarray]:
-    """Columns of each side: finished runs, their mean, runs at chance, and the mean of those that trained."""
+    """The columns of each side: numbers of finished runs and of runs at chance, the mean, and the mean of trained runs."""
     n_cells = len(finished.n)
     is_chance = (runs["status"] == "chance").to_numpy()[finished.row]
     ok = np.bincount(finished.cell, finished.is_ok, n_cells)

@@ -1,4 +1,4 @@
-"""The bits of a results.h5: which test images each run has right. They may be larger than memory, so they are read by row."""
+"""The bits of a results.h5: which test images each run has right. They may not fit into memory, so rows are read singly."""
 
 import os
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from jobs.reading import open_regular
 
 
 class Bits:
-    """The array `correct` of an open results.h5. n_bytes: of each row."""
+    """The array `correct` of an open results.h5. n_bytes: bytes of a row."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         with h5py.File(path, "r", locking=False) as h5:
@@ -21,13 +21,13 @@ class Bits:
         self._descriptor = descriptor
 
     def of(self, rows: np.ndarray) -> np.ndarray:
-        """The packed bits of some runs, without HDF5, which takes a hundred times as long for scattered rows.
+        """The packed bits of some runs. They are read without HDF5, which takes a hundred times as long for scattered rows.
 
         Args:
             rows: int64 (k,), ascending.
 
         Returns:
-            uint8 (k, n_bytes), as numpy.packbits.
+            uint8 (k, n_bytes), as from numpy.packbits.
 
         Raises:
             OSError: the file cannot be read, or is too short.
@@ -43,7 +43,7 @@ class Bits:
 
 @contextmanager
 def open_bits(store: Path) -> Iterator[Bits]:
-    """The bits of a results.h5.
+    """Open the bits of a results.h5.
 
     Raises:
         OSError: it cannot be opened.
@@ -53,18 +53,18 @@ def open_bits(store: Path) -> Iterator[Bits]:
 
 
 def error_variance(bits: Bits, rows: np.ndarray, cell: np.ndarray, n_correct: np.ndarray, n_cells: int) -> np.ndarray:
-    """Sum over all images i of the sample variance, between the n runs of a cell, of being right: c_i (n - c_i) / (n (n - 1)).
+    """The sum over images i of c_i (n - c_i) / (n (n - 1)): the sample variance of right or wrong over the n runs of a cell.
 
-    Runs are taken one of each cell at a time, in the order of the manifest, so that neighbours in the file are read together.
+    Runs are read in the order of the manifest, one of each cell at a time, so that neighbours in the file are read together.
 
     Args:
         rows: int64 (k,), the finished runs, as rows of the file.
-        cell: int (k,), of each.
-        n_correct: int (k,), bits that should be set. Where the bits of a cell say otherwise, nothing is known about it.
-        n_cells: of all.
+        cell: int (k,), the cell of each run.
+        n_correct: int (k,), the number of bits that should be set. If the bits contradict it, the cell's value is NaN.
+        n_cells: the number of all cells.
 
     Returns:
-        float64 (n_cells,); NaN for fewer than two runs.
+        float64 (n_cells,); NaN for cells with fewer than two runs.
     """
     n, right = np.bincount(cell, minlength=n_cells), np.bincount(cell, n_correct, n_cells)
     order = np.lexsort((rows, cell))
@@ -84,23 +84,23 @@ def variance_of_counts(count: np.ndarray, n: np.ndarray) -> np.ndarray:
     """Sum over the images of c (n - c) / (n (n - 1)).
 
     Args:
-        count: uint8 or uint32 (k, images), c: the runs that are right on each image.
-        n: int (k,), runs, at least 2.
+        count: uint8 or uint32 (k, images), c: the number of runs that are right on each image.
+        n: int (k,), numbers of runs, at least 2.
 
     Returns:
         float64 (k,).
     """
-    is_small = count.dtype == np.uint8  # then squares fit into 16 bits, which is several times as fast
+    is_small = count.dtype == np.uint8  # then squares fit into 16 bits, which is several times faster
     squares = np.square(count, dtype=np.uint16 if is_small else float).sum(axis=1, dtype=np.uint64 if is_small else float)
     total, runs = count.sum(axis=1, dtype=np.uint64), n.astype(float)
     return (runs * total - squares) / (runs * (runs - 1))
 
 
-_COUNTERS = 2**18  # at once; with more, the time goes into fresh pages of memory
+_COUNTERS = 2**18  # images at once; with more, most time goes into new pages of memory
 
 
 def _count(bits: Bits, rows: np.ndarray, start: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """uint (cells, images): runs of each cell that are right. The runs of a cell are rows[start : start + n]."""
+    """uint (cells, images): the number of runs of each cell that are right. The runs of a cell are rows[start : start + n]."""
     shape, most = (len(n), 8 * bits.n_bytes), n.max()
     count = np.zeros(shape, np.uint8 if most < 256 else np.uint32)
     for first in range(0, most, 255):

@@ -1,11 +1,11 @@
-"""A cell with a run at chance never shows mean and interval alone: the words for one cell, used wherever a cell is shown."""
+"""The text for the accuracy of one cell. If runs are at chance, it never shows the mean and its interval alone."""
 
 from collections.abc import Mapping
 from typing import Any
 
 
 def accuracy_text(cell: Mapping[str, Any], digits: int = 4) -> str:
-    """The accuracy of one cell, for a page, a table or a sentence.
+    """The accuracy of one cell, as text for a page, a table or a sentence.
 
     All runs trained: `0.9312 [0.9287, 0.9337] (n = 10)`. Otherwise: `2 of 10 at chance (20 %; 6 to 51 %); the 8 that trained:
     0.9312 [0.9287, 0.9337]; all: 0.7672`. One run: `0.9312 (n = 1)`. None: `no runs`.
@@ -28,7 +28,7 @@ def accuracy_text(cell: Mapping[str, Any], digits: int = 4) -> str:
 
 
 def collapse_text(cell: Mapping[str, Any]) -> str:
-    """How many runs of a cell did not train: `2 of 10 at chance (20 %; 6 to 51 %), 1 diverged`. Empty if all did."""
+    """How many runs of a cell did not train: `2 of 10 at chance (20 %; 6 to 51 %), 1 diverged`. Empty if all trained."""
     n, chance, diverged = (int(cell[name]) for name in ("repeats", "chance", "diverged"))
     parts = []
     if chance:
@@ -40,7 +40,7 @@ def collapse_text(cell: Mapping[str, Any]) -> str:
 
 
 def mean_text(mean: float, low: float, high: float, digits: int = 4) -> str:
-    """A mean with its interval, or without, where there is none (NaN, for one run)."""
+    """A mean with its interval, or alone if there is none (NaN, for one run)."""
     return f"{mean:.{digits}f}" if low != low else f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
 
 

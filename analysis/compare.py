@@ -1,7 +1,7 @@
 """noisy compare A B: do two campaigns agree, cell by cell?
 
 A and B are folders of campaigns, or files results_per_run.csv. Writes compare.csv, compare.pdf and compare.png.
-Exit status: 0 they agree, 1 a cell differs beyond what chance explains, 2 the input is wrong, or a file cannot be written.
+Exit status: 0 they agree, 1 a cell differs more than chance explains, 2 the input is wrong or a file cannot be written.
 """
 
 import io
@@ -30,7 +30,7 @@ _MOST_NAMED = 20  # cells
 
 
 class Unusable(Exception):
-    """A or B cannot be read. The message names all that is wrong."""
+    """A or B cannot be read. The message names every problem."""
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -62,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def compare(a: Path, b: Path, to: Path, in_pairs: bool) -> Agreement:
-    """Compare two campaigns, write the files, and say what was found.
+    """Compare two campaigns, write the files, and print what was found.
 
     Raises:
         Unusable: A or B cannot be read.
@@ -87,7 +87,7 @@ def compare(a: Path, b: Path, to: Path, in_pairs: bool) -> Agreement:
 
 
 def read_runs(path: Path) -> pd.DataFrame:
-    """The runs of a campaign that have a record: of a folder from its shards, of a CSV from its rows. Nothing is written.
+    """Read the runs of a campaign that have a record, from a folder's shards or from a CSV. Nothing is written.
 
     Raises:
         Unusable: it cannot be read, or has no run.
@@ -106,7 +106,7 @@ def read_runs(path: Path) -> pd.DataFrame:
 
 
 def write(found: Agreement, to: Path, a: str, b: str) -> list[Path]:
-    """compare.csv and the figure, into a folder that is made if it is missing; returns their paths."""
+    """Write compare.csv and the figure into a folder, which is made if it is missing. Returns their paths."""
     to.mkdir(parents=True, exist_ok=True)
     paths = [to / "compare.csv", *(to / f"compare{suffix}" for suffix in _FORMATS)]
     publish(paths[0], found.table.to_csv(index=False).encode(errors="backslashreplace"))
@@ -120,7 +120,7 @@ def write(found: Agreement, to: Path, a: str, b: str) -> list[Path]:
 
 
 def say(found: Agreement) -> Iterator[str]:
-    """What was found, in lines."""
+    """Lines that say what was found."""
     for name, (a, b) in found.differing.items():
         yield f"they differ in {name}: {a} and {b}"
     table = found.table
@@ -130,7 +130,7 @@ def say(found: Agreement) -> Iterator[str]:
         "runs for a test"
     )
     differing = table[table["differs"]]
-    yield f"differ     {len(differing):,} of {len(table):,} beyond what chance explains (Holm, 5 % for all cells together)"
+    yield f"differ     {len(differing):,} of {len(table):,} by more than chance explains (Holm, 5 % for all cells together)"
     for cell in differing.head(_MOST_NAMED).to_dict("records"):
         yield f"           {_cell(cell)}"
     if len(differing) > _MOST_NAMED:
@@ -139,7 +139,7 @@ def say(found: Agreement) -> Iterator[str]:
 
 
 def _short(path: Path) -> str:
-    """The name of a campaign, for a title."""
+    """The name of a campaign for a title."""
     return (path.parent if path.suffix == ".csv" else path).resolve().name
 
 

@@ -1,4 +1,4 @@
-"""Differences between cells: activations against a reference, model types, and the values of each further axis."""
+"""Differences between cells that differ in activation (compared with a reference), model type, or another axis."""
 
 from collections.abc import Iterator, Sequence
 
@@ -14,43 +14,46 @@ from analysis.planned import CELL_FIELDS
 from analysis.ranks import smallest_signed_rank
 
 _PREFERRED = "relu"
-_MOST_VALUES_IN_PAIRS = 6  # of an axis with more values, each is compared with the first only
+_MOST_VALUES_IN_PAIRS = 6  # if an axis has more values, each is compared only with the first one
 
 
 class UnknownReference(ValueError):
-    """The declared reference is no activation of the campaign. The message says which are."""
+    """The reference is not an activation of the campaign. The message lists them."""
 
 
 def reference_of(activations: Sequence[str], reference: str | None = None) -> str:
-    """The activation that others are compared with: the declared one, else relu, else the first.
+    """The activation that others are compared with: the one that the user names, else relu, else the first one.
 
     Raises:
-        UnknownReference: it is not there.
+        UnknownReference: the campaign does not have it.
     """
     if reference is None:
         return _PREFERRED if _PREFERRED in activations else activations[0]
     if reference not in activations:
-        raise UnknownReference(f"--reference: {reference!r}: no activation of this campaign; allowed: {', '.join(activations)}")
+        raise UnknownReference(
+            f"--reference: {reference!r}: not an activation of this campaign; allowed: {', '.join(activations)}"
+        )
     return reference
 
 
 def compare_cells(
     per_run: pd.DataFrame, summary: pd.DataFrame, reference: str | None = None, bits: Bits | None = None
 ) -> pd.DataFrame:
-    """All comparisons of a campaign, a row for each pair of cells.
+    """All comparisons of a campaign, with a row for each pair of cells.
 
-    Cells are compared that differ in one field: activations with the reference; model types and the values of each further
-    axis with each other (with the first one, if there are more than 6). p is no such axis. Model types may also differ in what
-    they never have in common, such as their epochs. The comparisons on one axis are one family.
+    Cells are compared if they differ in one field: activations with the reference; model types, and values of each further
+    axis, with each other (only with the first one if there are more than 6). Values of p are not compared. Cells of different
+    model types may also differ in fields that never have a common value, such as epochs. The comparisons on one axis are one
+    family.
 
     Args:
-        per_run: rows of `analysis.merge.Merged.runs`, the grid's order of values. Those that are not finished are passed over.
+        per_run: rows of `analysis.merge.Merged.runs`, in the grid's order of values. Rows of unfinished runs are ignored.
         summary: `analysis.statistics.summarise` of the same campaign.
-        reference: an activation; None: relu if it is there, else the first.
-        bits: of the results.h5 whose rows are `per_run.index`; None: single pairs are not tested.
+        reference: an activation; None: relu if the campaign has it, else the first one.
+        bits: those of the results.h5 whose rows are `per_run.index`; None: single pairs are not tested.
 
     Returns:
-        The columns of `analysis.columns.COMPARISONS`, in that order; no rows if no axis has two values.
+        The columns of `analysis.columns.COMPARISONS`, in that order. There are no rows if no axis has two values.
 
     Raises:
         UnknownReference: as `reference_of`.
@@ -62,7 +65,7 @@ def compare_cells(
 
 
 def _axes(summary: pd.DataFrame) -> list[str]:
-    """The fields whose values are compared, activation and model_type first."""
+    """The fields whose values are compared; activation and model_type come first."""
     others = (name for name in CELL_FIELDS if name not in ("activation", "model_type", "p"))
     return [name for name in ("activation", "model_type", *others) if len(summary) and codes(summary[name]).any()]
 
@@ -86,7 +89,7 @@ def _axis(
 def _cells_to_compare(
     summary: pd.DataFrame, axis: str, order: Sequence[object], reference: str | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """int64 (k,), twice: the rows of `summary` that are compared, the reference first. order: of the values of the axis."""
+    """int64 (k,), twice: the rows of `summary` that are compared, references first. order: the values of the axis in order."""
     place = {value: i for i, value in enumerate(dict.fromkeys(plain(value) for value in order))}
     rank = np.array([place[plain(value)] for value in summary[axis]])
     if axis == "activation":
@@ -105,20 +108,20 @@ def _cells_to_compare(
 
 
 def _never_in_common(summary: pd.DataFrame, name: str) -> bool:
-    """Whether no value of a field is found in two model types."""
+    """Whether no value of a field occurs in two model types."""
     kinds = pd.DataFrame({"value": codes(summary[name]), "model_type": codes(summary["model_type"])}).drop_duplicates()
     return not kinds["value"].duplicated().any()
 
 
 def _keys(summary: pd.DataFrame, axis: str, first: np.ndarray, second: np.ndarray) -> tuple[dict[str, pd.Series], list[str]]:
-    """The columns that say which cells are compared, and for each comparison what else differs."""
+    """The columns that say which cells are compared, and for each comparison a text on what else differs."""
     one, other = (summary.iloc[cells].reset_index(drop=True) for cells in (first, second))
     keys = {"reference_value": one[axis].astype(object), "value": other[axis].astype(object)}
     also: list[list[str]] = [[] for _ in first]
     for name in CELL_FIELDS:
         a, b = one[name], other[name]
         is_same = (a == b).fillna(False).astype(bool) | (a.isna() & b.isna())
-        if name == "hidden_sizes":  # a field of one model type only
+        if name == "hidden_sizes":  # a field of only one model type
             is_same |= a.isna() | b.isna()
         keys[name] = a.where(a.notna(), b).where(is_same)
         if name != axis:
@@ -129,7 +132,7 @@ def _keys(summary: pd.DataFrame, axis: str, first: np.ndarray, second: np.ndarra
 
 
 def _notes(table: pd.DataFrame) -> Iterator[str]:
-    """What a reader must know of each comparison."""
+    """For each comparison, what a reader should know."""
     columns = ("n_pairs", "test", "n_nonzero", "n_chance_reference", "n_chance_value", "family_size")
     for n, test, n_nonzero, *chance, family_size in zip(*(table[name] for name in columns), strict=True):
         parts = []
@@ -142,13 +145,13 @@ def _notes(table: pd.DataFrame) -> Iterator[str]:
         if test == "signed-rank":
             parts += _rank_notes(n, n_nonzero, family_size)
         if any(chance):
-            parts.append("runs at chance: the t interval of the mean may miss it; the shares at chance stand beside it")
+            parts.append("runs at chance: the t interval may miss the mean; see the shares of runs at chance")
         yield "; ".join(parts)
 
 
 def _rank_notes(n: int, n_nonzero: int, family_size: int) -> list[str]:
     if not n_nonzero:
-        return [f"the {n} pairs are equal"]
+        return [f"all {n} pairs are equal"]
     smallest = float(smallest_signed_rank(np.array(n_nonzero)))
     if smallest * family_size <= 1 - CONFIDENCE:
         return []

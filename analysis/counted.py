@@ -1,4 +1,4 @@
-"""Which record of each planned run counts, and the table of what it says."""
+"""Which record of each planned run counts, and the table of these records."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ _FIRST_COLUMNS = (
 class Counted:
     """The records of a campaign, matched with its planned runs.
 
-    row: int64 (n,), the place in the manifest of each record's run; -1 if the grid has no such run.
+    row: int64 (n,), the place in the manifest of each record's run; -1 if the grid no longer has this run.
     record: int64 (n_runs,), the record that counts for each planned run; -1 if there is none.
     """
 
@@ -42,7 +42,7 @@ class Counted:
 
     @classmethod
     def of(cls, recorded: Recorded, runs: Runs) -> "Counted":
-        """Find the runs of all records."""
+        """Match all records with the planned runs."""
         row = runs.places_of(recorded.records["run_id"])
         counting = recorded.counting[row[recorded.counting] >= 0]
         record = np.full(len(runs), -1)
@@ -58,18 +58,18 @@ class Counted:
         """int64 (n_runs,): the rank (`rank_of`) of the record that counts; larger than any other if there is none.
 
         Args:
-            place_of: the name of each file -> its place in name order. A file that is not among them gives a negative rank.
+            place_of: name of a file -> its place in name order. Files that it does not have get a negative rank.
         """
         n = len(place_of)
         places = np.array([place_of.get(source.name, -1 - n) for source in self.recorded.sources], int)
         return np.append(rank_of(self.recorded.is_finished, places[self.recorded.source], n), 2 * n)[self.record]
 
     def of_sources(self, name: str) -> list[str]:
-        """An attribute of all sources as text; empty if a source does not have it."""
+        """An attribute of each source as text; empty if the source does not have it."""
         return [str(source.attributes.get(name, "")) for source in self.recorded.sources]
 
     def table(self, planned: Planned) -> pd.DataFrame:
-        """`analysis.merge.Merged.runs`; texts are categories, which take a byte or two per run."""
+        """`analysis.merge.Merged.runs`. Text columns are categories, which take a byte or two per run."""
         has_record = self.record >= 0
         counting, records = self.record[has_record], self.recorded.records
         columns: dict[str, Any] = planned.columns()
@@ -96,11 +96,11 @@ def is_finished(status: np.ndarray) -> np.ndarray:
 
 
 def rank_of(is_finished: np.ndarray, place: np.ndarray | int, n_places: int) -> np.ndarray:
-    """int64 (n,): of two records of a run, the one with the smaller rank counts. Finished beats failed, then the first file."""
+    """int64 (n,): ranks; the record of a run with the smallest rank counts: finished before failed, then by file name."""
     return place + n_places * ~is_finished
 
 
 def _categories(values: Sequence[str] | np.ndarray, index: np.ndarray) -> pd.Categorical:
-    """The value at each index; none at -1."""
+    """The value at each index; missing for -1."""
     kinds, codes = np.unique(np.array(values, dtype=str), return_inverse=True)
     return pd.Categorical.from_codes(np.append(codes, -1)[index], kinds)

@@ -11,13 +11,14 @@ from analysis.counted import Counted, is_finished
 from jobs.shard import Shard, read_shards
 from noisy.runs import Runs
 
-_SAME_MACHINE = ("cpu", "product_route", "device", "cpu_threads", "versions")  # equal here: equal in every bit
+# If these are equal, results are equal in every bit.
+_SAME_MACHINE = ("cpu", "product_route", "device", "cpu_threads", "versions")
 _RUN = ["row", "machine"]
 _CONTENT = np.dtype([("row", int), ("machine", int), ("digest", "u8"), ("accuracy", float), ("loss", float), ("place", int)])
 
 
 def problems(counted: Counted, runs: Runs, shards: Path) -> Iterator[str]:
-    """Files and records that cannot be used, records that disagree, and different data. shards: the folder."""
+    """Lines on files and records that cannot be used, records that disagree, and different data. shards: their folder."""
     yield from counted.recorded.problems
     yield from _disagreements(counted, runs, shards)
     digests = _values(counted, "data_digest") - {""}
@@ -44,7 +45,7 @@ def notes(counted: Counted, is_part: bool = False) -> Iterator[str]:
     is_other = np.array([one not in ("", other) for one, other in zip(submitted, executed, strict=True)] + [False])
     n_other = np.count_nonzero(is_other[counted.source])
     if n_other:
-        yield f"runs that were executed by other code than they were submitted with: {n_other}"
+        yield f"runs that were executed with another commit than they were submitted with: {n_other}"
 
 
 def _values(counted: Counted, name: str) -> set[str]:
@@ -54,9 +55,10 @@ def _values(counted: Counted, name: str) -> set[str]:
 
 
 def _disagreements(counted: Counted, runs: Runs, shards: Path) -> Iterator[str]:
-    """Records of one run from equal machines must be equal in every bit that training decides.
+    """Lines on records of one run from equal machines that are not equal in all bits of the results.
 
-    Records of runs that were trained together are not compared: the other runs change the order of sums, and so the rounding.
+    Records of runs that were trained together are not compared, because other runs of a group change the order of sums and so
+    the rounding.
     """
     sources = counted.recorded.sources
     seen = pd.DataFrame(np.fromiter(_contents(counted, runs, shards), _CONTENT)).drop_duplicates([*_RUN, "digest"])
@@ -71,21 +73,21 @@ def _disagreements(counted: Counted, runs: Runs, shards: Path) -> Iterator[str]:
 
 
 def _contents(counted: Counted, runs: Runs, shards: Path) -> Iterator[tuple]:
-    """_CONTENT of the finished records of each run that has several from equal machines. Their shards are read again."""
+    """_CONTENT of finished records, for runs with several of them from equal machines. Their shards are read again."""
     recorded = counted.recorded
     _, machine = np.unique(
         ["|".join(one) for one in zip(*map(counted.of_sources, _SAME_MACHINE), strict=True)], return_inverse=True
     )
-    is_alone = np.isin(counted.of_sources("runs_together"), ["", "1"])  # empty in older shards, which means 1
+    is_alone = np.isin(counted.of_sources("runs_together"), ["", "1"])  # empty in shards of earlier versions, which means 1
     compared = np.flatnonzero((counted.row >= 0) & recorded.is_finished & is_alone[recorded.source])
     pairs = pd.DataFrame({"row": counted.row[compared], "machine": machine[recorded.source[compared]]}, compared)
     again = pairs.index[pairs.duplicated(keep=False)]
-    is_again = np.zeros(len(runs) + 1, bool)  # the last is that of row -1
+    is_again = np.zeros(len(runs) + 1, bool)  # the last one is for row -1
     is_again[counted.row[again]] = True
     places = np.unique(recorded.source[again]).tolist()
     paths = (shards / recorded.sources[place].name for place in places)
     for place, shard in zip(places, read_shards(paths, recorded.campaign), strict=True):
-        if isinstance(shard, Shard):  # it may have gone meanwhile
+        if isinstance(shard, Shard):  # it may have been removed meanwhile
             row = runs.places_of(shard.runs["run_id"])
             for i in np.flatnonzero(is_again[row] & is_finished(shard.runs["status"])):
                 status, accuracy, loss = (shard.runs[i][name] for name in ("status", "test_accuracy", "test_loss"))
@@ -93,7 +95,7 @@ def _contents(counted: Counted, runs: Runs, shards: Path) -> Iterator[tuple]:
 
 
 def _digest(status: bytes, history: np.ndarray, correct: np.ndarray) -> int:
-    """Hash of status, history and bits, without padding: 64 bits."""
+    """A 64-bit hash of status, history and bits, without padding."""
     n_epochs = np.flatnonzero(~np.isnan(history).all(axis=0)).max(initial=-1) + 1
     content = [status, np.ascontiguousarray(history[:, :n_epochs]).tobytes(), correct.tobytes().rstrip(b"\0")]
     return int.from_bytes(hashlib.blake2b(b"|".join(content), digest_size=8).digest(), "big")

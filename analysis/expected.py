@@ -1,4 +1,4 @@
-"""Values that are known beforehand: what is outside is flagged. A flag is a reason to look, not a fault."""
+"""Expected ranges of results. Values outside are flagged; a flag is a reason to look, not an error."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -9,12 +9,15 @@ import pandas as pd
 from noisy.spec import DATASETS
 
 FLAGS = ("row", "what", "value", "low", "high", "text")
-_CHANCE_REACH = 0.03  # on each side of 1 / classes: on MNIST a network that answers "1" always is right in 0.1135
-_NOISE_ONLY = (0.02, 0.25)  # accuracy at p = 1: labels cannot be learnt, but answers on clean images are not evenly spread
+_CHANCE_REACH = (
+    0.03  # allowed deviation from 1 / classes; on MNIST, a network that always answers "1" has an accuracy of 0.1135
+)
+# Range of accuracies at p = 1: nothing can be learnt, but the answers to clean images are not evenly distributed.
+_NOISE_ONLY = (0.02, 0.25)
 
 
 class Known(NamedTuple):
-    """Mean accuracy of a network of grid.yaml on MNIST, as grids/mnist_check.yaml names it. epochs: from this number on."""
+    """Mean accuracy of a network of grid.yaml on MNIST, as in grids/mnist_check.yaml. epochs: the least number of epochs."""
 
     model_type: str
     p: float
@@ -33,14 +36,14 @@ KNOWN = (
 
 
 def flags(summary: pd.DataFrame) -> pd.DataFrame:
-    """What is not as expected, a row each.
+    """Everything that is not as expected, one row for each value.
 
     Args:
         summary: `analysis.statistics.summarise`, all columns.
 
     Returns:
-        Columns FLAGS: row (int, the label of the cell's row in `summary`), what (text), value, low, high (fractions: what was
-        found and what is expected) and text (one line that says all of it).
+        Columns FLAGS: row (int, the label of the cell's row in `summary`), what (text), value (fraction, found), low and high
+        (fractions, expected) and text (one line with all of it).
     """
     return pd.DataFrame(list(_flags(summary)), columns=list(FLAGS))
 
@@ -77,7 +80,7 @@ def _unlike_known(cells: pd.DataFrame) -> Iterator[tuple[int, str, float, float,
 
 
 def _chance_elsewhere(cells: pd.DataFrame) -> Iterator[tuple[int, str, float, float, float]]:
-    """A run at chance answers one class: its accuracy is near 1 / classes."""
+    """Runs at chance answer with one class, so their accuracy must be near 1 / classes."""
     cells = cells[(cells["chance"] > 0) & (cells["diverged"] == 0)]
     level = cells["dataset"].map({name: 1 / info.n_classes for name, info in DATASETS.items()}).astype(float)
     mean = mean_at_chance(cells)
@@ -86,7 +89,7 @@ def _chance_elsewhere(cells: pd.DataFrame) -> Iterator[tuple[int, str, float, fl
 
 
 def mean_at_chance(cells: pd.DataFrame) -> pd.Series:
-    """Mean accuracy of the runs at chance of cells in which none diverged: what the runs that trained leave of the mean."""
+    """Mean accuracy of the runs at chance, if no run diverged. It is computed from the mean of all and that of the others."""
     trained = (cells["n_trained"] * cells["mean_trained_accuracy"]).where(cells["n_trained"] > 0, 0)
     return (cells["repeats"] * cells["mean_test_accuracy"] - trained) / cells["chance"]
 

@@ -1,4 +1,4 @@
-"""A report never replaces the results of the last one by fewer runs without being asked."""
+"""Protection of earlier results: a report does not replace them by fewer runs unless the user asks for it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,16 +19,16 @@ _ACCEPT = "add --accept-fewer"
 
 
 class Refused(Exception):
-    """No report is made, because results would be lost or cannot be read. The message says why, and what to do."""
+    """No report is made, because results would be lost or cannot be read. The message says why and what to do."""
 
 
 def refuse_losses(store: Path, recorded: Recorded, shards: Path) -> None:
-    """Compare the last results with the records that can be read now, whichever runs are planned.
+    """Compare the last results with the records that can be read now, whether or not their runs are still planned.
 
     Args:
         store: the results.h5 that a report would replace.
-        recorded: what the shards say now.
-        shards: their folder.
+        recorded: the current contents of the shards.
+        shards: the folder of the shards.
 
     Raises:
         Refused: results would be lost.
@@ -37,7 +37,7 @@ def refuse_losses(store: Path, recorded: Recorded, shards: Path) -> None:
     lost = before[~_is_kept(before, recorded)]
     if len(lost):
         first = f"{path}: {len(lost)} of its {len(before)} runs can no longer be read from the shards; nothing was written"
-        todo = f"put them back (is a file system not mounted?), write elsewhere with --to DIR, or {_ACCEPT} to lose these runs"
+        todo = f"restore them (is a file system not mounted?), write elsewhere with --to DIR, or {_ACCEPT} to lose these runs"
         raise Refused("\n  ".join([first, *_gone(lost["shard"], shards), *recorded.problems[:_MOST_NAMED], todo]))
 
 
@@ -55,14 +55,14 @@ def refuse_part(store: Path, runs: Runs) -> None:
 
 
 def _is_kept(before: pd.DataFrame, recorded: Recorded) -> pd.Series:
-    """Whether there is a record of each run, a finished one if it was finished."""
+    """bool (n,): whether each run still has a record (a finished one, if it was finished before)."""
     run_ids = recorded.records["run_id"].astype(str)
     was_finished = before["status"].isin(FINISHED)
     return before["run_id"].isin(run_ids[recorded.is_finished]) | (~was_finished & before["run_id"].isin(run_ids))
 
 
 def _held(store: Path) -> tuple[Path, pd.DataFrame]:
-    """The file that was read (the CSV if results.h5 is damaged); run_id, status and shard of all runs in the last results.
+    """The last results: the file that was read (the CSV if results.h5 is damaged), and run_id, status and shard of its runs.
 
     Raises:
         Refused: the last results cannot be read.
@@ -80,12 +80,12 @@ def _held(store: Path) -> tuple[Path, pd.DataFrame]:
         which = f"{store} is damaged or of an earlier version, and {csv}" if store.exists() else f"{csv}"
         todo = f"move the old results away, write elsewhere with --to DIR, or {_ACCEPT}"
         raise Refused(
-            f"{which} cannot be read ({error}): which runs a new report would lose is unknown; nothing was written; {todo}"
+            f"{which} cannot be read ({error}), so a new report may lose runs; nothing was written; {todo}"
         ) from error
 
 
 def _gone(shard: pd.Series, shards: Path) -> Iterator[str]:
-    """A line for each shard that has lost runs. shard: that of each lost run."""
+    """A line for each shard that has lost runs. shard: the shard of each lost run."""
     n_lost = shard.value_counts(sort=False)
     for name, n in list(n_lost.items())[:_MOST_NAMED]:
         what = "no longer has all its records" if (shards / str(name)).exists() else "is gone"

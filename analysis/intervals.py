@@ -1,8 +1,8 @@
-"""Intervals of a mean and of a share, for arrays of cells."""
+"""Confidence intervals of means and shares, for arrays of cells."""
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betaincinv, ndtri, stdtrit  # scipy.stats takes as long to load as all else
+from scipy.special import betaincinv, ndtri, stdtrit  # scipy.stats takes as long to load as everything else
 
 CONFIDENCE = 0.95
 
@@ -11,8 +11,8 @@ def t_half_width(sample_std: ArrayLike, n: ArrayLike, confidence: ArrayLike = CO
     """Half the width of Student's t interval of a mean.
 
     Args:
-        sample_std: float (k,), with n - 1 in its denominator.
-        n: int (k,), values behind each mean.
+        sample_std: float (k,), sample standard deviations (denominator n - 1).
+        n: int (k,), the number of values of each mean.
         confidence: in (0, 1).
 
     Returns:
@@ -42,7 +42,7 @@ def wilson(count: ArrayLike, n: ArrayLike, confidence: ArrayLike = CONFIDENCE) -
 
 
 def clopper_pearson(count: ArrayLike, n: ArrayLike, confidence: ArrayLike = CONFIDENCE) -> tuple[np.ndarray, np.ndarray]:
-    """The exact interval of a share (Clopper and Pearson 1934), which covers at least as often as it says. As `wilson`."""
+    """The exact interval of a share (Clopper and Pearson 1934): it covers at least as often as it says. See `wilson`."""
     n, count = np.asarray(n, float), np.asarray(count, float)
     n = np.where(n > 0, n, np.nan)
     tail = (1 - np.asarray(confidence)) / 2

@@ -7,7 +7,7 @@ import pandas as pd
 from analysis.collapse import mean_text
 from analysis.figures.names import named, setting, varying
 
-_ACTIVATIONS_A_TABLE = 3  # more columns are wider than a page
+_ACTIVATIONS_A_TABLE = 3  # more columns do not fit on a page
 _SPECIAL = {
     "\\": r"\textbackslash{}",
     **{c: "\\" + c for c in "&%$#_{}"},
@@ -17,13 +17,13 @@ _SPECIAL = {
 
 
 def latex_table(summary: pd.DataFrame) -> str:
-    """A table for each model type and setting: a row for each p, a column for each activation (three a table).
+    """Tables, one for each model type and setting, with a row for each p and a column for each activation (at most three).
 
-    A cell is mean [low, high] (n): the mean test accuracy, its 95 % t interval clipped to [0, 1], and the number of runs. Where
-    runs did not train, the cell's first line says how many did not, and the second is of those that did.
+    A cell has mean [low, high] (n): the mean test accuracy, its 95 % t interval clipped to [0, 1], and the number of runs. If
+    runs did not train, the first line of the cell says how many, and the second line is for the others.
 
     Args:
-        summary: `analysis.statistics.summarise`, the order of values is kept.
+        summary: `analysis.statistics.summarise`; its order of values is kept.
     """
     fields = varying(summary)
     return "\n".join(
@@ -34,7 +34,7 @@ def latex_table(summary: pd.DataFrame) -> str:
 
 
 def escaped(text: str) -> str:
-    """A text with LaTeX's special characters escaped."""
+    """The text with LaTeX's special characters escaped."""
     return "".join(_SPECIAL.get(character, character) for character in text)
 
 
@@ -71,7 +71,7 @@ def _table(cells: pd.DataFrame, fields: list[str], activations: list[str]) -> st
 
 def _caption(what: str, has_collapsed: bool) -> str:
     text = f"Accuracy on the clean test set ({what}): mean [95 % t interval] (number of runs)."
-    more = " Where runs did not train, their number stands first, and mean and interval are of the others."
+    more = " If runs did not train, their number comes first, and mean and interval are those of the others."
     return text + (more if has_collapsed else "")
 
 

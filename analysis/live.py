@@ -1,4 +1,4 @@
-"""What the missing runs of a campaign can still change."""
+"""How much the missing runs of a campaign can still change."""
 
 import pandas as pd
 
@@ -7,13 +7,13 @@ from noisy.spec import DATASETS
 
 
 def with_bounds(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells with the mean that each will have when no run is missing, under three assumptions on the missing runs.
+    """The cells with the final mean of each, under three assumptions about the missing runs.
 
-    if_rest_at_chance: all end at chance (or at the lowest accuracy of these cells, if that is lower).
-    if_rest_alike: all are as the mean of the runs so far: the mean stays.
-    if_rest_at_best: all are as good as the best run of these cells with the same model type.
+    if_rest_at_chance: all end at chance (or at the lowest accuracy of all these cells, if that is lower).
+    if_rest_alike: all have the mean accuracy of the runs so far, so the mean does not change.
+    if_rest_at_best: all are as good as the best run of the same model type in these cells.
 
-    Failed runs count as missing: they are trained again by the next submit. A cell without a run has bounds, too.
+    Failed runs count as missing, because the next submit trains them again. Cells without a run have bounds, too.
 
     Args:
         cells: rows of the summary.

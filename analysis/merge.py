@@ -1,7 +1,7 @@
-"""Shards -> results.h5 and a table, in which each run counts once.
+"""Merge shards into results.h5 and a table in which each run counts once.
 
-results.h5 remembers the files from which it was made. Files that have not changed since then are not read again. What it
-remembers is used only if the checksum of the whole file is right.
+results.h5 has a list of the files from which it was made. Files that have not changed since then are not read again. This list
+is used only if the checksum of the whole file is right.
 """
 
 import json
@@ -25,7 +25,7 @@ from jobs.files import replacing
 from jobs.recorded import Recorded
 from jobs.shard import Shard, read_shards, version_of
 
-_STORE_VERSION = 5  # of the layout of results.h5: a file of another version is made anew
+_STORE_VERSION = 5  # of the layout of results.h5; a file of another version is made again
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Merged:
     """A campaign's results.
 
     planned: the manifest.
-    runs: a row for every planned run, in the manifest's order: run_id, the fields of its spec, the columns of a shard's
-        `runs`, where it was made, and the file's name. status is MISSING where there is no record. Finished beats failed;
-        among finished records the first in file-name order counts.
+    runs: a row for every planned run, in the manifest's order: run_id, the fields of its spec, the columns of a shard's `runs`,
+    where it was trained, and the shard's name. status is MISSING if there is no record. A finished record counts more than a
+    failed one; of several finished records, the one in the first file by name counts.
     problems: lines on what cannot be trusted: unreadable files, damaged records, records that differ.
     notes: lines on what a reader should know: duplicates, records left out, mixed code commits.
     """
@@ -57,7 +57,7 @@ def merge(campaign: Campaign, store: Path, accept_fewer: bool = False, filters: 
         ManifestError: the manifest cannot be read or was changed.
         FilterError, Nothing: a filter means nothing, or fits no run.
         Refused: the folder of shards cannot be read, or results would be lost. Nothing is written.
-        OSError: the store cannot be written; the old one is untouched.
+        OSError: the store cannot be written; the old one is not changed.
     """
     planned, paths = read_planned(campaign.manifest, filters), _shard_paths(campaign)
     if filters and not accept_fewer:
@@ -87,7 +87,7 @@ def look_at(campaign: Campaign) -> Merged:
 
 
 def _previous(store: Path, planned: Planned) -> Recorded:
-    """What the store was made from. Nothing if there is no store, if it is damaged, or if its manifest or layout is another."""
+    """What the store was made from; nothing if there is none, if it is damaged, or if its manifest or layout has changed."""
     if is_sealed(store):
         with h5py.File(store, "r", locking=False) as h5:
             if (h5.attrs["store_version"], h5.attrs["manifest"]) == (_STORE_VERSION, _text(planned)):
@@ -96,7 +96,7 @@ def _previous(store: Path, planned: Planned) -> Recorded:
 
 
 def _shard_paths(campaign: Campaign) -> list[Path]:
-    """As `Campaign.shard_paths`, but refuses anything that is there and is not a folder, such as a broken link."""
+    """As `Campaign.shard_paths`, but an existing path that is not a folder, such as a broken link, is refused."""
     try:
         if os.path.lexists(campaign.shards):
             os.listdir(campaign.shards)
@@ -116,7 +116,7 @@ def _is_current(previous: Recorded, paths: list[Path]) -> bool:
 def _update(
     store: Path, planned: Planned, paths: list[Path], previous: Recorded, shards: Path | None
 ) -> tuple[Counted, pd.DataFrame]:
-    """Read what changed, and write the store. shards: their folder, if no results may be lost."""
+    """Read what has changed, and write the store. shards: their folder; None: results may be lost."""
     with replacing(store) as file:
         rows = lay_out(file, len(planned.runs), planned.n_epochs, planned.n_bytes)
         if previous.sources:
@@ -140,16 +140,16 @@ def _fill(rows: Rows, planned: Planned, paths: list[Path], previous: Recorded) -
     """Read the files that are new or changed, and write the histories and bits of records that count into their rows.
 
     Returns:
-        What counts, and whether all of it is in the rows. If a record that counted has gone, another record counts in its
-        place, and that may be in a file that was not read.
+        The records that count, and whether all of them are in the rows. If a record that counted is gone, another record counts
+        in its place, which may be in a file that was not read.
     """
     place_of = {path.name: place for place, path in enumerate(paths)}
-    rank = Counted.of(previous, planned.runs).rank(place_of)  # of what is in the rows
+    rank = Counted.of(previous, planned.runs).rank(place_of)  # ranks of the records in the rows
 
     def seen(shard: Shard) -> None:
         row = planned.runs.places_of(shard.runs["run_id"])
         its_rank = rank_of(is_finished(shard.runs["status"]), place_of[shard.path.name], len(paths))
-        order = np.lexsort((its_rank, row))  # stable: the first of equals counts
+        order = np.lexsort((its_rank, row))  # stable, so the first of equal ranks counts
         best = order[np.diff(row[order], prepend=-1) > 0]
         best = best[its_rank[best] <= rank[row[best]]]
         rank[row[best]] = its_rank[best]

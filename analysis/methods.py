@@ -1,4 +1,4 @@
-"""What reviewers must be told, as text made from the numbers: methods.md. Pure functions; the file is written elsewhere."""
+"""methods.md: what reviewers need to know, as text made from the numbers. All functions are pure."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from jobs.image import FINISHED
 from noisy.spec import DATASETS
 
 __all__ = ["latex_table", "methods_text"]
-_SETTINGS = {  # field -> what it is called
+_SETTINGS = {  # field -> its name in the text
     "hidden_sizes": "hidden layers",
     "epochs": "epochs",
     "batch_size": "batch size",
@@ -31,7 +31,7 @@ _LITERATURE = """\
 
 
 def methods_text(summary: pd.DataFrame, per_run: pd.DataFrame, comparisons: pd.DataFrame) -> str:
-    """methods.md: a methods paragraph, answers for the NeurIPS checklist, the table in LaTeX, what to cite.
+    """The text of methods.md: methods, answers for the NeurIPS checklist, a table in LaTeX, and what to cite.
 
     Args:
         summary: `analysis.statistics.summarise`.
@@ -109,15 +109,15 @@ def compute(per_run: pd.DataFrame) -> Iterator[str]:
         )
     failed = int((per_run["status"] == "failed").sum())
     untimed = len(per_run) - len(timed)
-    yield f"{failed:,} runs failed; {untimed:,} runs have no time on record. A run that was executed again counts once here."
+    yield f"{failed:,} runs failed; {untimed:,} runs have no recorded time. A run that was executed again counts once here."
 
 
 def most_at_once(timed: pd.DataFrame) -> int:
-    """The largest number of runs that were in training at the same time, from wall_s and finished_at_s. At least one run."""
+    """The largest number of runs in training at the same time, from wall_s and finished_at_s. `timed` has at least one run."""
     ends = timed["finished_at_s"].to_numpy()
     starts = ends - timed["wall_s"].to_numpy()
     steps = np.concatenate([np.full(len(ends), -1), np.full(len(starts), 1)])
-    order = np.lexsort((steps, np.concatenate([ends, starts])))  # at the same time, one ends before another begins
+    order = np.lexsort((steps, np.concatenate([ends, starts])))  # at equal times, ends come before beginnings
     return max(1, int(np.cumsum(steps[order]).max()))
 
 

@@ -1,4 +1,4 @@
-"""Paired differences: their mean and intervals, the test that fits, and its p-value. All comparisons at once."""
+"""Paired differences of all comparisons at once: mean, interval, the test that fits, and its p-value."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from analysis.intervals import CONFIDENCE, clopper_pearson, t_half_width
 from analysis.pairs import Finished
 from analysis.ranks import holm, mcnemar, signed_rank
 
-_DIGITS = 12  # differences that are equal up to rounding are equal
+_DIGITS = 12  # differences that are equal up to rounding count as equal
 _BITS_SET = np.unpackbits(np.arange(256, dtype=np.uint8)[:, None], axis=1).sum(axis=1)
 _PAIRS_A_TIME = 4096
 
@@ -21,8 +21,8 @@ _PAIRS_A_TIME = 4096
 class Differences:
     """The pairs of some comparisons.
 
-    n_comparisons: how many. comparison: int64 (n,), ascending; difference: float64 (n,), second less first; both_ok: bool (n,);
-    rows: int64 (n, 2), the two runs.
+    n_comparisons: their number. comparison: int64 (n,), ascending; difference: float64 (n,), second - first; both_ok: bool
+    (n,), whether both runs trained; rows: int64 (n, 2), the two runs.
     """
 
     n_comparisons: int
@@ -32,7 +32,7 @@ class Differences:
     rows: np.ndarray
 
     def total(self, values: np.ndarray) -> np.ndarray:
-        """The sum in each comparison."""
+        """float64 (n_comparisons,): the sum of values (n,) in each comparison."""
         return np.bincount(self.comparison, values, self.n_comparisons)
 
 
@@ -47,14 +47,14 @@ def paired(
     """Compare the second cell of each comparison with the first.
 
     Args:
-        first, second: int (k,), cells.
-        by_rank: bool (k,), where the t test does not hold.
-        bits: of the runs, for single pairs.
-        family_size: comparisons that are judged together; None: these.
+        first, second: int (k,), the cells of each comparison.
+        by_rank: bool (k,), whether to use a rank test because the t test does not hold.
+        bits: those of the runs, for single pairs.
+        family_size: the number of comparisons in the family; None: k.
 
     Returns:
-        A row for each comparison, those columns of `analysis.columns.COMPARISONS` that follow from its pairs, and n_nonzero:
-        pairs that differ.
+        A row for each comparison, with the columns of `analysis.columns.COMPARISONS` that follow from its pairs, and n_nonzero:
+        the number of pairs that differ.
     """
     family_size = family_size or max(1, len(first))
     parts = [
@@ -109,7 +109,7 @@ def _compared(pairs: Differences, by_rank: np.ndarray, family_size: int, bits: B
 
 
 def _t_p_values(mean: np.ndarray, std: np.ndarray, n: np.ndarray) -> np.ndarray:
-    """Two-sided p-values of the paired t test; NaN for one pair, and where there is no spread."""
+    """Two-sided p-values of the paired t test; NaN for one pair or without spread."""
     t = np.divide(mean * np.sqrt(n), std, out=np.full(len(n), np.nan), where=std > 0)
     return 2 * stdtr(np.maximum(n - 1, 1), -np.abs(t))
 
@@ -123,7 +123,7 @@ def _has_no_spread(pairs: Differences) -> np.ndarray:
 
 
 def _rank_p_values(pairs: Differences, wanted: np.ndarray) -> np.ndarray:
-    """Signed-rank p-values of the wanted comparisons, NaN elsewhere. Differences of 0 are left out, as Wilcoxon did."""
+    """Signed-rank p-values of the wanted comparisons, else NaN. Differences of 0 are left out, as in Wilcoxon (1945)."""
     is_in = wanted[pairs.comparison] & (pairs.difference != 0)
     comparison, difference = pairs.comparison[is_in], pairs.difference[is_in]
     n = np.bincount(comparison, minlength=pairs.n_comparisons)
@@ -136,7 +136,7 @@ def _rank_p_values(pairs: Differences, wanted: np.ndarray) -> np.ndarray:
 
 
 def _only_one_right(pairs: Differences, wanted: np.ndarray, bits: Bits | None) -> np.ndarray:
-    """int64 (2, n_comparisons): test images that only the first run of a single pair has right, and only the second. Else 0."""
+    """int64 (2, n_comparisons): number of test images that only the first (or second) run of a single pair has right."""
     found = np.zeros((2, pairs.n_comparisons), np.int64)
     chosen = np.flatnonzero(wanted[pairs.comparison])
     for begin in range(0, len(chosen), _PAIRS_A_TIME):

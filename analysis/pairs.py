@@ -1,4 +1,4 @@
-"""Cells that are compared, and the runs of the same repeat in them."""
+"""Pairs of runs with the same repeat, in cells that are compared."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,8 +17,8 @@ _RUNS_A_TIME = 2**20
 class Finished:
     """Finished runs, sorted by cell and repeat.
 
-    cell, repeat: int64 (n,); accuracy: float64 (n,), fractions; is_ok: bool (n,), neither at chance nor diverged; row: int64
-    (n,), the label of each run in the table from which it comes; start, n: int64 (cells,), the part of each cell.
+    cell, repeat: int64 (n,); accuracy: float64 (n,), fractions; is_ok: bool (n,), whether the run trained; row: int64 (n,), the
+    label of each run in the original table; start, n: int64 (cells,): the runs of a cell are start to start + n - 1.
     """
 
     cell: np.ndarray
@@ -31,7 +31,7 @@ class Finished:
 
     @classmethod
     def of(cls, per_run: pd.DataFrame, cell: np.ndarray, n_cells: int) -> "Finished":
-        """The finished ones among these runs. cell: int (n,), that of each run; negative: left out."""
+        """Select the finished runs. cell: int (n,), the cell of each run; runs with a negative one are left out."""
         is_in = per_run["status"].isin(FINISHED).to_numpy() & (cell >= 0)
         cell, repeat = cell[is_in].astype(np.int64), per_run["repeat"].to_numpy()[is_in].astype(np.int64)
         order = np.lexsort((repeat, cell))
@@ -43,14 +43,15 @@ class Finished:
     def pairs(
         self, first: np.ndarray, second: np.ndarray, runs_a_time: int = _RUNS_A_TIME
     ) -> Iterator[tuple[slice, np.ndarray, np.ndarray, np.ndarray]]:
-        """The runs of the same repeat in pairs of cells, some comparisons at a time.
+        """Yield the pairs of runs with the same repeat, for some comparisons at a time.
 
         Args:
             first, second: int (k,), the cells of each comparison.
-            runs_a_time: looked at together, about.
+            runs_a_time: roughly how many runs are handled at a time.
 
         Yields:
-            Comparisons; for each pair of runs the comparison (from 0 in this part, ascending) and the places of both runs.
+            The comparisons of this part; for each pair of runs, its comparison (ascending, from 0 in this part) and the places
+            of both runs.
         """
         width = int(self.repeat.max(initial=0)) + 1
         key = self.cell * width + self.repeat
@@ -70,12 +71,12 @@ class Finished:
 
 
 def codes(column: pd.Series) -> np.ndarray:
-    """int64 (n,): equal values have equal numbers, in the order of their first appearance. Missing values are equal."""
+    """int64 (n,): a number for each value, in the order of first appearance. Missing values count as equal."""
     return np.asarray(pd.factorize(column, use_na_sentinel=False)[0], np.int64)
 
 
 def same(table: pd.DataFrame, fields: Sequence[str]) -> np.ndarray:
-    """int64 (n,): rows that agree in all fields have the same number."""
+    """int64 (n,): a number for each row; rows that agree in all fields have the same one."""
     code = np.zeros(len(table), np.int64)
     for name in fields:
         its = codes(table[name])
@@ -85,7 +86,7 @@ def same(table: pd.DataFrame, fields: Sequence[str]) -> np.ndarray:
 
 
 def cells_of_runs(per_run: pd.DataFrame, cells: pd.DataFrame) -> np.ndarray:
-    """int64 (n,): the row in `cells` of each run; -1 if no row agrees in all of CELL_FIELDS."""
+    """int64 (n,): the row in `cells` of each run; -1 if no row agrees with it in all CELL_FIELDS."""
     code_run, code_cell = np.zeros(len(per_run), np.int64), np.zeros(len(cells), np.int64)
     for name in CELL_FIELDS:
         place = {value: i for i, value in enumerate(dict.fromkeys(map(plain, cells[name])))}
@@ -102,7 +103,7 @@ def cells_of_runs(per_run: pd.DataFrame, cells: pd.DataFrame) -> np.ndarray:
 
 
 def _found(kept: np.ndarray, code: np.ndarray) -> np.ndarray:
-    """The place in `kept`, ascending, of each code; -1 if it is not there."""
+    """The place of each code in `kept`, which is ascending; -1 if it is not there."""
     if not len(kept):
         return np.full(len(code), -1)
     place = np.searchsorted(kept, code).clip(max=len(kept) - 1)
@@ -110,5 +111,5 @@ def _found(kept: np.ndarray, code: np.ndarray) -> np.ndarray:
 
 
 def plain(value: Any) -> Any:
-    """A value of a cell for looking up: a missing one is None."""
+    """A value of a cell as a plain Python value; None if it is missing."""
     return None if pd.isna(value) else value

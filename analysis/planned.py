@@ -1,4 +1,4 @@
-"""The runs that a campaign plans, as columns, so that a million fit in memory."""
+"""The planned runs of a campaign as columns, so that a million fit in memory."""
 
 import hashlib
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ class Planned:
         return max((-(-DATASETS[name].n_test // 8) for name in set(self.cells["dataset"])), default=0)
 
     def columns(self) -> dict[str, Any]:
-        """run_id and SPEC_FIELDS of every run, in this order; texts as categories."""
+        """run_id and SPEC_FIELDS of every run, in this order; text columns are categories."""
         run_id, cells = np.array(self.runs.ids(), object), self.cells.take(self.runs.cell)
         return {"run_id": run_id} | {name: self.runs.repeat if name == "repeat" else cells[name].array for name in SPEC_FIELDS}
 
@@ -71,7 +71,7 @@ def read_planned(path: Path, filters: Sequence[str] = ()) -> Planned:
 
 
 def cells_of(runs: Runs) -> pd.DataFrame:
-    """CELL_FIELDS of each of `runs.cells`; texts as categories, hidden_sizes as text, `1024-512-256`."""
+    """CELL_FIELDS of each of `runs.cells`. Text columns are categories; hidden_sizes is text, such as `1024-512-256`."""
     rows = runs.by_cell(lambda spec: [getattr(spec, name) for name in CELL_FIELDS])
     table = pd.DataFrame(rows, columns=list(CELL_FIELDS))
     table["hidden_sizes"] = [None if sizes is None else "-".join(map(str, sizes)) for sizes in table["hidden_sizes"]]

@@ -1,4 +1,4 @@
-"""What a report prints: how far the campaign is, and what is not as expected."""
+"""What a report prints: the progress of the campaign, and what is not as expected."""
 
 from collections.abc import Iterator
 
@@ -12,12 +12,12 @@ _MOST_FLAGS = 10
 
 
 def state(campaign: Campaign, runs: pd.DataFrame, summary: pd.DataFrame) -> Iterator[str]:
-    """How many runs are done, missing and failed, and the first failures."""
+    """Lines: how many runs are done, missing and failed, and the first failures."""
     n = {name: int(summary[name].sum()) for name in ("repeats", "missing", "failed", "chance", "diverged")}
     n_planned = n["repeats"] + n["missing"] + n["failed"]
     yield f"{campaign.folder}: {n['repeats']} of {n_planned} runs done, {n['missing']} missing, {n['failed']} failed"
     if n["chance"] or n["diverged"]:
-        yield f"of the runs done, {n['chance']} never left chance and {n['diverged']} diverged: all count in the means"
+        yield f"{n['chance']} of the done runs never left chance and {n['diverged']} diverged; all of them count in the means"
     for run in runs[runs["status"] == "failed"].head(10).to_dict("records"):
         which = f"{run['model_type']} {run['activation']} p={run['p']:g} repeat {run['repeat']}"
         first_line, *_ = run["message"].splitlines() or [""]
@@ -25,7 +25,7 @@ def state(campaign: Campaign, runs: pd.DataFrame, summary: pd.DataFrame) -> Iter
 
 
 def unexpected(summary: pd.DataFrame) -> Iterator[str]:
-    """Cells whose accuracy is not what such networks reach."""
+    """Lines on cells whose accuracy is not in the expected range."""
     found = list(flags(summary)["text"])
     yield from (f"note: not as expected: {text}" for text in found[:_MOST_FLAGS])
     if len(found) > _MOST_FLAGS:
@@ -33,6 +33,6 @@ def unexpected(summary: pd.DataFrame) -> Iterator[str]:
 
 
 def too_many(n_figures: int) -> Iterator[str]:
-    """Whether figures were left out."""
+    """A line if figures were left out."""
     if n_figures == MOST_SHEETS:
         yield f"note: only the first {MOST_SHEETS} figures were drawn; the numbers of all cells are in results_summary.csv"

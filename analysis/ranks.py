@@ -1,29 +1,29 @@
-"""Exact rank tests of many comparisons at once."""
+"""Exact rank tests for many comparisons at once."""
 
 import numpy as np
 from scipy.special import bdtr, ndtr
 
-MOST_EXACT = 50  # differences; more are judged by the normal approximation
+MOST_EXACT = 50  # differences; for more, the normal approximation is used
 
 
 def signed_rank(differences: np.ndarray) -> np.ndarray:
-    """Two-sided p-values of Wilcoxon's signed-rank test, given the ties.
+    """Two-sided p-values of Wilcoxon's signed-rank test, conditional on the ties.
 
-    The sign of each difference is equally often + and - if the differences are symmetric about 0. All 2**n signs are counted
-    up to n = MOST_EXACT; scipy.stats.wilcoxon gives an approximation where there are ties.
+    Under the null hypothesis, differences are symmetric about 0, so each sign is + or - with equal probability. Up to n =
+    MOST_EXACT, all 2**n combinations of signs are counted. (With ties, scipy.stats.wilcoxon gives an approximation.)
 
     Args:
-        differences: float (k, n), a comparison each row, no 0. Values that should tie must be equal.
+        differences: float (k, n), a comparison in each row, without 0. Values that should tie must be equal.
 
     Returns:
         float64 (k,); 1 if n = 0.
     """
-    from scipy.stats import rankdata  # only here: scipy.stats takes as long to load as all else
+    from scipy.stats import rankdata  # imported here, because scipy.stats takes as long to load as everything else
 
     k, n = differences.shape
     if not n:
         return np.ones(k)
-    twice = np.rint(2 * rankdata(np.abs(differences), axis=1)).astype(int)  # whole numbers: midranks have halves
+    twice = np.rint(2 * rankdata(np.abs(differences), axis=1)).astype(int)  # twice the midranks are whole numbers
     above = np.where(differences > 0, twice, 0).sum(axis=1)
     total = twice.sum(axis=1)
     if n > MOST_EXACT:
@@ -39,15 +39,15 @@ def signed_rank(differences: np.ndarray) -> np.ndarray:
 
 
 def smallest_signed_rank(n: np.ndarray) -> np.ndarray:
-    """The smallest two-sided p-value that n differences can have in a signed-rank or sign test. n: int (k,)."""
+    """The smallest two-sided p-value that a signed-rank or sign test of n differences can give. n: int (k,)."""
     return np.minimum(1, 2.0 ** (1 - n))
 
 
 def mcnemar(only_first: np.ndarray, only_second: np.ndarray) -> np.ndarray:
-    """Two-sided p-values of McNemar's exact test: is each of the two equally often the only one that is right?
+    """Two-sided p-values of McNemar's exact test, whose null hypothesis is that each run is as often the only right one.
 
     Args:
-        only_first, only_second: int (k,), images.
+        only_first, only_second: int (k,), numbers of images that only one of the two has right.
 
     Returns:
         float64 (k,); 1 if both are 0.
@@ -56,16 +56,16 @@ def mcnemar(only_first: np.ndarray, only_second: np.ndarray) -> np.ndarray:
 
 
 def holm(p_values: np.ndarray, family_size: int) -> np.ndarray:
-    """Holm's step-down correction (1979) for a family, of which some members may have no result.
+    """Holm's step-down correction (1979) for a family in which some members may have no result.
 
     Args:
         p_values: float (k,), NaN where there is no result.
         family_size: at least k.
 
     Returns:
-        float64 (k,), NaN likewise.
+        float64 (k,), NaN where there is no result.
     """
-    order = np.argsort(p_values, kind="stable")  # NaN are last
+    order = np.argsort(p_values, kind="stable")  # NaN come last
     factors = family_size - np.arange(len(p_values))
     corrected = np.empty(len(p_values))
     corrected[order] = np.minimum(1, np.maximum.accumulate(factors * p_values[order]))
@@ -73,7 +73,7 @@ def holm(p_values: np.ndarray, family_size: int) -> np.ndarray:
 
 
 def _cumulative(twice_ranks: np.ndarray) -> np.ndarray:
-    """float64: P(sum of the ranks with sign + is at most w / 2) for w = 0, 1, ...; every set of signs is equally likely."""
+    """float64: P(sum of the ranks with sign + <= w / 2) for w = 0, 1, ..., if all combinations of signs are equally likely."""
     chance = np.zeros(twice_ranks.sum() + 1)
     chance[0] = 1
     for rank in twice_ranks:

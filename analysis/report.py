@@ -1,6 +1,6 @@
 """noisy report [DIR]: merge a campaign's shards; write CSVs, results.h5, figures and report.html.
 
-Exit status: 0 all well, even if runs are missing; 1 runs failed, something cannot be trusted, or the last results would be
+Exit status: 0 all is well, even if runs are missing; 1 runs failed, something cannot be trusted, or the last results would be
 replaced by fewer; 2 the input is wrong, or a file cannot be written.
 """
 
@@ -40,7 +40,7 @@ _ROWS_A_TIME = 20_000
 _WATCH_EVERY_S = 30
 _FILES = ("results.h5", PER_RUN_CSV, "results_summary.csv", "comparisons.csv", "methods.md", "report.html")
 _FOR_READERS = ("methods.md", "report.html", "figures")
-_WRITTEN = {  # how the output names them
+_WRITTEN = {  # how the output names the files
     "page": "report.html",
     "per run": PER_RUN_CSV,
     "summary": "results_summary.csv",
@@ -57,10 +57,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_campaign()
     parser.add_argument("--to", type=Path, help="write here instead: if the campaign's folder is read-only, or with a FILTER")
     parser.add_argument(
-        "--accept-fewer", action="store_true", help="replace the last results even if runs in them have lost their shards"
+        "--accept-fewer", action="store_true", help="replace the last results even if shards of runs in them are gone"
     )
     parser.add_argument(
-        "--style", choices=STYLES, default="paper", help="sizes of the figures: 5.5 inches and 8 points, or 11 and 16"
+        "--style",
+        choices=STYLES,
+        default="paper",
+        help="size of figures and their text: 5.5 inches, 8 points; or 11 inches, 16 points",
     )
     parser.add_argument(
         "--reference", help="the activation that others are compared with (default: relu if it is there, else the first)"
@@ -126,10 +129,10 @@ def report(
 
 
 def _watch(every_s: float, campaign: Campaign, **made: Any) -> int:
-    """Make the report again and again until no run is missing; returns the last exit status. Only new shards are read.
+    """Make the report again and again until no run is missing. Returns the last exit status. Only new shards are read.
 
     Args:
-        every_s: from one beginning to the next; 0: a tenth of a core at most.
+        every_s: seconds from the start of one report to the start of the next; 0: so that it uses at most a tenth of a core.
     """
     while True:
         started_s = time.monotonic()
@@ -150,7 +153,7 @@ def _report(
     is_drawn: bool,
     filters: Sequence[str],
 ) -> tuple[int, int]:
-    """The exit status, and how many runs are missing."""
+    """Make one report. Returns the exit status and the number of missing runs."""
     target = to or campaign.folder
     paths = {name: target / name for name in _FILES}
     _refuse_other_kinds(list(paths.values()), target / "figures")
@@ -175,7 +178,7 @@ def _report(
         *notes,
         sep="\n",
     )
-    if merged.problems:  # other commands must not go on believing what they remember of these files
+    if merged.problems:  # so that other commands read these files again
         with contextlib.suppress(OSError):
             campaign.remembered.unlink()
     for text in merged.problems:
@@ -191,7 +194,7 @@ def _refuse_reference(campaign: Campaign, reference: str | None, filters: Sequen
 
 
 def _write_for_readers(campaign: Campaign, merged: Merged, tables: Tables, paths: dict[str, Path], style: str) -> int:
-    """The figures, methods.md and report.html; returns how many figures there are."""
+    """Write the figures, methods.md and report.html. Returns the number of figures."""
     summary = in_grid_order(tables.summary, merged.planned.cells)
     runs = with_cells(merged.runs, summary)
     store = paths["results.h5"]
@@ -216,7 +219,7 @@ def _write_for_readers(campaign: Campaign, merged: Merged, tables: Tables, paths
 
 
 def _remove_for_readers(paths: dict[str, Path]) -> None:
-    """What an earlier report made of other numbers."""
+    """Remove figures and pages that an earlier report made from other numbers."""
     if (folder := paths["results.h5"].with_name("figures")).is_dir():
         save_all(folder, [], "paper")
     for name in ("methods.md", "report.html"):
@@ -231,7 +234,7 @@ def _grid(campaign: Campaign) -> str:
 
 
 def _refuse_other_kinds(files: list[Path], folder: Path) -> None:
-    """Before anything is written: refuse to replace a folder, a pipe or the like that is in the place of a file."""
+    """Before anything is written, refuse to replace a folder or a pipe that is in the place of a file."""
     for path in files:
         if os.path.lexists(path) and not path.is_file():
             raise FileExistsError(errno.EEXIST, "is not a file", str(path))
@@ -240,7 +243,7 @@ def _refuse_other_kinds(files: list[Path], folder: Path) -> None:
 
 
 def _csv(table: pd.DataFrame) -> Iterator[bytes]:
-    """The table as CSV, in pieces, so that the text of a million runs is never in memory at once."""
+    """The table as CSV, in pieces, so that the text of a million runs is never in memory as a whole."""
     for start in range(0, max(len(table), 1), _ROWS_A_TIME):
         yield table[start : start + _ROWS_A_TIME].to_csv(index=False, header=start == 0).encode(errors="backslashreplace")
 

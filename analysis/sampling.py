@@ -1,7 +1,7 @@
-"""How much of the spread between seeds is only that of counting errors on a finite test set.
+"""How much of the spread between repeats comes only from counting errors on a finite test set.
 
 Each run is right or wrong on each of N test images. Even if all trained networks were equally good, their accuracies would
-differ, because on hard images a run is right or wrong by chance. Were these errors independent between images, the accuracy
+differ, because on hard images a run is right or wrong by chance. If these errors were independent between images, the accuracy
 would have the variance
 
     explained = sum over images of v_i / N**2,    v_i = c_i (n - c_i) / (n (n - 1)),
@@ -23,15 +23,15 @@ from jobs.image import FINISHED
 
 
 def split(sample_std: np.ndarray, explained: np.ndarray, n_test: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Split the spread of each cell.
+    """Split the spread of each cell into two parts.
 
     Args:
-        sample_std: float (cells,), of the accuracies.
+        sample_std: float (cells,), sample standard deviation of the accuracies.
         explained: float (cells,), the variance from `explained_variance`.
         n_test: int (cells,), images of the test set.
 
     Returns:
-        genuine, explained: standard deviations, float64 (cells,), NaN where an argument is NaN; is_truncated: bool (cells,),
+        genuine, explained: standard deviations, float64 (cells,), NaN if an argument is NaN; is_truncated: bool (cells,),
         whether the estimated variance was negative, so that genuine is 0.
     """
     genuine = n_test / np.maximum(n_test - 1, 1) * (sample_std**2 - explained)
@@ -43,12 +43,12 @@ def explained_variance(runs: pd.DataFrame, cell: np.ndarray, n_cells: int, bits:
 
     Args:
         runs: `analysis.merge.Merged.runs`, a row for each row of the file.
-        cell: int (n,), of each run.
-        n_cells: of all.
-        bits: of the same results.h5.
+        cell: int (n,), the cell of each run.
+        n_cells: the number of all cells.
+        bits: those of the same results.h5.
 
     Returns:
-        float64 (n_cells,), squared fractions; NaN for fewer than two finished runs, and where bits and n_correct differ.
+        float64 (n_cells,), squared fractions; NaN for fewer than two finished runs, or if bits and n_correct differ.
 
     Raises:
         OSError: the file cannot be read.

@@ -1,4 +1,4 @@
-"""Where the value of each column comes from: a file, a program, other columns, or the literature."""
+"""Where the values of each column come from: a file, a program, other columns, or the literature."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Quantiles and trimmed means of all cells at once."""
+"""Quantiles and trimmed means, for all cells at once."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,7 +10,7 @@ import numpy as np
 class Ordered:
     """The values of each cell in ascending order.
 
-    cell: int (n,), ascending; values: float64 (n,), ascending in each cell, no NaN; n: int64 (cells,), values of each cell.
+    cell: int (n,), ascending; values: float64 (n,), ascending in each cell, without NaN; n: int64 (cells,), number of values.
     All results are float64 (cells,), NaN for a cell without values.
     """
 
@@ -20,19 +20,19 @@ class Ordered:
 
     @classmethod
     def of(cls, values: np.ndarray, cell: np.ndarray, n_cells: int) -> "Ordered":
-        """Sort values, float64 (n,), of the cells, int (n,)."""
+        """Sort values, float64 (n,), by their cells, int (n,)."""
         order = np.lexsort((values, cell))
         return cls(cell[order], values[order], np.bincount(cell, minlength=n_cells))
 
     def quantile(self, q: float) -> np.ndarray:
-        """Linear between order statistics, as numpy.quantile (type 7 of Hyndman and Fan 1996). q: in [0, 1]."""
+        """The quantile q, in [0, 1], interpolated linearly as in numpy.quantile (type 7 of Hyndman and Fan 1996)."""
         place = (np.maximum(self.n, 1) - 1) * q
         below = np.floor(place).astype(int)
         low, high = self._at(below), self._at(np.ceil(place).astype(int))
         return low + (high - low) * (place - below)
 
     def interquartile_mean(self) -> np.ndarray:
-        """The mean without the lowest and the highest int(n / 4) values, as scipy.stats.trim_mean(values, 0.25)."""
+        """The mean without the lowest and the highest int(n / 4) values, as in scipy.stats.trim_mean(values, 0.25)."""
         cut = self.n // 4
         is_in = (self._place >= cut[self.cell]) & (self._place < (self.n - cut)[self.cell])
         total = np.bincount(self.cell[is_in], self.values[is_in], len(self.n))

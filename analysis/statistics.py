@@ -1,4 +1,4 @@
-"""Cells -> mean, spread and interval."""
+"""Mean, spread and intervals of all cells."""
 
 import numpy as np
 import pandas as pd
@@ -13,18 +13,18 @@ _KEY = ["model_type", "activation", "p"]
 
 
 def summarise(runs: pd.DataFrame, cell: np.ndarray, cells: pd.DataFrame, explained: np.ndarray | None = None) -> pd.DataFrame:
-    """One row a cell, sorted by model_type, activation, p.
+    """The summary, with one row for each cell, sorted by model_type, activation and p.
 
-    One rule for all columns: mean, spread and interval are over all finished runs (ok, chance, diverged), which `repeats`
-    counts; only columns that end in `_trained` are of the runs that are ok. A mean that would leave out a NaN is NaN. One
-    run gives NaN for every spread, except the population's.
+    All means, spreads and intervals are over all finished runs (ok, chance, diverged), whose number is `repeats`. Only the
+    columns that end in `_trained` are over the runs with the status ok. A mean over values with a NaN is NaN. For one run, all
+    spreads except the population's are NaN.
 
     Args:
         runs: a row for every planned run, as `analysis.merge.Merged.runs`: status (MISSING without a record), test_accuracy
             (fraction), test_loss (nats), n_test and cpu_s.
         cell: int (n,), the row in `cells` of each run.
         cells: `analysis.planned.cells_of` the runs.
-        explained: float (cells,), `analysis.sampling.explained_variance`; None if nobody knows it.
+        explained: float (cells,), `analysis.sampling.explained_variance`; None if not known.
 
     Returns:
         The columns of `analysis.columns.SUMMARY`, in that order.
@@ -57,7 +57,7 @@ def summarise(runs: pd.DataFrame, cell: np.ndarray, cells: pd.DataFrame, explain
 def _more(
     runs: pd.DataFrame, cell: np.ndarray, summary: pd.DataFrame, explained: np.ndarray | None, std: pd.Series
 ) -> dict[str, np.ndarray]:
-    """The columns behind sample_std_test_accuracy. summary: the columns before it, a row for each of the cells."""
+    """The columns from sample_std_test_accuracy on. summary: the columns before it, with a row for each cell."""
     n_cells, n = len(summary), summary["repeats"].to_numpy()
     is_finished = runs["status"].isin(FINISHED).to_numpy()
     finished_cell, accuracy = cell[is_finished], runs["test_accuracy"].to_numpy()[is_finished]
@@ -96,7 +96,7 @@ def _more(
 
 
 def _trained(runs: pd.DataFrame, cell: np.ndarray, n_cells: int) -> dict[str, np.ndarray]:
-    """Of the runs that trained, which is a condition that the result decides."""
+    """The columns over the runs that trained. (They are conditional on the result.)"""
     is_ok = (runs["status"] == "ok").to_numpy()
     accuracy = pd.Series(runs["test_accuracy"].to_numpy()[is_ok]).groupby(cell[is_ok])
     mean, std = (getattr(accuracy, name)().reindex(range(n_cells)).to_numpy() for name in ("mean", "std"))

@@ -1,8 +1,8 @@
-"""results.h5: the merged campaign, one array for each column, with named dimensions and units.
+"""results.h5: the merged results of a campaign, one array for each column, with named dimensions and units.
 
-Dimensions (HDF5 dimension scales, which xarray knows): `run`, every run of the manifest in its order; `epoch`, from 1; `byte`.
-Histories and bits may be larger than memory. They are written row by row to their place in the file, without HDF5. All else is
-small. The HDF5 data are followed by a seal as in a shard: a file in which one bit has changed is found before HDF5 opens it.
+Dimensions (HDF5 dimension scales, which xarray knows): `run`, the runs of the manifest in its order; `epoch`, from 1; `byte`.
+Histories and bits may not fit into memory, so they are written row by row to their places in the file, without HDF5. Everything
+else is small. A seal as in a shard follows the HDF5 data, so that a single changed bit is found before HDF5 opens the file.
 """
 
 import errno
@@ -24,15 +24,15 @@ from jobs.image import HISTORY
 from jobs.reading import open_regular
 
 _ON_DISK = (*(f"history_{name}" for name in HISTORY), "correct")
-RECORDED = "merge/recorded"  # in a group of its own: xarray opens a file without its groups
+RECORDED = "merge/recorded"  # in a group of its own, because xarray opens a file without its groups
 _BLOCK_BYTES = 2**24
 _SHORT_BYTES = 200
-_SPARE_BYTES = 2**17  # for what HDF5 writes besides values
+_SPARE_BYTES = 2**17  # room for what HDF5 writes besides values
 _SEAL = b"crc32=%08x\n"
 
 
 class Rows:
-    """The histories and bits of a results.h5, read and written by row; shape: (runs, epochs, bytes)."""
+    """Reads and writes rows of the histories and bits of a results.h5. shape: (runs, epochs, bytes)."""
 
     def __init__(self, file: BinaryIO) -> None:
         with h5py.File(file.name, "r", locking=False) as h5:
@@ -42,7 +42,7 @@ class Rows:
         self._file = file
 
     def write(self, rows: np.ndarray, history: np.ndarray, correct: np.ndarray) -> None:
-        """Put records into their rows. What is wider than the file (padding for another run of the shard) is cut off.
+        """Write records into their rows. Padding that is wider than the file (for another run of the shard) is cut off.
 
         Args:
             rows: int64 (k,), ascending.
@@ -58,14 +58,14 @@ class Rows:
                 self._file.write(padded[start:end].data)
 
     def clear(self, rows: np.ndarray) -> None:
-        """Clear rows (ascending) that have no record: their histories become NaN."""
+        """Clear rows (ascending) without a record: their histories become NaN."""
         n_a_time = max(1, _BLOCK_BYTES // (8 * len(HISTORY) * max(1, self.shape[1])))
         for start in range(0, len(rows), n_a_time):
             some = rows[start : start + n_a_time]
             self.write(some, np.empty((len(some), len(HISTORY), 0)), np.empty((len(some), 0), np.uint8))
 
     def copy_from(self, other: "Rows") -> None:
-        """Take over all rows of a file of the same shape."""
+        """Copy all rows from a file of the same shape."""
         for (offset, dtype, width), (source, *_) in zip(self._places, other._places, strict=True):
             n_bytes = self.shape[0] * width * dtype.itemsize
             other._file.seek(source)
@@ -75,7 +75,7 @@ class Rows:
 
 
 def lay_out(file: BinaryIO, n_runs: int, n_epochs: int, n_bytes: int) -> Rows:
-    """Begin a results.h5 in an empty file, with the dimensions and room for the rows.
+    """Begin a results.h5 in an empty file, with the dimensions and with room for the rows.
 
     Raises:
         OSError: there is no room.
@@ -90,7 +90,7 @@ def lay_out(file: BinaryIO, n_runs: int, n_epochs: int, n_bytes: int) -> Rows:
         early = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
         early.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
         early.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
-        early.set_obj_track_times(False)  # equal results, equal bytes
+        early.set_obj_track_times(False)  # so that equal results have equal bytes
         for name in _ON_DISK:
             dimension, dtype = ("byte", "u1") if name == "correct" else ("epoch", "f8")
             space = h5py.h5s.create_simple((n_runs, len(h5[dimension])))
@@ -100,7 +100,7 @@ def lay_out(file: BinaryIO, n_runs: int, n_epochs: int, n_bytes: int) -> Rows:
 
 
 def remember(file: BinaryIO, recorded: bytes) -> None:
-    """Keep what was read, for the next merge.
+    """Write what was read, for the next merge.
 
     Raises:
         OSError: there is no room.
@@ -110,7 +110,7 @@ def remember(file: BinaryIO, recorded: bytes) -> None:
 
 
 def complete(file: BinaryIO, columns: Mapping[str, np.ndarray | pd.Series], attributes: Mapping[str, object]) -> None:
-    """Add a value for every run (numbers, or categories, empty where a run has none), the attributes, and the seal.
+    """Add the columns (numbers, or categories, which are empty if a run has no value), the attributes, and the seal.
 
     Raises:
         OSError: there is no room.
@@ -119,7 +119,7 @@ def complete(file: BinaryIO, columns: Mapping[str, np.ndarray | pd.Series], attr
         h5.attrs.update(attributes)
         for name, column in columns.items():
             array = _array(column)
-            is_long = array.dtype.kind == "S" and array.dtype.itemsize > _SHORT_BYTES  # short texts are quick to read
+            is_long = array.dtype.kind == "S" and array.dtype.itemsize > _SHORT_BYTES  # short strings are quick to read
             h5.create_dataset(name, data=array, dtype=h5py.string_dtype() if is_long else None)
             _describe(h5, name, ("run",))
     file.seek(0)
@@ -127,7 +127,7 @@ def complete(file: BinaryIO, columns: Mapping[str, np.ndarray | pd.Series], attr
 
 
 def is_sealed(store: Path) -> bool:
-    """Whether there is a results.h5 that can be read, and every byte of it is as it was written."""
+    """Whether the file can be read and every byte of it is as it was written."""
     with suppress(OSError), open_regular(store) as file:
         n_bytes = os.fstat(file.fileno()).st_size - len(_SEAL % 0)
         return n_bytes > 0 and _SEAL % _crc32(file, n_bytes) == file.read()
@@ -135,13 +135,13 @@ def is_sealed(store: Path) -> bool:
 
 
 def read_table(store: Path, names: list[str]) -> pd.DataFrame:
-    """Columns of a sealed file, as text."""
+    """Columns of a sealed file, as strings."""
     with h5py.File(store, "r", locking=False) as h5:
         return pd.DataFrame({name: h5[name].asstr()[()] for name in names})
 
 
 def _crc32(file: BinaryIO, n_bytes: int = 2**62) -> int:
-    """The crc32 of the next bytes, of at most `n_bytes`."""
+    """The crc32 of the next bytes, at most `n_bytes`."""
     crc32 = 0
     while block := file.read(min(2**20, n_bytes)):
         crc32, n_bytes = zlib.crc32(block, crc32), n_bytes - len(block)
@@ -150,9 +150,9 @@ def _crc32(file: BinaryIO, n_bytes: int = 2**62) -> int:
 
 @contextmanager
 def _in_hdf5(file: BinaryIO, most_bytes: int) -> Iterator[h5py.File]:
-    """The file, opened by HDF5, with room for `most_bytes` more. Without room, HDF5 may crash on a full disk.
+    """Open the file with HDF5, after making room for `most_bytes` more, because HDF5 may crash on a full disk.
 
-    At the end HDF5 gives back the room that it did not need.
+    At the end, HDF5 gives back the room that was not needed.
     """
     file.flush()
     if hasattr(os, "posix_fallocate"):
@@ -174,14 +174,14 @@ def _most_bytes(column: np.ndarray | pd.Series) -> int:
 
 
 def _array(column: np.ndarray | pd.Series) -> np.ndarray:
-    """Numbers, or texts in UTF-8, S."""
+    """An array of numbers, or of UTF-8 strings with a dtype S."""
     if isinstance(column, np.ndarray):
         return column
     if pd.api.types.is_numeric_dtype(column):
         is_nullable = pd.api.types.is_extension_array_dtype(column)
         return column.to_numpy(float, na_value=np.nan) if is_nullable else column.to_numpy()
     kinds = (kind.encode(errors="backslashreplace") for kind in column.cat.categories)
-    texts = np.array([*kinds, b""])  # the last is that of code -1
+    texts = np.array([*kinds, b""])  # the last one is for code -1
     return texts[column.cat.codes]
 
 

@@ -1,4 +1,4 @@
-"""The three tables of a campaign: all numbers of its report."""
+"""The three tables of a campaign, which have all numbers of its report."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from analysis.statistics import summarise
 
 @dataclass(frozen=True)
 class Tables:
-    """per_run: runs that have a record, the rows of results_per_run.csv; summary: results_summary.csv; comparisons.csv."""
+    """per_run: the runs with a record, as in results_per_run.csv; summary: results_summary.csv; comparisons.csv."""
 
     per_run: pd.DataFrame
     summary: pd.DataFrame
@@ -27,10 +27,10 @@ def tables_of(merged: Merged, store: Path, reference: str | None = None) -> Tabl
 
     Args:
         store: the results.h5 that `analysis.merge.merge` has just written.
-        reference: the activation that others are compared with; None: relu if it is there, else the first.
+        reference: the activation that others are compared with; None: relu if the campaign has it, else the first one.
 
     Raises:
-        UnknownReference: the reference is no activation of the campaign.
+        UnknownReference: the reference is not an activation of the campaign.
         OSError: the store cannot be read.
     """
     cell, cells = merged.planned.runs.cell, merged.planned.cells

@@ -1,4 +1,4 @@
-"""Sentences on the statistics of a campaign, made from its numbers."""
+"""Sentences about the statistics of a campaign, made from its numbers."""
 
 from collections.abc import Iterable, Iterator
 
@@ -24,7 +24,7 @@ def span(values: pd.Series) -> str:
 
 
 def bars(summary: pd.DataFrame) -> Iterator[str]:
-    """What error bars show, and what they do not."""
+    """Sentences on what error bars show and what they do not show."""
     with_bars = int((summary["repeats"] >= 2).sum())
     yield (
         "Error bars are 95 % intervals of the mean over repeats, from Student's t distribution and the sample standard "
@@ -33,7 +33,7 @@ def bars(summary: pd.DataFrame) -> Iterator[str]:
     width = (summary["test_set_high"] - summary["test_set_low"]).max()
     if not np.isnan(width):
         yield (
-            "They leave out the sampling of the test set, which no number of repeats makes smaller: Wilson's 95 % intervals "
+            "They do not include the sampling of the test set, which more repeats do not reduce: Wilson's 95 % intervals "
             f"for it are up to {width:.4f} wide."
         )
     genuine = summary["seed_std_genuine"].dropna()
@@ -47,9 +47,9 @@ def bars(summary: pd.DataFrame) -> Iterator[str]:
 
 
 def excluded(summary: pd.DataFrame) -> Iterator[str]:
-    """Which runs count, and how many did not train."""
+    """Sentences on which runs count and how many did not train."""
     chance, diverged = (int(summary[name].sum()) for name in ("chance", "diverged"))
-    yield "No finished run is left out of any mean."
+    yield "Every mean is over all finished runs of its cell."
     if not (chance or diverged):
         yield "No run stayed at chance and none diverged."
         return
@@ -62,7 +62,7 @@ def excluded(summary: pd.DataFrame) -> Iterator[str]:
 
 
 def compared(comparisons: pd.DataFrame) -> Iterator[str]:
-    """How cells were compared, and how many differ."""
+    """Sentences on how cells were compared and how many differ."""
     for axis, family in comparisons.groupby("axis", sort=False):
         size, n_tests = int(family["family_size"].iloc[0]), int(family["p_raw"].notna().sum())
         reference = listed(named(value) for value in dict.fromkeys(family["reference_value"]))
@@ -95,9 +95,9 @@ def _ranked(family: pd.DataFrame, size: int) -> Iterator[str]:
 
 
 def error_bars(summary: pd.DataFrame) -> Iterator[str]:
-    """The answer for a checklist."""
+    """Sentences that answer a checklist's question about error bars."""
     yield (
         f"Yes: 95 % t intervals of the mean over n = {span(summary['repeats'])} repeats, which differ in initial weights, "
         "batch order and noise, on one fixed test set."
     )
-    yield "Every run is shown as a dot. The intervals assume nearly normal values; where runs stayed at chance this is said."
+    yield "Every run is shown as a dot. The intervals assume nearly normal values; cells with runs at chance are marked."

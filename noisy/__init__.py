@@ -1,1 +1,1 @@
-"""One run: what is trained and how. Knows nothing of schedulers, files of results, YAML or argv."""
+"""One run: what is trained and how. This package knows nothing about schedulers, result files, YAML or command lines."""

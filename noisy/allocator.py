@@ -1,4 +1,4 @@
-"""Keeping the C library's allocator from giving memory back to the kernel after every batch."""
+"""Stops the C library from giving memory back to the kernel after every batch."""
 
 import ctypes
 import sys
@@ -7,10 +7,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # mallopt(3)
 
 
 def keep_freed_memory() -> None:
-    """From here on, this process uses freed memory again instead of giving it back to the kernel.
+    """Make this process reuse freed memory instead of giving it back to the kernel.
 
     This changes no result. It avoids page faults, which are the largest cost of a CNN's training after its arithmetic. It does
-    nothing without glibc, or if glibc refuses the first setting: the second setting alone would make things worse.
+    nothing without glibc, or if glibc refuses the first setting, because the second setting alone would make training slower.
     """
     if sys.platform != "linux":
         return

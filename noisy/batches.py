@@ -1,4 +1,4 @@
-"""Training batches. Each is indexed, scaled and corrupted as a whole, and is the same whichever thread prepares it."""
+"""Training batches. Each is indexed, scaled and corrupted as a whole. It does not depend on the thread that prepares it."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -17,15 +17,15 @@ Prepared = TypeVar("Prepared")
 
 
 def scale(images: np.ndarray) -> torch.Tensor:
-    """uint8 (n, 28, 28) to float32 (n, 1, 28, 28) in [0, 1]: a division in float32, as in torchvision's ToTensor."""
+    """Convert uint8 (n, 28, 28) to float32 (n, 1, 28, 28) in [0, 1], by a division in float32 as in torchvision's ToTensor."""
     return torch.from_numpy(np.array(images)).to(torch.float32).div_(255)[:, None]
 
 
 def training_batches(spec: RunSpec, data: Data, epoch: int, data_workers: int = 0) -> Iterator[Batch]:
     """One epoch of shuffled, freshly corrupted training batches; the last may be smaller.
 
-    Order and noise depend only on (seed, repeat, epoch, batch). So any number of threads can make batches ahead, in any order,
-    and the batches are the same.
+    Order and noise depend only on (seed, repeat, epoch, batch). So any number of threads can make batches in advance, in any
+    order, without changing them.
 
     Yields:
         images: float32 (n, 1, 28, 28) in [0, 1]; labels: int64 (n,).
@@ -42,7 +42,7 @@ def training_batches(spec: RunSpec, data: Data, epoch: int, data_workers: int = 
 
 
 def ahead(prepare: Callable[[int], Prepared], n_batches: int, data_workers: int) -> Iterator[Prepared]:
-    """prepare(0), prepare(1), ...: made when they are used, or in advance by `data_workers` threads."""
+    """Yield prepare(0), prepare(1), ..., made when they are needed, or in advance by `data_workers` threads (if above 0)."""
     if not data_workers:
         yield from map(prepare, range(n_batches))
         return

@@ -1,4 +1,4 @@
-"""Data sets as plain uint8 arrays: staged once, then mapped read-only by every worker. Each start checks every byte."""
+"""Data sets as plain uint8 arrays. They are staged once, then each worker maps them read-only and checks every byte."""
 
 import hashlib
 import struct
@@ -13,7 +13,7 @@ from noisy.spec import DATASETS, IMAGE_SIZE_PX
 
 __all__ = ["Data", "DataError", "folder", "is_staged", "load", "stage"]
 
-_IDX_UINT8 = 0x0800  # magic number of an idx file of unsigned bytes; the lowest byte is the number of dimensions
+_IDX_UINT8 = 0x0800  # first bytes of an idx file of unsigned bytes; the lowest byte is the number of dimensions
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def load(name: str, data_dir: str | Path) -> Data:
     """Find and map the data set `name`, one of `noisy.spec.DATASETS`. Writes nothing.
 
     Raises:
-        DataError: a file is missing or is not the published one.
+        DataError: a file is missing or differs from the published one.
     """
     found, said = search(name, data_dir)
     if len(found) < len(FILES):
@@ -55,10 +55,10 @@ def load(name: str, data_dir: str | Path) -> Data:
 
 
 def stage(name: str, data_dir: str | Path) -> Data:
-    """Download missing files (`digits` comes from scikit-learn), then load the data set. Replaces no file.
+    """Download missing files (`digits` comes from scikit-learn), then load the data set. Existing files are not replaced.
 
     Raises:
-        DataError: a file is missing and cannot be downloaded, or a file is not the published one.
+        DataError: a file is missing and cannot be downloaded, or a file differs from the published one.
     """
     found, said = search(name, data_dir)
     missing = [file for file in FILES if file not in found]
@@ -67,13 +67,13 @@ def stage(name: str, data_dir: str | Path) -> Data:
     try:
         contents = _digits_files() if name == "digits" else downloaded(name, missing)
         put(folder(name, data_dir), {file: contents[file] for file in missing})
-    except Exception as error:  # of the network, the disk or a library: all are reported in the same way
+    except Exception as error:  # errors of the network, the disk or a library are all reported in the same way
         raise incomplete(name, data_dir, [*said, *str(error).splitlines()]) from error
     return load(name, data_dir)
 
 
 def is_staged(name: str, data_dir: str | Path) -> bool:
-    """Whether all four files are there.
+    """Whether all four files exist.
 
     Raises:
         DataError: another file is in the place of a missing one.
@@ -96,7 +96,7 @@ def _digits_files() -> dict[str, bytes]:
 
 
 def _digits() -> tuple[np.ndarray, np.ndarray]:
-    """scikit-learn's digits, 8x8 of 0..16, as uint8 (1797, 28, 28) of 0..255 and labels uint8 (1797,).
+    """scikit-learn's digits (8x8, values 0..16) as images uint8 (1797, 28, 28), values 0..255, and labels uint8 (1797,).
 
     The interpolation is bilinear, with pixel centres aligned and edges repeated. Target pixel i lies at (4 i - 5) / 14 of the
     source grid. So all weights are multiples of 1/14, and integer arithmetic gives the same bytes on every machine.
@@ -109,7 +109,7 @@ def _digits() -> tuple[np.ndarray, np.ndarray]:
         below, fraction = divmod(4 * i - 5, 14)
         weights[i, max(below, 0)] += 14 - fraction
         weights[i, min(below + 1, 7)] += fraction
-    scaled = weights @ bunch.images.astype(np.int64) @ weights.T  # in units of 1/196 of a grey level of 0..16
+    scaled = weights @ bunch.images.astype(np.int64) @ weights.T  # in units of 1/196 of a grey level in 0..16
     whole = 14 * 14 * 16
     return ((scaled * 255 + whole // 2) // whole).astype(np.uint8), bunch.target.astype(np.uint8)
 

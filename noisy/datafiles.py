@@ -1,7 +1,7 @@
-"""The files of the published data sets: where they may be, what is in them, and how they are downloaded.
+"""The files of the published data sets: where they may be, their contents, and how they are downloaded.
 
-Their form is that of MNIST (idx: a short header, then raw bytes). A file is recognised by its digest. It may be in one of
-several folders, under one of several names.
+They have MNIST's format (idx: a short header, then raw bytes). A file is recognised by its digest. It may be in one of several
+folders and have one of several names.
 """
 
 import gzip
@@ -20,7 +20,7 @@ from noisy.spec import DATASETS, IMAGE_SIZE_PX
 
 FOLDERS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST", "digits": "Digits"}
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
-MD5 = {  # of the four unpacked files. Publishers and torchvision give the MD5 of the packed files, which unpack to these
+MD5 = {  # MD5 of the four unpacked files. Publishers and torchvision give the MD5 of the packed files, which unpack to these.
     "mnist": (
         "6bbc9ace898e44ae57da46a324031adb",
         "a25bea736e30d166cdddb491f175f624",
@@ -46,19 +46,19 @@ MD5 = {  # of the four unpacked files. Publishers and torchvision give the MD5 o
         "898bcfa68dcca11227d9572bec8161eb",
     ),
 }
-_MIRRORS = {  # as in torchvision.datasets; the digest is checked after the download, so http is good enough
+_MIRRORS = {  # as in torchvision.datasets; http suffices, because the digest is checked after the download
     "mnist": ("https://ossci-datasets.s3.amazonaws.com/mnist/", "http://yann.lecun.com/exdb/mnist/"),
     "fashion_mnist": ("http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",),
     "kmnist": ("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
 }
 _OWNER = {md5: f"{name}'s {file}" for name, digests in MD5.items() for file, md5 in zip(FILES, digests, strict=True)}
-_GZIP = b"\x1f\x8b"  # how a packed file begins
-_PATIENCE_S = 30  # for a server to answer
+_GZIP = b"\x1f\x8b"  # the first bytes of a packed file
+_PATIENCE_S = 30  # to wait for an answer of a server
 _USE_OTHERS = "or name the folder of the data with --data-dir"
 
 
 class DataError(Exception):
-    """A data set is missing or incomplete, or is not the published one. details: a line for each file, and what to do next."""
+    """A data set is missing, incomplete or not the published one. details: a line for each file, and what to do next."""
 
     def __init__(self, message: str, details: Sequence[str]) -> None:
         super().__init__("; ".join([message, *details]))
@@ -66,16 +66,16 @@ class DataError(Exception):
 
 
 def folder(name: str, data_dir: str | Path) -> Path:
-    """Where missing files of data set `name` are put: the folder that torchvision uses under `data_dir`."""
+    """The folder into which missing files of data set `name` are put: the one that torchvision uses below `data_dir`."""
     return Path(data_dir) / FOLDERS[name] / "raw"
 
 
 def search(name: str, data_dir: str | Path) -> tuple[dict[str, np.ndarray], list[str]]:
-    """Find the files of a set under `data_dir` by their content. Writes nothing.
+    """Find the files of a data set below `data_dir` by their contents. Writes nothing.
 
     Returns:
         The arrays of the files found: uint8 (n_images, 28, 28) or (n_images,), read-only. They are memory-mapped, or in memory
-        if the file is packed. Also lines that say for each file what was found.
+        if the file is packed. Also a line for each file that says what was found.
 
     Raises:
         DataError: another file is in the place of a missing one, or a folder cannot be read.
@@ -105,7 +105,7 @@ def search(name: str, data_dir: str | Path) -> tuple[dict[str, np.ndarray], list
 
 
 def incomplete(name: str, data_dir: str | Path, said: Sequence[str]) -> DataError:
-    """The error for missing files. said: what was found, and what was tried."""
+    """The error for missing files. said: lines on what was found and what was tried."""
     folders = [str(each) for each in _folders(name, Path(data_dir)) if each.is_dir()]
     names = ", ".join(_spellings("NAME-idx3-ubyte"))
     looked = f"looked in {', '.join(folders)} for {names}" if folders else f"{data_dir}: no such folder"
@@ -114,7 +114,7 @@ def incomplete(name: str, data_dir: str | Path, said: Sequence[str]) -> DataErro
 
 
 def put(target: Path, contents: Mapping[str, bytes]) -> None:
-    """Make a folder and write files into it. An attempt that fails leaves nothing behind.
+    """Make a folder and write files into it. After an error, nothing is left behind.
 
     Raises:
         OSError: the folder or a file cannot be written.
@@ -129,7 +129,7 @@ def put(target: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def downloaded(name: str, files: Sequence[str]) -> dict[str, bytes]:
-    """The content of these files of a set, unpacked.
+    """Download files of a data set. Returns their unpacked contents.
 
     Raises:
         OSError: a file is on no mirror; the message has a line for each mirror.
@@ -139,12 +139,12 @@ def downloaded(name: str, files: Sequence[str]) -> dict[str, bytes]:
 
 
 def fetched(urls: Sequence[str], md5: str) -> bytes:
-    """The content of the first of these packed files whose unpacked content has this digest.
+    """Download packed files until the unpacked contents of one have this digest. Returns these contents.
 
     Raises:
         OSError: no file has it; the message has a line for each address.
     """
-    import urllib.request  # here, not above: workers that find their data need not load it
+    import urllib.request  # imported here, because workers that find their data do not need it
 
     failures = []
     for url in urls:
@@ -162,20 +162,20 @@ def fetched(urls: Sequence[str], md5: str) -> bytes:
 
 
 def _spellings(file: str) -> tuple[str, ...]:
-    """The names that a file may have, the best first: plain, with a dot, in a folder of its own name, or packed."""
+    """The names that a file may have, in order of preference: plain, with a dot, in a folder with its name, or packed."""
     dotted = file.replace("-idx", ".idx")
     return file, dotted, f"{file}/{file}", f"{file}.gz", f"{dotted}.gz"
 
 
 def _folders(name: str, data_dir: Path) -> list[Path]:
-    """Folders that may hold files of a set, the best first: its own folders in any spelling, then those that sets share."""
+    """The folders that may have a set's files, in order of preference: its own in any spelling, then shared ones."""
     own = _inside(data_dir, FOLDERS[name])
     raw = [inner for each in (*own, data_dir) for inner in _inside(each, "raw")]
     return list(dict.fromkeys([folder(name, data_dir), *raw, *own, data_dir]))
 
 
 def _inside(parent: Path, name: str) -> list[Path]:
-    """The entries of a folder with this name. Case, dashes and underscores do not matter."""
+    """The entries of a folder with this name. Case, dashes and underscores are ignored."""
     try:
         entries = sorted(parent.iterdir())
     except (FileNotFoundError, NotADirectoryError):
@@ -193,12 +193,12 @@ def _mapped(path: Path) -> np.ndarray:
 
 
 def _checked(path: Path, size_bytes: int, md5: str) -> tuple[np.ndarray, str]:
-    """The content of a file, uint8 (size_bytes,), and what is wrong with it: empty if nothing is wrong."""
+    """The contents of a file, uint8 (size_bytes,), and what is wrong with it (empty: nothing)."""
     content, is_packed = np.empty(0, np.uint8), False
     try:
         if path.stat().st_size:
             content = _mapped(path)
-        if is_packed := content[:2].tobytes() == _GZIP:  # the name does not matter: browsers unpack files that they save as .gz
+        if is_packed := content[:2].tobytes() == _GZIP:  # whatever its name, because browsers unpack files but save them as .gz
             with gzip.open(path) as packed:
                 content = np.frombuffer(packed.read(size_bytes + 1), np.uint8)
     except (OSError, EOFError, zlib.error) as error:

@@ -1,4 +1,4 @@
-"""Where runs are trained, and with which arithmetic."""
+"""The device on which runs are trained, and its arithmetic."""
 
 import contextlib
 import platform
@@ -10,10 +10,10 @@ from noisy.processor import this_processor
 
 
 def select_device(use_cuda: bool) -> torch.device:
-    """The GPU if asked for, else the CPU.
+    """The GPU if it is asked for, else the CPU.
 
     Raises:
-        RuntimeError: a GPU is asked for, but there is none. The CPU never takes its place silently.
+        RuntimeError: a GPU is asked for, but there is none. The CPU never replaces it silently.
     """
     if use_cuda and not torch.cuda.is_available():
         raise RuntimeError(
@@ -38,13 +38,13 @@ def check_precision(precision: str, device: torch.device) -> None:
 
 
 def device_name(use_cuda: bool) -> str:
-    """`cpu`, or `cuda` with the GPU's name."""
+    """`cpu`, or `cuda` and the GPU's name."""
     return f"cuda {torch.cuda.get_device_name()}" if use_cuda else "cpu"
 
 
 @contextlib.contextmanager
 def fast_arithmetic(device: torch.device) -> Iterator[None]:
-    """Within the block, float32 products take the chosen route (`product_route`), and denormal numbers count as 0.
+    """In the block, float32 products are computed by `product_route`, and denormal numbers count as 0.
 
     On the CPU, "medium" tells torch to use oneDNN. "medium" permits rounding to bfloat16, but oneDNN rounds only on processors
     with AMX, and there another route is chosen. On a GPU, float32 stays float32, also for sums of bfloat16 products. Torch's

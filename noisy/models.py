@@ -1,4 +1,4 @@
-"""The networks: names to constructors. Input float32 (n, 1, 28, 28); output logits float32 (n, n_classes)."""
+"""The networks and their names. Input: float32 (n, 1, 28, 28); output: logits float32 (n, n_classes)."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "leaky_relu": lambda: nn.LeakyReLU(0.1),
     "gelu": nn.GELU,
 }
-_NEVER_DECREASING = ("relu", "tanh", "sigmoid", "leaky_relu")  # such a function commutes with a maximum
+_NEVER_DECREASING = ("relu", "tanh", "sigmoid", "leaky_relu")  # such a function can be exchanged with a maximum
 
 
 def mlp(spec: RunSpec, n_classes: int) -> nn.Sequential:
@@ -43,30 +43,31 @@ def cnn(spec: RunSpec, n_classes: int) -> nn.Sequential:
 
 
 def _block(in_channels: int, out_channels: int, activation: str) -> list[nn.Module]:
-    """Convolution, activation and pooling. If the activation never decreases, pooling comes first: a quarter of the work."""
+    """Convolution, activation and pooling. If the activation never decreases, pooling comes first, which saves work."""
     convolution = nn.Conv2d(in_channels, out_channels, kernel_size=3, padding=1)
     between = [ACTIVATIONS[activation](), nn.MaxPool2d(2)]
     return [convolution, *(reversed(between) if activation in _NEVER_DECREASING else between)]
 
 
 MODELS: dict[str, Callable[[RunSpec, int], nn.Sequential]] = {"mlp": mlp, "cnn": cnn}
-IMAGES_AT_ONCE = {"mlp": 512, "cnn": 64}  # more at one time would take more memory, but hardly less time
+IMAGES_AT_ONCE = {"mlp": 512, "cnn": 64}  # more images at a time would take more memory, but hardly less time
 
 
 def build_model(spec: RunSpec, n_classes: int) -> nn.Sequential:
-    """The network of `spec` on the CPU, with its initial weights; no global generator is touched.
+    """The network of `spec` on the CPU, with its initial weights. Global random generators are not used.
 
-    Weights and biases are uniform on +-1/sqrt(fan_in). This is torch's own default (torch.nn.Linear.reset_parameters: Kaiming
-    uniform with a = sqrt(5)). They are drawn from the run's WEIGHTS stream, because torch's CPU generator uses only 32 bits of
+    Weights and biases are uniform on [-1/sqrt(fan_in), 1/sqrt(fan_in)], which is torch's default
+    (torch.nn.Linear.reset_parameters: Kaiming uniform with a = sqrt(5)). They are drawn from the run's WEIGHTS stream, because
+    torch's CPU generator uses only 32 bits of
     a seed.
     """
-    with torch.random.fork_rng(devices=[]):  # torch draws its own initial weights; all are replaced below
+    with torch.random.fork_rng(devices=[]):  # torch draws initial weights, which are all replaced below
         model = MODELS[spec.model_type](spec, n_classes)
     generator = spec.generator(Stream.WEIGHTS)
     for layer in model:
         if isinstance(layer, nn.Linear | nn.Conv2d):
             bound = 1 / math.sqrt(layer.weight[0].numel())
-            for parameter in layer.parameters():  # weight, then bias
+            for parameter in layer.parameters():  # first the weights, then the biases
                 values = parameter.detach()
                 generator.random(out=values.numpy(), dtype=np.float32)
                 values.mul_(2 * bound).sub_(bound)

@@ -1,4 +1,4 @@
-"""What the processor can do, and which arithmetic follows from it. A fixed rule decides: a timing could change results."""
+"""What the processor can do, and which arithmetic follows from it. Fixed rules decide, because timings could change results."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -7,16 +7,17 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Processor:
-    """A processor. vendor, features: as in /proc/cpuinfo; empty if there is no such file."""
+    """A processor. vendor, features: as in /proc/cpuinfo, or empty if there is no such file."""
 
     vendor: str
     features: frozenset[str]
 
     @property
     def product_route(self) -> str:
-        """What computes the float32 products of linear layers: `onednn` or `blas`; recorded with every result.
+        """The library for float32 products of linear layers: `onednn` or `blas`. It is recorded with every result.
 
-        Torch's BLAS, MKL, uses its AVX512 kernels on Intel's processors only. On AMD's processors it takes 1.1 (Zen 4) or 2
+        Torch's BLAS is MKL, which uses its AVX512 kernels only on Intel's processors. On AMD's processors it takes 1.1 (Zen 4)
+        or 2
         times (Zen 5) as long as oneDNN, which torch also includes.
         """
         has_avx512 = {"avx512f", "avx512bw", "avx512vl", "avx512dq"} <= self.features

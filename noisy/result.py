@@ -1,4 +1,4 @@
-"""What a run finds: scores after each epoch, and the result at the end."""
+"""The scores of a run after each epoch, and its result."""
 
 import math
 from dataclasses import dataclass
@@ -7,19 +7,19 @@ import numpy as np
 
 from noisy.usage import Usage
 
-_CONSTANT_FRACTION = 0.95  # of the test images; if so many get one class, the predictions count as constant
+_CONSTANT_FRACTION = 0.95  # share of the test images; if one class is predicted for this share, predictions count as constant
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What one run found.
+    """The result of a run.
 
-    status: "ok"; "chance": every epoch's predictions were one class for at least 95 % of the test images; "diverged":
+    status: "ok"; "chance": after every epoch, one class was predicted for at least 95 % of the test images; "diverged":
         a loss was not finite, and training stopped there.
     train_loss, test_loss, test_accuracy: float64 (epochs,); mean cross-entropy in nats over the epoch and over the
         clean test set, and fraction right in [0, 1]; NaN after an epoch that diverged.
     correct: uint8 (ceil(n_test / 8),), one bit per test image, right or wrong, after the last epoch (numpy.packbits).
-    n_correct: test images that are right after the last epoch; n_test: all test images.
+    n_correct: number of test images that are right after the last epoch; n_test: number of test images.
     usage: if runs were trained together, each has an equal share of their time, and the peak memory of all of them.
     """
 
@@ -45,7 +45,7 @@ class Scores:
         self.diverged = False
 
     def add(self, train_loss: float, test_loss: float, predictions: np.ndarray) -> None:
-        """The next epoch: mean losses in nats, and the predicted class of every test image, int64 (n_test,)."""
+        """Add an epoch: mean losses in nats, and the predicted class of every test image, int64 (n_test,)."""
         if self.diverged:
             return
         self._right = predictions == self._labels
@@ -55,7 +55,7 @@ class Scores:
         self.diverged = not (math.isfinite(train_loss) and math.isfinite(test_loss))
 
     def result(self, n_parameters: int, usage: Usage) -> RunResult:
-        """After the last epoch."""
+        """The result after the last epoch."""
         train_loss, test_loss, test_accuracy = self._history
         return RunResult(
             status="diverged" if self.diverged else "chance" if self._constant else "ok",

@@ -1,7 +1,7 @@
-"""Many runs as one value, `Runs`: their cells, and which repeat of which cell each run is.
+"""Many runs as one value, `Runs`: their cells, and the cell and repeat of each run.
 
-Ids are computed once, when the value is made. A canonical JSON text or a `RunSpec` is made only when it is written or trained.
-A million runs take some 25 MB.
+Ids are computed once, when the value is made. The canonical JSON or the `RunSpec` of a run is made only when it is needed. A
+million runs take about 25 MB.
 """
 
 import re
@@ -20,7 +20,7 @@ _REPEAT = re.compile(r'"repeat":(\d+)')
 
 @dataclass(frozen=True)
 class Cell:
-    """All runs that differ only in `repeat`. spec: the run of repeat 0; before, behind: its JSON around the repeat's number."""
+    """All runs that differ only in `repeat`. spec: the run of repeat 0; before, behind: the JSON around the repeat's number."""
 
     spec: RunSpec
     before: str
@@ -46,8 +46,8 @@ class Cell:
 class Runs:
     """Runs in the order in which results are wanted.
 
-    cells: in the order in which they appear (some may have no run here); cell: int32 (n,), the place in
-    `cells` of each run; repeat: int32 (n,); run_id: S16 (n,).
+    cells: in the order in which they appear (some may have no run here); cell: int32 (n,), the index in `cells` of each run;
+    repeat: int32 (n,); run_id: S16 (n,).
     """
 
     cells: Sequence[Cell]
@@ -57,7 +57,7 @@ class Runs:
 
     @classmethod
     def of_grid(cls, first_runs: Iterable[RunSpec], repeats: int) -> "Runs":
-        """All repeats of the cells of these runs, ordered by repeat, so that every cell has its first repeats early."""
+        """All repeats of the cells of these runs, ordered by repeat, so that every cell gets its first repeats early."""
         cells = tuple(dict.fromkeys(map(Cell.of, first_runs)))
         cell = np.tile(np.arange(len(cells), dtype=np.int32), repeats)
         repeat = np.repeat(np.arange(repeats, dtype=np.int32), len(cells))
@@ -86,12 +86,12 @@ class Runs:
 
     @classmethod
     def of(cls, runs: Iterable[RunSpec]) -> "Runs":
-        """These runs."""
+        """Make the value from single runs."""
         return cls.of_records((run.run_id.encode(), run.canonical_json()) for run in runs)
 
     @classmethod
     def joined(cls, parts: Sequence["Runs"]) -> "Runs":
-        """Join parts of one value; at least one part."""
+        """Join at least one part of a value."""
         columns = (np.concatenate([getattr(part, name) for part in parts]) for name in ("cell", "repeat", "run_id"))
         return cls(parts[0].cells, *columns)
 
@@ -113,7 +113,7 @@ class Runs:
         return self.run_id.astype(str).tolist()
 
     def take(self, places: np.ndarray | slice) -> "Runs":
-        """Some of these runs: int64 (k,) their places, bool (n,) a mask, or a slice."""
+        """Some of these runs. places: int64 (k,) indices, a bool (n,) mask, or a slice."""
         return replace(self, cell=self.cell[places], repeat=self.repeat[places], run_id=self.run_id[places])
 
     def alone(self, places: np.ndarray) -> "Runs":
@@ -122,20 +122,20 @@ class Runs:
         return Runs([self.cells[i] for i in used], cell.astype(np.int32), self.repeat[places], self.run_id[places])
 
     def at(self, place: int) -> RunSpec:
-        """One run."""
+        """The run at `place`."""
         return self.cells[self.cell[place]].run(int(self.repeat[place]))
 
     def places_of(self, run_ids: np.ndarray) -> np.ndarray:
         """int64 (k,): the place of each run_id, S16 (k,); -1 where there is no such run."""
         if not len(self):
             return np.full(len(run_ids), -1)
-        order = np.argsort(run_ids)  # looking up neighbours one after the other is four times as fast
+        order = np.argsort(run_ids)  # looking up neighbours one after the other is four times faster
         nearest = np.empty(len(run_ids), int)
         nearest[order] = self._order[np.searchsorted(self._sorted, run_ids[order]).clip(max=len(self) - 1)]
         return np.where(self.run_id[nearest] == run_ids, nearest, -1)
 
     def by_cell(self, find: Callable[[RunSpec], Any]) -> list[Any]:
-        """`find` of each cell's first run, in the order of `cells`."""
+        """`find(run)` for the first run of each cell, in the order of `cells`."""
         return [find(cell.spec) for cell in self.cells]
 
     def _pairs(self) -> Iterator[tuple[int, int]]:
@@ -151,7 +151,7 @@ class Runs:
 
 
 def _split(canonical_json: str) -> tuple[str, int, str]:
-    """A canonical JSON text as (the text before the repeat's number, the repeat, the text after it)."""
+    """Split a canonical JSON text into the text before the repeat's number, the repeat, and the text after it."""
     match = _REPEAT.search(canonical_json)
     if match is None:
         raise ValueError(f"not the canonical JSON of a run: {canonical_json!r}")

@@ -1,4 +1,4 @@
-"""What one run is: its hyperparameters, its name (`run_id`) and its random streams. Loads no torch."""
+"""The definition of one run: its hyperparameters, its name (`run_id`) and its random streams. Does not load torch."""
 
 import ctypes
 import hashlib
@@ -19,11 +19,11 @@ MODEL_TYPES = ("mlp", "cnn")
 PRECISIONS = ("float32", "bfloat16")
 DEFAULT_HIDDEN_SIZES = (256, 128)
 IMAGE_SIZE_PX = 28
-RESOLUTION = 2.0**-24  # of the uniform numbers u that noise is made of; for any smaller p, u < p holds only for u = 0
+RESOLUTION = 2.0**-24  # step of the uniform numbers u that make the noise; for any smaller p, u < p holds only for u = 0
 
 
 class DatasetInfo(NamedTuple):
-    """Number of images in the training and the test set, and of classes."""
+    """The numbers of training images, test images and classes."""
 
     n_train: int
     n_test: int
@@ -39,7 +39,7 @@ DATASETS = {
 
 
 def shown(value: Any) -> str:
-    """A user's value as a message shows it, at most about 80 characters. Characters that are not ASCII are escaped and named.
+    """A user's value for a message, shortened to about 80 characters. Characters that are not ASCII are escaped and named.
 
     A Cyrillic letter can look like a Latin one, and a space without width cannot be seen.
     """
@@ -48,14 +48,14 @@ def shown(value: Any) -> str:
 
 
 def named(text: str, of: str = "") -> str:
-    """Escape the characters of a text that are not ASCII, and add their names. Those in `of` are named too."""
+    """Escape characters that are not ASCII, and add their names and those of such characters in `of`."""
     others = [c for c in dict.fromkeys(text + of) if not c.isascii()]
     names = [f"U+{ord(c):04X} {unicodedata.name(c, 'without a name')}" for c in others[:3]]
     return text.encode("ascii", "backslashreplace").decode() + (f" (with {', '.join(names)})" if names else "")
 
 
 class Allowed(NamedTuple):
-    """What a field may hold, in words for an error message, and as a test."""
+    """The allowed values of a field: text for an error message, and a test."""
 
     text: str
     holds: Callable[[Any], bool]
@@ -96,7 +96,7 @@ ALLOWED: dict[str, Allowed] = {
 }
 
 _CASTS: dict[str, Callable[[Any], Any]] = {
-    "p": lambda v: float(v) + 0.0,  # + 0.0 turns -0.0 into 0.0, so that equal values have one name
+    "p": lambda v: float(v) + 0.0,  # + 0.0 turns -0.0 into 0.0, so that equal values have the same name
     "learning_rate": float,
     "weight_decay": lambda v: float(v) + 0.0,
     "repeat": operator.index,
@@ -109,7 +109,7 @@ _CASTS: dict[str, Callable[[Any], Any]] = {
 
 
 class Stream(IntEnum):
-    """What random numbers are for. Each purpose has its own generators. The numbers below are part of every result."""
+    """The purposes of random numbers. Each has its own generators. The values below must not change: results depend on them."""
 
     WEIGHTS = 0
     ORDER = 1
@@ -120,11 +120,11 @@ class Stream(IntEnum):
 class RunSpec:
     """Everything that defines one training, and nothing else. `Execution` says how it is executed.
 
-    A field that has its default value is left out of the identity. So a later version can add a field with a default, and no
-    existing `run_id` changes.
+    Fields with their default values are not part of the identity. So a later version can add a field with a default without
+    changing any `run_id`.
 
     Raises:
-        ValueError: a field holds what `ALLOWED` does not allow, or does not apply to the model type.
+        ValueError: a field has a value that `ALLOWED` does not allow, or does not apply to the model type.
     """
 
     dataset: str
@@ -137,9 +137,9 @@ class RunSpec:
     batch_size: int
     learning_rate: float
     weight_decay: float  # L2 penalty added to the gradient, as in torch.optim.Adam
-    hidden_sizes: tuple[int, ...] | None = None  # mlp: DEFAULT_HIDDEN_SIZES if None; applies to no other model
+    hidden_sizes: tuple[int, ...] | None = None  # only for mlp; None: DEFAULT_HIDDEN_SIZES
     max_train_samples: int | None = None  # the first N images of the training set; None: all
-    precision: str = "float32"  # of the inputs of matrix products in training; weights, sums and evaluation: always float32
+    precision: str = "float32"  # for the inputs of matrix products in training; weights, sums and evaluation are always float32
 
     def __post_init__(self) -> None:
         if self.model_type == "mlp" and self.hidden_sizes is None:
@@ -171,18 +171,18 @@ class RunSpec:
         return f"{self.model_type} {self.activation} p={self.p:g} repeat {self.repeat}"
 
     def shape(self) -> "RunSpec":
-        """All that runs must have in common to be trained together: activation, p, repeat and seed may differ."""
+        """What runs must have in common to be trained together: everything but activation, p, repeat and seed."""
         return replace(self, activation=ACTIVATION_NAMES[0], p=0.0, repeat=0, seed=0)
 
     def n_train_samples(self) -> int:
-        """How many training images the run sees in an epoch."""
+        """The number of training images in an epoch."""
         return as_trained("max_train_samples", self.max_train_samples, DATASETS[self.dataset].n_train)
 
     def generator(self, stream: Stream, *indices: int) -> np.random.Generator:
-        """The generator of one purpose. It depends only on (seed, repeat, purpose, indices).
+        """The generator for one purpose. It depends only on (seed, repeat, purpose, indices).
 
-        Runs with the same repeat share their weights, order and noise, for every activation, model and p. numpy's SeedSequence
-        derives the streams: its hash keeps (seed, spawn_key) pairs independent.
+        Runs with the same repeat share weights, order and noise, for every activation, model and p. numpy's SeedSequence
+        derives the streams, and its hash keeps different (seed, spawn_key) pairs independent.
 
         Args:
             stream: the purpose.
@@ -193,11 +193,12 @@ class RunSpec:
 
 
 def as_trained(name: str, value: Any, n_train: int) -> Any:
-    """A field's value as training uses it. Two values that are the same here give the same training.
+    """A field's value in the form that training uses. If two values have the same form, they give the same training.
 
     Args:
-        name: a field of RunSpec that may be an axis of a grid. value: an allowed value of it.
-        n_train: the number of training images; for `max_train_samples` those of the data set, for `batch_size` those used.
+        name: a field of RunSpec that may be an axis of a grid.
+        value: an allowed value of that field.
+        n_train: the number of training images: those of the data set for `max_train_samples`, those used for `batch_size`.
     """
     if name == "max_train_samples":
         return n_train if value is None else min(value, n_train)
@@ -212,20 +213,20 @@ _DEFAULTS = [(f.name, f.default) for f in fields(RunSpec)]
 
 
 def run_id_of(canonical_json: str) -> str:
-    """`run_id` of a canonical JSON text, without building the RunSpec."""
+    """The `run_id` of a canonical JSON text, computed without a RunSpec."""
     return hashlib.sha256(canonical_json.encode()).hexdigest()[:16]
 
 
 def spec_of(canonical_json: str) -> RunSpec:
-    """The RunSpec behind a canonical JSON text."""
+    """The RunSpec of a canonical JSON text."""
     return RunSpec(**json.loads(canonical_json))
 
 
 @dataclass(frozen=True)
 class Execution:
-    """How runs are executed: recorded with the results, never part of a run's identity."""
+    """How runs are executed. This is recorded with the results, but is not part of a run's identity."""
 
     cpu_threads: int = 1
-    data_workers: int = 0  # threads that prepare batches ahead; 0: batches are made when they are used
+    data_workers: int = 0  # threads that prepare batches in advance; 0: batches are made when they are needed
     use_cuda: bool = False
-    runs_together: int = 1  # most runs of one shape trained as one computation; more than 1 is faster only on a GPU
+    runs_together: int = 1  # the most runs that are trained as one computation; more than 1 is faster only on a GPU

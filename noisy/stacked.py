@@ -1,4 +1,4 @@
-"""The networks of several runs as one: the same layer of all networks is computed as one product."""
+"""Several networks as one: the same layer of all networks is computed as one product."""
 
 import itertools
 from collections.abc import Iterator, Sequence
@@ -16,8 +16,8 @@ class Stacked:
     such as the activation, may differ from network to network.
 
     Args:
-        networks: they consist of Linear, Conv2d (3x3, padding 1) and layers without parameters. Layers with parameters are in
-            the same places in all of them. They should be sorted by activation: neighbours with the same layers share a call.
+        networks: made of Linear, Conv2d (3x3, padding 1) and layers without parameters. Layers with parameters must be at the
+        same places in all networks. If networks are sorted by activation, neighbours share calls.
         device: where the weights are put.
     """
 
@@ -26,7 +26,7 @@ class Stacked:
         self._steps = [_step(list(of_each), device) for of_each in zip(*segments, strict=True)]
 
     def parameters(self) -> Iterator[nn.Parameter]:
-        """Every weight and bias, with a leading axis of networks."""
+        """All weights and biases, each with a leading axis for the networks."""
         return itertools.chain.from_iterable(step.parameters() for step in self._steps)
 
     def __call__(self, images: torch.Tensor) -> torch.Tensor:
@@ -37,7 +37,7 @@ class Stacked:
 
 
 def _segments(network: nn.Sequential) -> list[nn.Module]:
-    """The layers with parameters; the layers between two of them are joined into one."""
+    """The layers with parameters, and between them the other layers, joined into one."""
     groups = itertools.groupby(network, key=lambda layer: layer if _has_parameters(layer) else None)
     return [key if key is not None else nn.Sequential(*layers) for key, layers in groups]
 
@@ -83,7 +83,7 @@ class _Between(nn.Module):
 
     def __init__(self, layers: list[nn.Module]) -> None:
         super().__init__()
-        groups = [list(group) for _, group in itertools.groupby(layers, key=str)]  # str names a layer's kind and its settings
+        groups = [list(group) for _, group in itertools.groupby(layers, key=str)]  # str gives a layer's type and its settings
         self._parts = nn.ModuleList(group[0] for group in groups)
         self._sizes = [len(group) for group in groups]
 

@@ -18,20 +18,20 @@ from noisy.spec import RESOLUTION, Execution, RunSpec, Stream
 from noisy.stacked import Stacked
 from noisy.usage import Meter, Usage
 
-_TEST_IMAGES_AT_ONCE = 256  # or the batch size of training if it is larger; training takes more memory for each image
+_TEST_IMAGES_AT_ONCE = 256  # (or the batch size of training, if it is larger: training takes more memory for each image)
 
 
 def train_together(specs: Sequence[RunSpec], data: Data, execution: Execution | None = None) -> list[RunResult]:
-    """Train and score runs of one shape (`RunSpec.shape`). Each gives the same result as alone, except for rounding.
+    """Train and score runs of one shape (`RunSpec.shape`). Each gets the same result as alone, except for rounding.
 
-    (A run that diverges continues to the end of that epoch. Alone, it would stop at once.)
+    (A run that diverges goes on to the end of the epoch; alone, it would stop at once.)
 
     Each run has its own p, activation, weights, order and noise. Runs with the same repeat share their random numbers, which
-    are drawn once. This function sets for the whole process what noisy.training.train sets.
+    are drawn once. As noisy.training.train, this changes settings of the whole process.
 
     Raises:
-        ValueError: the runs are not of one shape.
-        RuntimeError: a GPU is asked for but there is none, bfloat16 would be slower than float32, or memory is short.
+        ValueError: the runs have different shapes.
+        RuntimeError: a GPU is asked for but there is none, bfloat16 would be slower than float32, or memory is too small.
     """
     shapes = {spec.shape() for spec in specs}
     if len(shapes) != 1:
@@ -71,7 +71,7 @@ class _Batches:
     def __init__(self, runs: Sequence[RunSpec], data: Data, device: torch.device, data_workers: int) -> None:
         self._shape, self._device, self._data_workers = runs[0].shape(), device, data_workers
         streams = {(run.seed, run.repeat): run for run in runs}
-        self._sources = list(streams.values())  # a run of each (seed, repeat)
+        self._sources = list(streams.values())  # one run of each (seed, repeat)
         places = {key: place for place, key in enumerate(streams)}
         self._source_of = torch.tensor([places[run.seed, run.repeat] for run in runs], device=device)
         self._p = torch.tensor([run.p for run in runs], device=device)[:, None, None, None, None]
@@ -79,7 +79,7 @@ class _Batches:
         self._labels = torch.from_numpy(data.train_labels[: len(self._images)].astype(np.int64)).to(device)
 
     def of_epoch(self, epoch: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """images float32 (runs, n, 1, 28, 28), labels int64 (runs, n)."""
+        """Yield images float32 (runs, n, 1, 28, 28) and labels int64 (runs, n)."""
         n_images, batch_size = len(self._images), self._shape.batch_size
         orders = [run.generator(Stream.ORDER, epoch).permutation(n_images) for run in self._sources]
         order = torch.from_numpy(np.stack(orders)).to(self._device)
@@ -87,7 +87,7 @@ class _Batches:
         def noise(batch: int) -> torch.Tensor:
             n_pixels = min(batch_size, n_images - batch * batch_size) * self._images[0].numel()
             drawn = torch.stack([draw(n_pixels, run.generator(Stream.NOISE, epoch, batch)) for run in self._sources])
-            return drawn.pin_memory() if self._device.type == "cuda" else drawn  # else the copy would wait for the GPU
+            return drawn.pin_memory() if self._device.type == "cuda" else drawn  # otherwise the copy would wait for the GPU
 
         fields = ahead(noise, -(-n_images // batch_size), self._data_workers)
         for rows, field in zip(order.split(batch_size, dim=1), fields, strict=True):
@@ -100,7 +100,7 @@ class _Batches:
 def _train_one_epoch(
     shape: RunSpec, network: Stacked, optimizer: Adam, batches: Iterator[tuple[torch.Tensor, torch.Tensor]]
 ) -> list[float]:
-    """Mean loss per image of each run in nats. It waits for the device only once."""
+    """Train for one epoch. Returns the mean loss per image of each run in nats. Waits for the device only once."""
     totals: torch.Tensor | None = None
     for images, labels in batches:
         with torch.autocast(images.device.type, torch.bfloat16, enabled=shape.precision == "bfloat16"):
@@ -116,7 +116,7 @@ def _train_one_epoch(
 
 @torch.inference_mode()
 def _evaluate(shape: RunSpec, network: Stacked, data: Data, device: torch.device) -> tuple[list[float], np.ndarray]:
-    """Mean loss of each run in nats and predicted class int64 (runs, n_test) on the whole clean test set, in float32."""
+    """Mean loss of each run in nats, and predicted classes int64 (runs, n_test), on the whole clean test set in float32."""
     losses, predictions = [], []
     n_networks, n_at_once = len(next(network.parameters())), max(shape.batch_size, _TEST_IMAGES_AT_ONCE)
     for start in range(0, len(data.test_images), n_at_once):
@@ -130,6 +130,6 @@ def _evaluate(shape: RunSpec, network: Stacked, data: Data, device: torch.device
 
 
 def _losses(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Sum of the cross-entropies of each run in nats, (runs,)."""
+    """float32 (runs,): the sum of the cross-entropies of each run in nats."""
     each = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
     return each.view(labels.shape).sum(dim=1)

@@ -1,4 +1,4 @@
-"""train(spec, data) -> RunResult: the whole of one run."""
+"""train(spec, data) -> RunResult: one complete run."""
 
 import math
 from collections.abc import Iterable
@@ -23,10 +23,10 @@ _CPU = torch.device("cpu")
 
 
 def train(spec: RunSpec, data: Data, execution: Execution | None = None) -> RunResult:
-    """Train and score one run. On one machine with one number of threads, one spec gives one result in every bit.
+    """Train and score one run. On the same machine with the same number of threads, results are equal in every bit.
 
-    It sets torch's number of threads and the allocator's behaviour for the whole process. It touches no global random
-    generator.
+    It sets torch's number of threads and the allocator's behaviour for the whole process. It does not use global random
+    generators.
 
     Raises:
         RuntimeError: a GPU is asked for but there is none, or bfloat16 would be slower than float32.
@@ -51,13 +51,13 @@ def train(spec: RunSpec, data: Data, execution: Execution | None = None) -> RunR
 
 
 def train_one_epoch(spec: RunSpec, model: nn.Module, optimizer: Adam, batches: Iterable[Batch]) -> float:
-    """Mean loss per image in nats. The epoch stops as soon as the loss is not finite.
+    """Train for one epoch. Returns the mean loss per image in nats. Stops as soon as the loss is not finite.
 
-    A batch's gradient is summed over pieces of the batch.
+    The gradient of a batch is summed over pieces of the batch.
     """
     model.train()
     low = spec.precision == "bfloat16"
-    n_at_once = IMAGES_AT_ONCE[spec.model_type] * (2 if low else 1)  # twice as many take the same memory
+    n_at_once = IMAGES_AT_ONCE[spec.model_type] * (2 if low else 1)  # without gradients, twice as many take the same memory
     total, n_images = 0.0, 0
     for images, labels in batches:
         for some, their_labels in zip(images.split(n_at_once), labels.split(n_at_once), strict=True):
@@ -75,10 +75,10 @@ def train_one_epoch(spec: RunSpec, model: nn.Module, optimizer: Adam, batches: I
 
 @torch.inference_mode()
 def evaluate(spec: RunSpec, model: nn.Module, data: Data) -> tuple[float, np.ndarray]:
-    """Mean loss in nats and predicted class int64 (n_test,) on the whole clean test set, always in float32."""
+    """Mean loss in nats, and predicted classes int64 (n_test,), on the whole clean test set, always in float32."""
     model.eval()
     n_at_once = IMAGES_AT_ONCE[spec.model_type]
-    total, predictions = 0.0, np.empty(len(data.test_images), np.int64)  # many small arrays would fragment the heap
+    total, predictions = 0.0, np.empty(len(data.test_images), np.int64)  # because many small arrays would fragment the heap
     for start in range(0, len(data.test_images), n_at_once):
         piece = slice(start, start + n_at_once)
         logits = model(scale(data.test_images[piece]))

@@ -1,4 +1,4 @@
-"""What a run used, measured by its own process. A scheduler samples too rarely for runs of a minute."""
+"""What a run used, measured by its own process, because schedulers sample too rarely for runs of a minute."""
 
 import contextlib
 import resource
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 
 class Usage(NamedTuple):
-    """wall_s, cpu_s: seconds, CPU seconds of all threads; peak_mem_mb: high-water mark of the resident set in 10**6 bytes."""
+    """wall_s: seconds; cpu_s: CPU seconds of all threads; peak_mem_mb: peak of the resident set in 10**6 bytes."""
 
     wall_s: float
     cpu_s: float
@@ -24,17 +24,17 @@ class Meter:
         self._wall_s, self._cpu_s = time.perf_counter(), time.process_time()
 
     def read(self) -> Usage:
-        """What was used since the construction. If the kernel cannot reset the peak memory, the whole process counts."""
+        """What was used since the construction. If the kernel cannot reset the peak memory, it is that of the whole process."""
         return Usage(time.perf_counter() - self._wall_s, time.process_time() - self._cpu_s, _peak_memory_mb())
 
 
 def _reset_peak_memory() -> None:
     with contextlib.suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM to the present resident set
+        Path("/proc/self/clear_refs").write_text("5")  # proc(5): resets VmHWM to the current resident set
 
 
 def resident_mb() -> float:
-    """The resident set of this process now, in 10**6 bytes; where the kernel does not say, its high-water mark."""
+    """The current resident set of this process in 10**6 bytes; its peak if the kernel does not tell the current one."""
     return _memory_mb("VmRSS")
 
 

@@ -1,1 +1,1 @@
-"""Figures. Each is a function that takes data and an Axes and returns the Axes; `campaign` says which ones a campaign gets."""
+"""Figures. Each plot is a function that takes data and an Axes and returns the Axes; `campaign` lists a campaign's figures."""

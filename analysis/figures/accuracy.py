@@ -30,11 +30,11 @@ _ERROR_TICKS = [a * 10.0**b for b in range(-6, 0) for a in (1, 2, 5)] + [1.0]
 
 
 def plot_accuracy(ax: Axes, cells: pd.DataFrame, runs: pd.DataFrame) -> Axes:
-    """Mean accuracy against p with its 95 % interval; every run is a dot. A line for each activation of the cells.
+    """Plot the mean accuracy against p with its 95 % interval, and each run as a dot. Each activation has a line.
 
     Args:
-        cells: rows of the summary: one model type and one value of each further axis.
-        runs: their finished runs, with the column `cell`: the index of their cell.
+        cells: rows of the summary with one model type and one value of each further axis.
+        runs: their finished runs; the column `cell` has the index of the run's cell.
     """
     _plot(ax, cells, runs, is_error=False)
     ax.set_ylim(0, 1.02)
@@ -43,7 +43,7 @@ def plot_accuracy(ax: Axes, cells: pd.DataFrame, runs: pd.DataFrame) -> Axes:
 
 
 def plot_error(ax: Axes, cells: pd.DataFrame, runs: pd.DataFrame) -> Axes:
-    """The same for the error, 1 - accuracy, on a log axis. Runs without an error are at the lower edge."""
+    """The same for the error, 1 - accuracy, on a log axis. Runs with an error of 0 are at the lower edge."""
     lowest = _lowest_error(cells, runs)
     ax.set_yscale("log", nonpositive="clip")
     _plot(ax, cells, runs, is_error=True, lowest=lowest)
@@ -55,13 +55,13 @@ def plot_error(ax: Axes, cells: pd.DataFrame, runs: pd.DataFrame) -> Axes:
 
 
 def accuracy_sheets(summary: pd.DataFrame, runs: pd.DataFrame) -> Iterator[Sheet]:
-    """A subplot for each activation (and each combination of further axes), for each model type."""
+    """For each model type, a sheet with a subplot for each activation (and each combination of further axes)."""
     for name, panels, planned in files(summary, "accuracy", lambda words, own: panel_by_activation(words, own, runs)):
         yield _sheet(name, panels, planned, "Accuracy against p, a subplot for each activation")
 
 
 def overview_sheets(summary: pd.DataFrame, runs: pd.DataFrame) -> Iterator[Sheet]:
-    """All activations in one panel, as accuracy and as error, for each model type."""
+    """For each model type, sheets with all activations in one panel, as accuracy and as error."""
     for kind, heading in (("overview", "Accuracy against p, all activations"), ("error", "Error against p on a log axis")):
         for name, panels, planned in files(summary, kind, lambda words, own: one_panel(words, own, runs)):
             yield _sheet(name, panels, planned, heading, is_overview=True, is_error=kind == "error")
@@ -102,7 +102,7 @@ def _plot(ax: Axes, cells: pd.DataFrame, runs: pd.DataFrame, is_error: bool, low
 
 
 def _lowest_error(cells: pd.DataFrame, runs: pd.DataFrame) -> float:
-    """The lower edge of a log axis: below every error that is not 0."""
+    """The lower edge of a log axis, which is below all errors that are not 0."""
     one = 1 / DATASETS[cells["dataset"].iloc[0]].n_test
     smallest = 1 - float(runs["test_accuracy"].max())
     return max(0.6 * smallest, 0.5 * one)

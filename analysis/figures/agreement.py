@@ -19,11 +19,11 @@ _OPEN = "white"
 
 
 def plot_agreement(ax: Axes, table: pd.DataFrame, activations: list[str]) -> Axes:
-    """Mean difference of each cell with its simultaneous interval against p, in percentage points; filled: beyond chance.
+    """Plot each cell's mean difference with its simultaneous interval against p, in percentage points; filled: beyond chance.
 
     Args:
         table: rows of `analysis.agreement.Agreement.table`.
-        activations: all of the figure, in order; each has a colour, a marker and a place beside p.
+        activations: all activations of the figure, in order; each has a colour, a marker and an offset from p.
     """
     ax.axhline(0, color="black", linewidth=mpl.rcParams["axes.linewidth"], zorder=1)
     for place, activation in enumerate(activations):
@@ -41,11 +41,11 @@ def plot_agreement(ax: Axes, table: pd.DataFrame, activations: list[str]) -> Axe
 
 
 def _show_collapse(ax: Axes, x: pd.Series, cells: pd.DataFrame, colour: str, column: int) -> None:
-    """Where runs are at chance: how many, and a dash at the difference of the means of the runs that trained.
+    """If runs are at chance, show how many, and a dash at the difference of the means of the runs that trained.
 
-    column: of the words, counted to the left, so that those of several activations do not overlap.
+    column: place of the text, counted to the left, so that the texts of several activations do not overlap.
     """
-    size = float(mpl.rcParams["xtick.labelsize"])  # points
+    size = float(mpl.rcParams["xtick.labelsize"])  # in points
     left = -(column + 1) * 1.3 * size
     for at_p, cell in zip(x, cells.to_dict("records"), strict=True):
         if cell["n_chance_a"] or cell["n_chance_b"]:
@@ -58,7 +58,7 @@ def _show_collapse(ax: Axes, x: pd.Series, cells: pd.DataFrame, colour: str, col
 
 
 def agreement_figure(table: pd.DataFrame, a: str, b: str) -> Figure:
-    """A panel for each combination of the values that vary besides p and activation. a, b: what the campaigns are called."""
+    """A figure with a panel for each combination of values other than p and activation. a, b: names of the campaigns."""
     fields = [name for name in ("model_type", *OTHER_FIELDS) if name in table and table[name].nunique(dropna=False) > 1]
     groups = table.groupby(fields, sort=False, dropna=False) if fields else [((), table)]
     panels = [Panel(", ".join(filter(None, map(_word, fields, values))), cells, cells) for values, cells in groups]
@@ -85,7 +85,7 @@ def agreement_figure(table: pd.DataFrame, a: str, b: str) -> Figure:
     return lay_out(
         panels,
         lambda ax, panel: plot_agreement(ax, panel.cells, activations),
-        f"{b} less {a}, {int(table['family_size'].iloc[0])} cells; intervals hold together at 95 %",
+        f"{b} - {a}, {int(table['family_size'].iloc[0])} cells; intervals hold together at 95 %",
         "difference in accuracy\n(percentage points)",
         handles=handles,
     )

@@ -1,4 +1,4 @@
-"""All figures of a campaign, in the order in which a reader wants them."""
+"""All figures of a campaign, in the order for a reader."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ from analysis.figures.strips import strip_sheets
 from analysis.planned import CELL_FIELDS
 from jobs.image import FINISHED
 
-MOST_SHEETS = 200  # a grid with hundreds of combinations has its numbers in the CSVs
+MOST_SHEETS = 200  # for a grid with hundreds of combinations, all numbers are in the CSVs
 
 
 def sheets(summary: pd.DataFrame, runs: pd.DataFrame, comparisons: pd.DataFrame, store: Path | None = None) -> Iterator[Sheet]:
@@ -26,7 +26,7 @@ def sheets(summary: pd.DataFrame, runs: pd.DataFrame, comparisons: pd.DataFrame,
         summary: `analysis.statistics.summarise`.
         runs: `with_cells` of the finished runs.
         comparisons: `analysis.comparisons.compare_cells`.
-        store: results.h5; without it there are no training curves.
+        store: results.h5; None: no training curves are made.
     """
     yield from accuracy_sheets(summary, runs)
     yield from overview_sheets(summary, runs)
@@ -39,13 +39,13 @@ def sheets(summary: pd.DataFrame, runs: pd.DataFrame, comparisons: pd.DataFrame,
 
 
 def with_cells(runs: pd.DataFrame, summary: pd.DataFrame, is_finished_only: bool = True) -> pd.DataFrame:
-    """The finished runs (or all), with two more columns.
+    """The finished runs (or all runs), with two more columns.
 
-    These are `cell`, the index of their cell in the summary, and `row`, their place in `runs`.
+    These are `cell`, the index of the run's cell in the summary, and `row`, the place of the run in `runs`.
 
     Args:
-        runs: a row for every planned run, as `analysis.merge.Merged.runs`. Without them, the rows of results_per_run.csv do,
-            if `row` is not needed.
+        runs: a row for every planned run, as `analysis.merge.Merged.runs`. The rows of results_per_run.csv are enough if `row`
+        is not needed.
     """
     names = list(CELL_FIELDS)
     finished = runs.assign(row=np.arange(len(runs)))

@@ -1,34 +1,34 @@
-"""What belongs below a figure: what is drawn, n, and what is missing. An interval is claimed only where there is one."""
+"""Captions of figures: what is drawn, n, and what is missing. Intervals are mentioned only if there are any."""
 
 import pandas as pd
 
 
 def caption(cells: pd.DataFrame, planned: pd.DataFrame, what: str, has_share: bool = False) -> str:
-    """The caption of means against p.
+    """The caption of a figure of means against p.
 
     Args:
         cells: the cells that are drawn.
-        planned: all cells that the figure stands for, also those without a run.
+        planned: all cells of the figure, including those without a run.
         what: what is drawn, as in "Accuracy".
-        has_share: the share of runs at chance is drawn below the panels.
+        has_share: whether the share of runs at chance is drawn below the panels.
     """
     sentences = [f"{what} after the last epoch: mean over {n_of(cells)}{_interval(cells)}; dots are single runs."]
     if has_share:
         sentences.append(
-            "Below: share of runs at chance, with Wilson's 95 % interval. Where runs are at chance, a dash is the mean of the "
-            "runs that trained, since the mean of all then describes none of them."
+            "Below: share of runs at chance, with Wilson's 95 % interval. If runs are at chance, a dash marks the mean of the "
+            "others, because the mean of all runs then describes none of them."
         )
     return " ".join([*sentences, *what_is_missing(cells, planned, has_symbols=True)])
 
 
 def n_of(cells: pd.DataFrame) -> str:
-    """As in "n = 40 runs" or "n = 1 to 3 runs"."""
+    """Text such as "n = 40 runs" or "n = 1 to 3 runs"."""
     low, high = int(cells["repeats"].min()), int(cells["repeats"].max())
     return f"n = {low}{'' if low == high else f' to {high}'} run{'' if high == 1 else 's'}"
 
 
 def what_is_missing(cells: pd.DataFrame, planned: pd.DataFrame, has_symbols: bool = False) -> list[str]:
-    """Sentences on runs that are missing, failed or odd, and on cells without an interval or without a run."""
+    """Sentences on runs that are missing, failed, at chance or diverged, and on cells without an interval or a run."""
     n = {name: int(planned[name].sum()) for name in ("repeats", "missing", "failed", "chance", "diverged")}
     n_empty = int((planned["repeats"] == 0).sum())
     n_single = int((cells["repeats"] == 1).sum())

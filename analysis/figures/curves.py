@@ -19,12 +19,12 @@ from analysis.figures.sheets import Panel, Sheet, files, lay_out, panel_by_activ
 from analysis.figures.style import points, shade
 from noisy.spec import DATASETS
 
-_MOST_LINES = 4_000  # of one figure: with more runs than this, an area from the lowest to the highest takes their place
+_MOST_LINES = 4_000  # in one figure; with more runs than this, an area from the lowest to the highest is drawn instead
 _ROWS_A_TIME = 100_000
 
 
 def read_histories(store: Path, rows: np.ndarray) -> np.ndarray:
-    """Test accuracy after each epoch: float32 (n, epochs), NaN where a run has fewer epochs. rows: int (n,), ascending."""
+    """Test accuracy after each epoch: float32 (n, epochs), NaN after the last epoch of a run. rows: int (n,), ascending."""
     with h5py.File(store, "r", locking=False) as h5:
         array = h5["history_test_accuracy"]
         parts = [np.empty((0, array.shape[1]), np.float32)]
@@ -43,14 +43,14 @@ def plot_curves(
     ps: list[float] | None = None,
     most_lines: int = _MOST_LINES,
 ) -> Axes:
-    """Test accuracy against the epoch: thick, the mean of the runs that trained; thin, every run. A colour for each p.
+    """Plot test accuracy against epoch, with a colour for each p. Thick: mean of the runs that trained; thin: single runs.
 
     Args:
-        cells: rows of the summary: one model type, one activation and one value of each further axis.
-        runs: their finished runs, with the columns `cell` and `place`: the index of their cell, and their row in `histories`.
+        cells: rows of the summary with one model type, one activation and one value of each further axis.
+        runs: their finished runs; the column `cell` has the index of the run's cell, `place` its row in `histories`.
         histories: float (n, epochs).
-        ps: all values of p that have a colour; None: those of the cells.
-        most_lines: with more runs than this, an area from the lowest to the highest run takes the place of the thin lines.
+        ps: all values of p that get a colour; None: those of the cells.
+        most_lines: with more runs than this, an area from the lowest to the highest run replaces the thin lines.
     """
     ps = sorted(cells["p"]) if ps is None else ps
     dataset = cells["dataset"].iloc[0]
@@ -83,7 +83,7 @@ def plot_curves(
 
 
 def curve_sheets(summary: pd.DataFrame, runs: pd.DataFrame, store: Path) -> Iterator[Sheet]:
-    """For each model type with more than one epoch. runs: `with_cells`, whose `row` is that in `store` (results.h5)."""
+    """A sheet for each model type with more than one epoch. runs: `with_cells`; `row` is the row in `store` (results.h5)."""
     several = summary[summary["epochs"] > 1]
     for name, panels, planned in files(several, "curves", lambda words, own: panel_by_activation(words, own, runs)):
         yield _sheet(name, panels, planned, store)
@@ -110,9 +110,7 @@ def _sheet(name: str, panels: list[Panel], planned: pd.DataFrame, store: Path) -
         )
 
     thin = "thin lines are single runs" if len(runs) <= _MOST_LINES else "areas go from the lowest to the highest run"
-    text = (
-        f"Accuracy after each epoch: the mean of the runs that trained, of {n_of(cells)} each; {thin}; dotted: majority class."
-    )
+    text = f"Accuracy after each epoch: the mean of the runs that trained, {n_of(cells)} each; {thin}; dotted: majority class."
     caption = " ".join([text, *what_is_missing(cells, planned)])
     table = _table(cells, runs, histories)
     return Sheet(name, f"Training curves by p: {title_of(planned)}", caption, table, draw, runs)

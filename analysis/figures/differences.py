@@ -18,20 +18,20 @@ from analysis.figures.sheets import MOST_PANELS, Panel, Sheet, lay_out, progress
 from analysis.figures.style import INK, look
 from analysis.pairs import Finished
 
-_LINEAR_UP_TO = 1  # percentage points; further out the axis is logarithmic
+_LINEAR_UP_TO = 1  # percentage points; beyond this the axis is logarithmic
 _DODGE = 0.012
 KEY_FIELDS = ("activation", "model_type", "p")
 PAIR_COLUMNS = ["place", "repeat", "difference", "is_odd"]
 
 
 def plot_differences(ax: Axes, comparisons: pd.DataFrame, pairs: pd.DataFrame) -> Axes:
-    """Mean differences against p with their simultaneous intervals, in percentage points; every pair of runs is a dot.
+    """Plot mean differences against p with simultaneous intervals, in percentage points, and each pair of runs as a dot.
 
-    Markers are open if runs at chance are among them. A dash is then the mean of the pairs in which both runs trained.
+    If some of the runs are at chance, markers are open, and a dash marks the mean of the pairs in which both runs trained.
 
     Args:
-        comparisons: rows of `analysis.comparisons.compare_cells` of one axis: a line for each value.
-        pairs: PAIR_COLUMNS; place: the index of the comparison.
+        comparisons: rows of `analysis.comparisons.compare_cells` for one axis; each value has a line.
+        pairs: PAIR_COLUMNS; the column `place` has the index of the comparison.
     """
     p_axis(ax)
     ax.axhline(0, color=INK, linewidth=mpl.rcParams["axes.linewidth"], zorder=1)
@@ -70,7 +70,7 @@ def plot_differences(ax: Axes, comparisons: pd.DataFrame, pairs: pd.DataFrame) -
 
 
 def plot_shares(ax: Axes, comparisons: pd.DataFrame) -> Axes:
-    """The share of runs at chance against p: of each value, and in black of the reference."""
+    """Plot the share of runs at chance against p for each value, and in black for the reference."""
     values = [str(value) for value in dict.fromkeys(comparisons["value"])]
     size = 0.75 * mpl.rcParams["lines.markersize"]
     ax.plot(comparisons["p"], comparisons["share_chance_reference"], "_", color=INK, markersize=2.5 * size)
@@ -101,7 +101,7 @@ def difference_sheets(summary: pd.DataFrame, runs: pd.DataFrame, comparisons: pd
 
 
 def _in_grid_order(comparisons: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
-    """The comparisons with their activations, model types and values in the order of the summary."""
+    """The comparisons, with activations, model types and values in the order of the summary."""
     places = pd.DataFrame(index=comparisons.index)
     for name in ("model_type", *OTHER_FIELDS, "activation"):
         kinds = [str(value) for value in summary[name].unique()]
@@ -115,7 +115,7 @@ def _in_grid_order(comparisons: pd.DataFrame, summary: pd.DataFrame) -> pd.DataF
 
 
 def _panels(rows: pd.DataFrame, axis: str) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Title, part of a file's name and comparisons of each combination of the other values."""
+    """For each combination of the other values: a title, a part of the file's name, and the comparisons."""
     others = [name for name in ("activation", *OTHER_FIELDS) if name != axis]
     fields = [name for name in others if rows[name].nunique(dropna=name == "hidden_sizes") > 1]
     for values, own in rows.groupby(fields, sort=False, dropna=False, observed=True) if fields else [((), rows)]:
@@ -151,21 +151,21 @@ def _sheet(name: str, panels: list[Panel], axis: str, summary: pd.DataFrame, mod
     n = rows["n_pairs"]
     several = f"n = {n.min()}{'' if n.min() == n.max() else f' to {n.max()}'} pairs"
     text = [
-        f"Accuracy less that of {reference}, paired by repeat: mean of {several}; dots are single pairs.",
+        f"Accuracy minus that of {reference}, paired by repeat: mean of {several}; dots are single pairs.",
         f"Bars are intervals that hold together in 95 % of campaigns (t, Bonferroni over {rows['family_size'].iloc[0]})."
         if (n > 1).any()
-        else "One pair has no interval.",
+        else "A single pair has no interval.",
     ]
     if has_chance:
         text.append(
-            "Open markers: runs at chance are among the pairs (crosses); the dash is the mean of the pairs in which both "
-            "trained. Below: share of runs at chance, that of the reference in black."
+            "Open markers: some pairs have a run at chance (crosses); the dash marks the mean of the pairs in which both "
+            "trained. Below: share of runs at chance; the reference is black."
         )
     return Sheet(name, title, " ".join(text), rows, draw, pd.concat([panel.runs for panel in panels]))
 
 
 def _pairs(comparisons: pd.DataFrame, summary: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """PAIR_COLUMNS of all pairs of runs behind the comparisons."""
+    """PAIR_COLUMNS of all pairs of runs in the comparisons."""
     first, second = (_cells(comparisons, name, summary) for name in ("reference_value", "value"))
     known = np.flatnonzero((first >= 0) & (second >= 0))
     finished = Finished.of(runs, runs["cell"].to_numpy(), len(summary))
@@ -182,7 +182,7 @@ def _pairs(comparisons: pd.DataFrame, summary: pd.DataFrame, runs: pd.DataFrame)
 
 
 def _cells(comparisons: pd.DataFrame, which: str, summary: pd.DataFrame) -> np.ndarray:
-    """int64 (k,): the cell on one side of each comparison, -1 if not exactly one fits. which: the column of its value."""
+    """int64 (k,): the cell on one side of each comparison; -1 unless exactly one fits. which: the column with its value."""
     indexes: dict[tuple[str, ...], dict[tuple[str, ...], list[int]]] = {}
 
     def cells_with(fields: tuple[str, ...], values: tuple[str, ...]) -> list[int]:
@@ -199,14 +199,14 @@ def _cells(comparisons: pd.DataFrame, which: str, summary: pd.DataFrame) -> np.n
         }
         shared[row["axis"]] = str(row[which])
         fits = cells_with(tuple(shared), tuple(shared.values()))
-        if not fits and shared.pop("hidden_sizes", ""):  # a cnn has none
+        if not fits and shared.pop("hidden_sizes", ""):  # a cnn has no hidden sizes
             fits = cells_with(tuple(shared), tuple(shared.values()))
         found.append(fits[0] if len(fits) == 1 else -1)
     return np.array(found, int)
 
 
 def _limits(comparisons: pd.DataFrame, pairs: pd.DataFrame) -> tuple[float, float]:
-    """The ends of the axis in percentage points: all dots and bars, and 0."""
+    """The ends of the axis in percentage points, which contains all dots and bars, and 0."""
     ends = [comparisons["ci95_low"], comparisons["ci95_high"], comparisons["mean_difference"], pairs["difference"]]
     values = 100 * np.concatenate([end.to_numpy(float) for end in ends]).clip(-1, 1)
     return min(1.4 * float(np.nanmin(values, initial=0)), -1.4), max(1.4 * float(np.nanmax(values, initial=0)), 1.4)
@@ -219,6 +219,6 @@ def _handles(rows: pd.DataFrame) -> list[Artist]:
     label = "mean, 95 % interval" if (rows["n_pairs"] > 1).any() else "one pair"
     found += [Line2D([], [], marker="o", label=label, **grey), Line2D([], [], marker=".", label="one pair", **grey)]
     if (rows[["n_chance_reference", "n_chance_value"]].to_numpy() > 0).any():
-        found.append(Line2D([], [], marker="o", markerfacecolor="#ffffff", label="pairs with chance", **grey))
+        found.append(Line2D([], [], marker="o", markerfacecolor="#ffffff", label="pairs with a run at chance", **grey))
         found.append(Line2D([], [], **DASH, markersize=9, label="pairs that trained", **grey))
     return list(found)

@@ -1,4 +1,4 @@
-"""Activation x p: the mean accuracies as a map."""
+"""A map of mean accuracies: activation x p."""
 
 from collections.abc import Iterator
 
@@ -17,11 +17,12 @@ _ON_LIGHT, _ON_DARK, _NONE = "#010101", "#fefefe", "#c8c8c8"
 
 
 def plot_heatmap(ax: Axes, cells: pd.DataFrame) -> Axes:
-    """A row for each activation, a column for each p; in each square the mean. Where runs are at chance, the lines below it are
-    how many, and the mean of those that trained.
+    """Plot mean accuracies as a map, with a row for each activation and a column for each p.
+
+    If runs are at chance, lines below the mean say how many, and the mean of the runs that trained.
 
     Args:
-        cells: rows of the summary: one model type and one value of each further axis, also those without a run.
+        cells: rows of the summary with one model type and one value of each further axis, including those without a run.
     """
     activations, ps = list(dict.fromkeys(cells["activation"])), sorted(cells["p"].unique())
     mean = np.full((len(activations), len(ps)), np.nan)
@@ -42,7 +43,7 @@ def plot_heatmap(ax: Axes, cells: pd.DataFrame) -> Axes:
 
 
 def heatmap_sheets(summary: pd.DataFrame) -> Iterator[Sheet]:
-    """For each model type with at least two activations and two p."""
+    """A sheet for each model type with at least two activations and two values of p."""
     no_runs = pd.DataFrame({"cell": []})
     for name, panels, planned in files(
         summary, "heatmap", lambda words, own: [Panel(words, own, no_runs)] if _is_map(has_runs(own)) else []
@@ -56,9 +57,9 @@ def _sheet(name: str, panels: list[Panel], planned: pd.DataFrame) -> Sheet:
     def draw() -> Figure:
         return lay_out(panels, lambda ax, panel: plot_heatmap(ax, panel.cells), title_of(planned), "", is_wide=True)
 
-    text = [f"Mean accuracy after the last epoch over {n_of(has_runs(cells))}; the colour goes from 0 (dark) to 1 (light)."]
+    text = [f"Mean accuracy after the last epoch over {n_of(has_runs(cells))}; colours go from 0 (dark) to 1 (light)."]
     if (cells["chance"] > 0).any():
-        text.append("x: so many runs are at chance; in brackets: the mean of the runs that trained.")
+        text.append("x: number of runs at chance; in brackets: mean of the runs that trained.")
     if (cells["repeats"] == 0).any():
         text.append("Grey: no run yet.")
     columns = ["model_type", "activation", "p", "repeats", "mean_test_accuracy", "chance", "n_trained", "mean_trained_accuracy"]

@@ -1,4 +1,4 @@
-"""What a paper calls things: MNIST, MLP 256-128, ReLU."""
+"""Names as in a paper: MNIST, MLP 256-128, ReLU."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ _NAMES = {
     "gelu": "GELU",
 }
 _FIELDS = {"max_train_samples": "training images", "hidden_sizes": "hidden", "dataset": "", "precision": ""}
-# Accuracy of a network that always answers with the largest class of the test set. For other data sets: 1 / classes.
+# Accuracy of a network that always answers with the largest class of the test set. Other data sets have 1 / classes.
 _MAJORITY = {"mnist": 0.1135, "digits": 36 / 355}
 
 
@@ -31,30 +31,31 @@ def named(name: Any) -> str:
 
 
 def majority(dataset: str, n_classes: int) -> float:
-    """Accuracy of answering always with the largest class of the test set, in [0, 1]."""
+    """Accuracy, in [0, 1], of always answering with the largest class of the test set."""
     return _MAJORITY.get(dataset, 1 / n_classes)
 
 
 def varying(cells: pd.DataFrame) -> list[str]:
-    """The further axes: fields other than p, activation and model type of which the cells hold more than one value."""
-    return [name for name in OTHER_FIELDS if cells[name].nunique(dropna=name == "hidden_sizes") > 1]  # a cnn has none
+    """The further axes: fields other than p, activation and model type with more than one value in the cells."""
+    # (a cnn has no hidden sizes)
+    return [name for name in OTHER_FIELDS if cells[name].nunique(dropna=name == "hidden_sizes") > 1]
 
 
 def setting(cells: pd.DataFrame, fields: list[str]) -> str:
-    """The values that these cells have in common in `fields`, as in "learning rate 0.01, hidden 64-32"."""
+    """The common values of these cells in `fields`, as text such as "learning rate 0.01, hidden 64-32"."""
     first = cells.iloc[0]
     told = [name for name in fields if name == "max_train_samples" or not pd.isna(first[name])]  # a cnn has no hidden sizes
     return ", ".join(f"{_FIELDS.get(name, name.replace('_', ' '))} {named(text_of(first[name]))}".strip() for name in told)
 
 
 def file_part(cells: pd.DataFrame, fields: list[str]) -> str:
-    """The same for the name of a file, as in `learning_rate=0.01,hidden_sizes=64-32`."""
+    """The same for the name of a file, such as `learning_rate=0.01,hidden_sizes=64-32`."""
     first = cells.iloc[0]
     return ",".join(f"{name}={named(text_of(first[name]))}" for name in fields)
 
 
 def network(cells: pd.DataFrame) -> str:
-    """Data set and network, as in "MNIST, MLP 256-128"; without the sizes if the cells have several."""
+    """Data set and network, such as "MNIST, MLP 256-128"; without sizes if the cells have several."""
     data = ", ".join(named(name) for name in pd.unique(cells["dataset"]))
     models = []
     for model_type, members in cells.groupby("model_type", sort=False, observed=True):
@@ -64,7 +65,7 @@ def network(cells: pd.DataFrame) -> str:
 
 
 def text_of(value: Any) -> str:
-    """A value of a cell as a text; a missing one, as of `max_train_samples`, is "all"."""
+    """A value of a cell as text. A missing value, as of `max_train_samples`, is "all"."""
     if pd.isna(value):
         return "all"
     return f"{value:g}" if isinstance(value, float) else str(value)

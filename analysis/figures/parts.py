@@ -1,4 +1,4 @@
-"""What several figures draw: dots of runs, means with intervals, the majority class, the share of runs at chance."""
+"""Parts of several figures: dots of runs, means with intervals, the majority class, the share of runs at chance."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from analysis.figures.names import named
 from analysis.figures.style import FAINT, INK, look
 
-DASH: dict[str, Any] = {"marker": "_", "markeredgewidth": 1.8}  # the mean of the runs that trained
+DASH: dict[str, Any] = {"marker": "_", "markeredgewidth": 1.8}  # marks the mean of the runs that trained
 ACCURACY_TICKS = [0, 0.2, 0.4, 0.6, 0.8, 1]
-_DODGE = 0.011  # between activations in one panel, of the width of the axis of p
+_DODGE = 0.011  # distance between activations in one panel, as a share of the axis of p
 
 
 def draw_dots(ax: Axes, x: np.ndarray, y: np.ndarray, odd: np.ndarray, colour: Any) -> Axes:
-    """Every run as a dot, and as a cross if it is odd (at chance or diverged). Dots on the same place are drawn once.
+    """Draw each run as a dot, or as a cross if it is odd (at chance or diverged). Dots on the same place are drawn once.
 
     Args:
         x, y: float (n,).
@@ -34,12 +34,12 @@ def draw_dots(ax: Axes, x: np.ndarray, y: np.ndarray, odd: np.ndarray, colour: A
 
 
 def draw_means(ax: Axes, cells: pd.DataFrame, like: dict[str, Any], offset: float = 0, is_error: bool = False) -> Axes:
-    """Means with their 95 % intervals, clipped to [0, 1], and beside them the means of the runs that trained.
+    """Draw means with 95 % intervals, clipped to [0, 1], and beside them the means of the runs that trained.
 
-    A marker is open if runs of the cell are missing or failed. One run has no interval, and one point has no line.
+    A marker is open if runs of the cell are missing or failed. A single run has no interval, and a single point has no line.
 
     Args:
-        cells: rows of the summary, of one line.
+        cells: rows of the summary that form one line.
         offset: moves the points to the side.
         is_error: draw 1 - accuracy.
     """
@@ -60,7 +60,7 @@ def draw_means(ax: Axes, cells: pd.DataFrame, like: dict[str, Any], offset: floa
 
 
 def draw_share(ax: Axes, cells: pd.DataFrame) -> Axes:
-    """The share of finished runs at chance against p, with Wilson's 95 % interval: a line for each activation of the cells."""
+    """Draw the share of finished runs at chance against p, with Wilson's 95 % interval and a line for each activation."""
     for offset, _, like, members in lines_of(cells):
         members = members[members["repeats"] > 0]
         share, low, high = (members[name].to_numpy(float) for name in ("share_chance", "share_chance_low", "share_chance_high"))
@@ -74,20 +74,20 @@ def draw_share(ax: Axes, cells: pd.DataFrame) -> Axes:
 
 
 def p_axis(ax: Axes) -> Axes:
-    """Ticks of an axis of p that are short and round."""
+    """Set short, round ticks for an axis of p."""
     ax.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda tick, _: f"{tick:g}"))
     return ax
 
 
 def draw_majority(ax: Axes, value: float) -> Axes:
-    """A line at the accuracy (or error) of a network that always answers with the largest class."""
+    """Draw a line at the accuracy (or error) of a network that always answers with the largest class."""
     ax.axhline(value, color=FAINT, linewidth=0.8, linestyle=(0, (1, 1.5)), zorder=0.5)
     return ax
 
 
 def lines_of(cells: pd.DataFrame) -> list[tuple[float, str, dict[str, Any], pd.DataFrame]]:
-    """Offset, activation, look and cells of each activation, in the order of the cells."""
+    """For each activation, in the order of the cells: offset, name, look and cells."""
     activations = list(dict.fromkeys(cells["activation"]))
     width = max(float(np.ptp(cells["p"])), 0.1)
     return [
@@ -107,12 +107,12 @@ def is_odd(runs: pd.DataFrame) -> np.ndarray:
 
 
 def line_handles(cells: pd.DataFrame) -> list[Artist]:
-    """A legend's entry for each activation."""
+    """A legend entry for each activation."""
     return [Line2D([], [], label=named(name), **like) for _, name, like, _ in lines_of(cells)]
 
 
 def symbol_handles(cells: pd.DataFrame, majority: bool = True) -> list[Artist]:
-    """The legend's entries for what the symbols mean, only of those that are drawn."""
+    """Legend entries for the symbols that are drawn."""
     grey: dict[str, Any] = {"color": "#505050", "linestyle": "none"}
     size = mpl.rcParams["lines.markersize"]
     has_interval = (cells["repeats"] > 1).any()
@@ -140,7 +140,7 @@ def symbol_handles(cells: pd.DataFrame, majority: bool = True) -> list[Artist]:
 
 
 def _values(cells: pd.DataFrame, is_error: bool) -> list[np.ndarray]:
-    """p, mean, ends of the interval and mean of the runs that trained: float (n,) each."""
+    """p, mean, both ends of the interval, and mean of the runs that trained: float (n,) each."""
     names = ["p", "mean_test_accuracy", "ci95_low_clipped", "ci95_high_clipped", "mean_trained_accuracy"]
     x, mean, low, high, trained = (cells[name].to_numpy(float) for name in names)
     return [x, 1 - mean, 1 - high, 1 - low, 1 - trained] if is_error else [x, mean, low, high, trained]

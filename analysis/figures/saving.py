@@ -1,7 +1,7 @@
-"""Figures to files: PDF, PNG, SVG and CSV. A figure is drawn again only if its numbers, its style or the code have changed.
+"""Saving figures as PDF, PNG, SVG and CSV. A figure is drawn again only if its numbers, its style or the code changed.
 
-What was made is remembered in `.made.json` in the folder of figures, with digests. A file that is not as it was made is made
-again. That of a figure which is no longer made is removed, if it is as it was made. All other files in the folder stay.
+`.made.json` in the folder of figures lists what was made, with digests. A file that has changed since then is made again. A
+file of a figure that is no longer made is removed if it has not changed. All other files in the folder stay.
 """
 
 import hashlib
@@ -41,7 +41,7 @@ class Saved:
 
 
 def save_all(folder: Path, sheets: Iterable[Sheet], style: str) -> list[Saved]:
-    """Make the files of all figures that are not there as they should be, and remove those of figures that are no longer made.
+    """Make all files that are missing or not up to date, and remove those of figures that are no longer made.
 
     Raises:
         OSError: a file cannot be written.
@@ -79,9 +79,9 @@ def _save(folder: Path, sheet: Sheet, style: str, before: dict[str, dict[str, st
 
 
 def _drawn(sheet: Sheet) -> Iterator[bytes]:
-    """The figure in each of FORMATS, without dates, so that equal figures have equal bytes.
+    """Yield the figure in each of FORMATS, without dates, so that equal figures have equal bytes.
 
-    Its layout is computed once, and its canvases are asked directly: `Figure.savefig` draws everything twice each time.
+    The layout is computed once and the canvases are used directly, because `Figure.savefig` draws everything twice each time.
     """
     figure = sheet.draw()
     layout = figure.get_layout_engine()
@@ -89,18 +89,18 @@ def _drawn(sheet: Sheet) -> Iterator[bytes]:
         layout.execute(figure)
     figure.set_layout_engine("none")
     for save, metadata, fineness in (
-        (FigureCanvasSVG(figure).print_svg, {"Date": None}, 0.5),  # of its dots: it is for screens
+        (FigureCanvasSVG(figure).print_svg, {"Date": None}, 0.5),  # resolution of its dots, which is for screens
         (FigureCanvasPdf(figure).print_pdf, {"CreationDate": None}, 1),
         (FigureCanvasAgg(figure).print_png, {"Software": None}, 1),
     ):
         image = io.BytesIO()
-        figure.set_dpi(fineness * mpl.rcParams["savefig.dpi"])  # each of them changes it
+        figure.set_dpi(fineness * mpl.rcParams["savefig.dpi"])  # each format changes it
         save(image, metadata=metadata)
         yield image.getvalue()
 
 
 def _as_made(paths: list[Path], made: dict[str, str], inputs: str) -> list[bytes]:
-    """The contents of the files, if they were made from these inputs and have not changed since; else nothing."""
+    """The contents of the files if they were made from these inputs and have not changed since; else nothing."""
     contents = []
     if made.get("inputs") == inputs:
         with suppress(OSError):
@@ -120,7 +120,7 @@ def _remembered(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def _remove(folder: Path, before: dict[str, dict[str, str]], made: set[str]) -> None:
-    """Remove the files of figures that are no longer made, also those of reports that did not remember what they made."""
+    """Remove files of figures that are no longer made, including those of earlier versions without `.made.json`."""
     ours = {name: digest for files in before.values() for name, digest in files.items() if name != "inputs"}
     for name in sorted(ours.keys() - made):
         path = folder / name
@@ -144,7 +144,7 @@ def _dots(runs: pd.DataFrame) -> Iterator[bytes]:
 
 @cache
 def _code() -> bytes:
-    """What else decides how a figure looks: the code of this package, and matplotlib."""
+    """A text that changes with the code of this package and with matplotlib, which also decide how a figure looks."""
     sources = sorted(Path(__file__).parent.glob("*.py"))
     return _digest(mpl.__version__.encode(), *(path.read_bytes() for path in sources)).encode()
 

@@ -1,4 +1,4 @@
-"""Sheets: what a figure is before it is drawn, and how its panels are laid out."""
+"""Sheets, which are figures before they are drawn, and the layout of their panels."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,11 +14,12 @@ from matplotlib.figure import Figure
 from analysis.figures.names import OTHER_FIELDS, file_part, named, network, setting, varying
 from analysis.figures.style import points
 
-MOST_PANELS = 6  # of one figure; if there are more, each combination of the further axes has a file of its own
+MOST_PANELS = 6  # in one figure; with more, each combination of the further axes has a file of its own
 _MOST_COLUMNS = 3
-_ONE_PANEL = 0.64  # width of a figure with one panel, of the width of the text
-_NOISE = ("p, share of pixels replaced in training", "p, pixels replaced")  # the label of p, and a short one for narrow panels
-_STRIP = 0.34  # height of the share at chance, of that of its panel
+_ONE_PANEL = 0.64  # width of a figure with one panel, as a share of the width of the text
+# Labels of the axis of p: the usual one, and a short one for narrow panels.
+_NOISE = ("p, share of pixels replaced in training", "p, pixels replaced")
+_STRIP = 0.34  # height of the panel for the share at chance, as a share of the height of the panel above
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,8 +35,8 @@ class Panel:
 class Sheet:
     """A figure that can be drawn.
 
-    name: of its files; heading: one line that says what it shows; caption: text that belongs below it; table: its numbers;
-    runs: all runs whose dots are in it; draw: makes it.
+    name: the name of its files; heading: one line that says what it shows; caption: the text below it; table: its numbers;
+    runs: all runs that it shows as dots; draw: makes the figure.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Sheet:
 
 
 def in_grid_order(summary: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:
-    """The summary sorted by p within each combination of all other values, which come in the order in which `like` has them.
+    """The summary in the grid's order: combinations of values as in `like`, and within each combination sorted by p.
 
     Args:
         summary: `analysis.statistics.summarise`.
@@ -60,7 +61,7 @@ def in_grid_order(summary: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:
 
 
 def _places(values: pd.Series, like: pd.Series) -> pd.Series:
-    """The place of each value among the different values of `like`, in the order of their first appearance."""
+    """The place of each value among the distinct values of `like`, in the order of their first appearance."""
     kinds = [_plain(value) for value in like.unique()]
     place_of = {kind: place for place, kind in enumerate(kinds)}
     return values.map(_plain).map(place_of).fillna(len(kinds))
@@ -76,12 +77,12 @@ def has_runs(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def runs_of(cells: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs of some cells. runs: with the column `cell`, the index of their cell in the summary."""
+    """The runs of some cells. runs: their column `cell` has the index of the run's cell in the summary."""
     return runs[runs["cell"].isin(cells.index)]
 
 
 def by_setting(cells: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
-    """Title, part of a file's name, and cells of each combination of the further axes, in the order of the summary."""
+    """For each combination of the further axes, in the order of the summary: title, part of a file's name, and cells."""
     fields = varying(cells)
     if not fields:
         return [("", "", cells)]
@@ -92,9 +93,10 @@ def by_setting(cells: pd.DataFrame) -> list[tuple[str, str, pd.DataFrame]]:
 def files(
     summary: pd.DataFrame, kind: str, panels_of: Callable[[str, pd.DataFrame], list[Panel]]
 ) -> Iterator[tuple[str, list[Panel], pd.DataFrame]]:
-    """The files of one kind of figure: name, panels, and all planned cells that the file stands for.
+    """The files of one kind of figure: for each file its name, its panels, and all its planned cells.
 
-    There is one for each model type; beyond MOST_PANELS panels, one for each combination of the further axes.
+    There is one file for each model type. With more than MOST_PANELS panels, there is one for each combination of the further
+    axes.
 
     Args:
         panels_of: makes the panels of one combination from its title and its cells.
@@ -109,7 +111,7 @@ def files(
 
 
 def one_panel(words: str, cells: pd.DataFrame, runs: pd.DataFrame) -> list[Panel]:
-    """A panel of all cells with a run; none if there is no such cell."""
+    """One panel with all cells that have a run; none if there are no such cells."""
     own = has_runs(cells)
     return [Panel(words, own, runs_of(own, runs))] if len(own) else []
 
@@ -131,12 +133,12 @@ def lay_out(
     xlabel: str | None = None,
     is_wide: bool = False,
 ) -> Figure:
-    """A figure of panels in rows of at most three.
+    """A figure with rows of at most three panels.
 
     Args:
         draw: draws a panel.
-        below: draws a low panel under each.
-        is_wide: each panel needs the width of the text.
+        below: draws a low panel below each panel.
+        is_wide: whether each panel needs the full width of the text.
     """
     width, height = mpl.rcParams["figure.figsize"]
     n_columns = 1 if is_wide else min(len(panels), _MOST_COLUMNS if len(panels) != 4 else 2)
@@ -146,7 +148,7 @@ def lay_out(
     width *= _ONE_PANEL if is_single else 1
     labels = [str(handle.get_label()) for handle in handles or []]
     n_legend = _n_columns(labels, width) if labels else 1
-    lines_in = points("font.size") / 72 * (3 + 1.7 * -(-len(labels) // n_legend))  # title and legend
+    lines_in = points("font.size") / 72 * (3 + 1.7 * -(-len(labels) // n_legend))  # room for title and legend
     room = 1.2 if n_columns < _MOST_COLUMNS else 1.0
     figure = Figure(figsize=(width, lines_in + height * n_rows * sum(ratios) * room), layout="constrained")
     grid = figure.subplots(
@@ -180,7 +182,7 @@ def lay_out(
 
 
 def _label_y(axes: list[Axes], ylabel: str | None, is_y_shared: bool) -> None:
-    """Label a panel and what is below it; without a label, panels to the left have the labels for it."""
+    """Label a panel and the one below it. Without a label, panels further left show it."""
     if ylabel is not None:
         axes[0].set_ylabel(ylabel)
         return
@@ -190,18 +192,19 @@ def _label_y(axes: list[Axes], ylabel: str | None, is_y_shared: bool) -> None:
 
 
 def _n_columns(labels: list[str], width_in: float) -> int:
-    """The most columns of a legend that fit into a figure. A character is taken as 0.6 of the size of the font."""
+    """The largest number of legend columns that fit into a figure, if a character is 0.6 times as wide as the font's size."""
     size_in = points("legend.fontsize") / 72
     around = mpl.rcParams["legend.handlelength"] + mpl.rcParams["legend.handletextpad"] + mpl.rcParams["legend.columnspacing"]
     for n in range(len(labels), 1, -1):
-        widths = [max(map(len, column)) * 0.6 + around for column in np.array_split(labels, n)]  # as matplotlib splits them
+        # matplotlib fills columns in this way
+        widths = [max(map(len, column)) * 0.6 + around for column in np.array_split(labels, n)]
         if sum(widths) * size_in < width_in:
             return n
     return 1
 
 
 def title_of(planned: pd.DataFrame) -> str:
-    """Data set and network, and how many runs there are if some are missing. planned: all cells that the figure stands for."""
+    """Data set and network, and the number of runs if some are missing. planned: all cells of the figure."""
     n_done, n_away = int(planned["repeats"].sum()), int(planned[["missing", "failed"]].to_numpy().sum())
     return network(planned) + progress(n_done, n_done + n_away)
 

@@ -1,4 +1,4 @@
-"""Spread between repeats against p, with the floor that the size of the test set sets."""
+"""Spread between repeats against p, with the part that the size of the test set explains."""
 
 from collections.abc import Iterator
 
@@ -18,13 +18,12 @@ _FLOOR = (0, (1, 1.5))
 
 
 def plot_spread(ax: Axes, cells: pd.DataFrame) -> Axes:
-    """Sample standard deviation of the accuracy against p on a log axis, a line for each activation.
+    """Plot the sample standard deviation of the accuracy against p on a log axis, with a line for each activation.
 
-    Dotted: what errors that are independent between test images explain. Open: only the runs that trained, where others are
-    at chance.
+    Dotted: the part that independent errors on the test images explain. Open markers: if runs are at chance, only the others.
 
     Args:
-        cells: rows of the summary with at least two runs: one model type and one value of each further axis.
+        cells: rows of the summary with at least two runs, one model type and one value of each further axis.
     """
     for offset, _, like, members in lines_of(cells):
         x = members["p"].to_numpy(float) + offset
@@ -49,7 +48,7 @@ def plot_spread(ax: Axes, cells: pd.DataFrame) -> Axes:
 
 
 def spread_sheets(summary: pd.DataFrame) -> Iterator[Sheet]:
-    """For each model type, the cells with at least two runs that are not all equal."""
+    """A sheet for each model type, with the cells that have at least two runs that are not all equal."""
     no_runs = pd.DataFrame({"cell": []})
 
     def panels_of(words: str, cells: pd.DataFrame) -> list[Panel]:
@@ -83,8 +82,8 @@ def _sheet(name: str, panels: list[Panel], planned: pd.DataFrame) -> Sheet:
         )
 
     text = (
-        f"Sample standard deviation of the accuracy between repeats, {n_of(cells)}. Dotted: what remains if the errors on "
-        "different test images were independent and all trained networks equally good; no number of repeats makes it smaller."
+        f"Sample standard deviation of the accuracy between repeats, {n_of(cells)}. Dotted: the spread if errors on "
+        "different test images were independent and all trained networks equally good. More repeats do not reduce it."
     )
     caption = " ".join([text, *what_is_missing(cells, planned)])
     return Sheet(name, f"Spread between repeats against p: {title_of(planned)}", caption, cells, draw)

@@ -1,4 +1,4 @@
-"""The cells with the largest spread, run by run: two clusters are seen, not averaged."""
+"""Every run of the cells with the largest spread, so that clusters of runs can be seen."""
 
 from collections.abc import Iterator
 
@@ -15,16 +15,16 @@ from analysis.figures.style import INK, look
 from noisy.spec import DATASETS
 
 _N_CELLS = 6
-_LEAST_RUNS = 3  # with fewer, no cluster can be seen
-_WIDTH = 0.3  # of a strip, to each side
+_LEAST_RUNS = 3  # with fewer runs, clusters cannot be seen
+_WIDTH = 0.3  # half the width of a strip
 
 
 def plot_strips(ax: Axes, cells: pd.DataFrame, runs: pd.DataFrame) -> Axes:
-    """A strip of dots for each cell, in the order of the cells; a bar is the median. Under it: how many runs are at chance.
+    """Plot a strip of dots for each cell, in the order of the cells, and a bar at the median. Labels: runs at chance.
 
     Args:
         cells: rows of the summary.
-        runs: their finished runs, with the column `cell`: the index of their cell.
+        runs: their finished runs; the column `cell` has the index of the run's cell.
     """
     fields = varying(cells)
     activations = list(dict.fromkeys(cells["activation"]))
@@ -54,7 +54,7 @@ def plot_strips(ax: Axes, cells: pd.DataFrame, runs: pd.DataFrame) -> Axes:
 
 
 def strip_sheets(summary: pd.DataFrame, runs: pd.DataFrame) -> Iterator[Sheet]:
-    """For each model type, the cells with the largest spread, largest first."""
+    """A sheet for each model type, with the cells that have the largest spread, largest first."""
     for model_type, cells in summary.groupby("model_type", sort=False, observed=True):
         enough = cells[cells["repeats"] >= _LEAST_RUNS]
         widest = enough.sort_values("sample_std_test_accuracy", ascending=False, kind="stable").head(_N_CELLS)
@@ -85,9 +85,9 @@ def _sheet(name: str, cells: pd.DataFrame, runs: pd.DataFrame, enough: pd.DataFr
 
 
 def _side_by_side(y: np.ndarray) -> np.ndarray:
-    """Places that spread dots of nearly equal height over the strip: float (n,), from -_WIDTH to _WIDTH.
+    """Offsets that keep dots of nearly equal height apart: float (n,), from -_WIDTH to _WIDTH.
 
-    The golden ratio's multiples are spread evenly, in whatever order dots come.
+    Multiples of the golden ratio are evenly distributed, whatever the order of the dots.
     """
     place = np.empty(len(y))
     place[np.argsort(y, kind="stable")] = np.arange(len(y)) * 0.6180339887498949 % 1

@@ -1,4 +1,4 @@
-"""How figures look: sizes of fonts and lines (rcParams), colours, markers and line styles. No figure sets a size of its own."""
+"""The look of all figures: sizes of fonts and lines (rcParams), colours, markers and line styles."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,14 +7,14 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.font_manager import FontProperties
 
-INK, FAINT = "#000000", "#767676"  # text and axes; lines that stand behind the data
+INK, FAINT = "#000000", "#767676"  # colours of text and axes, and of lines behind the data
 _ALWAYS: dict[str, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that figures have the same bytes on every machine
     "mathtext.fontset": "dejavusans",
     "pdf.fonttype": 42,  # many venues reject Type 3
     "ps.fonttype": 42,
     "svg.fonttype": "path",
-    "svg.hashsalt": "noisy-training",  # equal figures, equal bytes
+    "svg.hashsalt": "noisy-training",  # so that equal figures have equal bytes
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -40,7 +40,7 @@ STYLES: dict[str, dict[str, Any]] = {
         "ytick.labelsize": 7,
         "legend.fontsize": 7,
         "figure.titlesize": 8,
-        "figure.figsize": (5.5, 1.75),  # inches: the width of the text of a page, and the height of a row of panels
+        "figure.figsize": (5.5, 1.75),  # in inches: the width of a page's text, and the height of a row of panels
         "axes.linewidth": 0.6,
         "grid.linewidth": 0.4,
         "xtick.major.width": 0.6,
@@ -77,7 +77,7 @@ _PLACES = {name: i for i, name in enumerate(("relu", "tanh", "sigmoid", "leaky_r
 
 @contextmanager
 def styled(name: str) -> Iterator[None]:
-    """Figures that are made and saved in the block have this style of STYLES."""
+    """A context in which figures are made and saved with this style of STYLES."""
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_ALWAYS | STYLES[name])  # type: ignore[arg-type]
@@ -96,10 +96,10 @@ def look(name: str, among: list[str]) -> dict[str, Any]:
 
 
 def shade(place: int, n: int) -> Any:
-    """The colour of place 0 to n-1 in an order: from dark to light, also as a grey."""
+    """The colour of place 0 to n - 1 in an order, from dark to light (also in grey)."""
     return mpl.colormaps["viridis"](0.88 * place / max(1, n - 1))
 
 
 def points(key: str) -> float:
-    """The size of a font in rcParams, which may be a word, in points."""
+    """A font size of rcParams, which may be a word, in points."""
     return float(FontProperties(size=mpl.rcParams[key]).get_size_in_points())  # type: ignore[index]

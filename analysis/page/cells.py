@@ -12,19 +12,19 @@ from markupsafe import Markup
 from analysis.figures.names import named, text_of, varying
 from analysis.live import with_bounds
 
-MOST_CELLS = 2_500  # rows of the table; the page says so if there are more
-MOST_RUNS, MOST_IDS = 150_000, 10_000  # of which the page holds the accuracies, and the run_ids
+MOST_CELLS = 2_500  # rows of the table; if there are more, the page says so
+MOST_RUNS, MOST_IDS = 150_000, 10_000  # runs of which the page has the accuracies, and the run_ids
 
 
 class Value(NamedTuple):
-    """A cell of the table: what is shown, and what is sorted by."""
+    """A cell of the table: the text that is shown, and the value for sorting."""
 
     text: str
     key: float | str
 
 
 class Row(NamedTuple):
-    """values: in the order of the headings; is_odd: whether runs are missing, failed or did not train; name: of the cell."""
+    """values: in the order of the headings; is_odd: whether runs are missing, failed or did not train; name: the cell's."""
 
     values: list[Value]
     is_odd: bool
@@ -81,8 +81,8 @@ def runs_json(runs: pd.DataFrame, n_cells: int) -> Markup:
     """The runs of each cell, for the script of the page: JSON that is safe inside an element of HTML.
 
     Args:
-        runs: all runs with a record, with the column `cell`: the index of their cell.
-        n_cells: cells of the table.
+        runs: all runs with a record; the column `cell` has the index of the run's cell.
+        n_cells: the number of cells in the table.
     """
     runs = runs[runs["cell"] < n_cells].sort_values(["cell", "repeat"], kind="stable")
     if len(runs) > MOST_RUNS:

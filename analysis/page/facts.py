@@ -1,4 +1,4 @@
-"""What the page says besides numbers of cells: the design, what is missing or failed, efficiency, where results come from."""
+"""What the page says besides results: the design, what is missing or failed, efficiency, and where results come from."""
 
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -9,7 +9,7 @@ import pandas as pd
 from analysis.figures.names import OTHER_FIELDS, named, text_of
 from noisy.spec import DATASETS
 
-Facts = list[tuple[str, str]]  # what, value
+Facts = list[tuple[str, str]]  # (name, value)
 _ORIGINS = (
     "code_commit", "data_digest", "versions", "host", "cpu", "product_route", "device", "cpu_threads", "runs_together"
 )  # fmt: skip
@@ -44,7 +44,7 @@ def design(summary: pd.DataFrame) -> Facts:
 
 
 def failures(runs: pd.DataFrame) -> list[tuple[str, int, str]]:
-    """The messages of failed runs: the first line, how many runs say so, and which, commonest first."""
+    """The messages of failed runs, most frequent first: first line, number of runs, and which runs."""
     failed = runs[runs["status"] == "failed"]
     lines = failed["message"].astype(object).map(lambda text: (str(text).splitlines() or ["no message"])[0])
     found = []
@@ -60,7 +60,7 @@ def failures(runs: pd.DataFrame) -> list[tuple[str, int, str]]:
 
 
 def efficiency(runs: pd.DataFrame) -> Facts:
-    """CPU time, memory and workers. runs: all runs with a record."""
+    """Facts about CPU time, memory and workers. runs: all runs with a record."""
     if not runs["cpu_s"].notna().any():
         return []
     cpu_s, wall_s, peak_mb = (runs[name].to_numpy(float) for name in ("cpu_s", "wall_s", "peak_mem_mb"))
@@ -81,7 +81,7 @@ def efficiency(runs: pd.DataFrame) -> Facts:
 
 
 def dates(runs: pd.DataFrame) -> Facts:
-    """When the first and the last run ended."""
+    """Facts: when the first and the last run ended."""
     ended = runs["finished_at_s"].dropna()
     if not len(ended):
         return []
@@ -92,7 +92,7 @@ def dates(runs: pd.DataFrame) -> Facts:
 
 
 def provenance(runs: pd.DataFrame) -> Iterator[tuple[str, list[tuple[str, int]]]]:
-    """Where results come from: attribute, and its values with the number of runs, commonest first."""
+    """Where results come from: each attribute with its values and their numbers of runs, most frequent first."""
     for name in _ORIGINS:
         counts = runs[name].astype(object).fillna("").value_counts()
         values = [

@@ -1,4 +1,4 @@
-"""What was found, as sentences that are made from the numbers."""
+"""The findings, as sentences that are made from the numbers."""
 
 from collections.abc import Iterator
 
@@ -9,8 +9,9 @@ from analysis.collapse import accuracy_text, collapse_text
 from analysis.figures.names import OTHER_FIELDS, named
 from analysis.figures.sheets import by_setting, has_runs
 
-FLAT, KNEE, CLIFF = 0.01, 0.05, 0.10  # drops of the mean accuracy: still flat, clearly below, a cliff between neighbours
-_LEVEL = 0.05  # of the corrected p-values
+# Drops of the mean accuracy: one of at most FLAT is flat, one of more than KNEE is a knee; CLIFF is between neighbours.
+FLAT, KNEE, CLIFF = (0.01, 0.05, 0.10)
+_LEVEL = 0.05  # level for corrected p-values
 
 
 def shapes(summary: pd.DataFrame) -> Iterator[tuple[str, list[str]]]:
@@ -27,7 +28,7 @@ def shapes(summary: pd.DataFrame) -> Iterator[tuple[str, list[str]]]:
 
 
 def differences(comparisons: pd.DataFrame) -> Iterator[tuple[str, list[str]]]:
-    """Heading and sentences for each pair of values: what holds after correction, and what cannot be told apart.
+    """Heading and sentences for each pair of values: which differences hold after correction, and which do not.
 
     Args:
         comparisons: `analysis.comparisons.compare_cells`.
@@ -83,7 +84,7 @@ def _shape(cells: pd.DataFrame) -> Iterator[str]:
 
 
 def _n_odd(cells: pd.DataFrame) -> int:
-    """Cells with runs that did not train."""
+    """The number of cells with runs that did not train."""
     return int((cells["chance"] + cells["diverged"] > 0).sum())
 
 
@@ -105,7 +106,7 @@ def _compared(rows: pd.DataFrame) -> Iterator[str]:
             if ends[0] == ends[0]
             else ""
         )
-        yield f"Not to be told apart at {_ps(same)}{_n(same)}{reach}."
+        yield f"No difference was shown at {_ps(same)}{_n(same)}{reach}."
     for row in rows[odd].to_dict("records"):
         yield _odd(row)
     single = rows[~tested & ~odd]

@@ -1,4 +1,4 @@
-"""The little Markdown of methods.md as HTML: headings, paragraphs, **bold**, `code`, and blocks of code."""
+"""Converts the Markdown of methods.md to HTML: headings, paragraphs, **bold**, `code`, and blocks of code."""
 
 import re
 
@@ -8,7 +8,7 @@ _BLOCKS = re.compile(r"^```\w*\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 def html(text: str, level: int = 3) -> Markup:
-    """The text as HTML. Everything else in it stays text. level: of the highest heading, <h3> for `#`."""
+    """The text as HTML; other Markdown stays as it is. level: the level of the highest heading (3: `#` becomes <h3>)."""
     parts = _BLOCKS.split(text)
     found = [_code(part) if i % 2 else _paragraphs(part, level) for i, part in enumerate(parts)]
     return Markup("\n").join(found)

@@ -1,4 +1,4 @@
-"""report.html from the numbers, the figures and the words."""
+"""Makes report.html from numbers, figures and text."""
 
 import base64
 import hashlib
@@ -19,17 +19,17 @@ from analysis.page import cells, facts, findings
 from analysis.page.markdown import html
 from analysis.page.svg import Inliner
 
-_MOST_SVG_BYTES = 1_100_000  # of all figures in the page: those beyond it are named, and are in their files
+_MOST_SVG_BYTES = 1_100_000  # size of all figures in the page; further figures are only named (they are in their files)
 _MOST_GRID_CHARACTERS = 100_000
 _HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True, eq=False)
 class Content:
-    """What a page is made from.
+    """The parts of a page.
 
-    name: of the campaign's folder; summary: in the grid's order; runs: every run with a record; comparisons, problems, notes:
-    as the report has them; figures: those on disk; methods: the text of methods.md; grid: that of grid.yaml; style: that of
+    name: that of the campaign's folder; summary: in the grid's order; runs: every run with a record; comparisons, problems,
+    notes: as in the report; figures: those on disk; methods: the text of methods.md; grid: that of grid.yaml; style: that of
     the figures.
     """
 
@@ -46,7 +46,7 @@ class Content:
 
 
 def page(content: Content) -> bytes:
-    """The page. Equal contents give equal bytes."""
+    """The bytes of the page. Equal contents give equal bytes."""
     summary, runs = content.summary, content.runs
     inliner = Inliner()
     figures, left_out = _figures(content.figures, inliner)
@@ -92,7 +92,7 @@ def page(content: Content) -> bytes:
 
 
 def _figures(figures: list[Saved], inliner: Inliner) -> tuple[list[tuple[Saved, Markup]], list[Saved]]:
-    """Each figure with its element, as long as there is room; those for which there is none."""
+    """The figures for which there is room, each with its HTML element, and the other figures."""
     shown, left_out, n_bytes = [], [], 0
     for number, figure in enumerate(figures):
         element = inliner.inline(figure.svg, f"{figure.heading}. The numbers are in {figure.name}.csv.", number)
@@ -105,7 +105,7 @@ def _figures(figures: list[Saved], inliner: Inliner) -> tuple[list[tuple[Saved, 
 
 
 def _policy(css: str, script: str) -> str:
-    """Nothing is loaded from anywhere, and only these styles and this script count."""
+    """A content security policy: nothing is loaded from elsewhere, and only these styles and this script are allowed."""
     allowed = {"style-src": css, "script-src": script}
     hashes = (f"{name} 'sha256-{_hash(text)}'" for name, text in allowed.items())
     return "; ".join(["default-src 'none'", *hashes, "img-src data:", "base-uri 'none'", "form-action 'none'"])

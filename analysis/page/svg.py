@@ -1,27 +1,27 @@
-"""matplotlib's SVG as a part of a page: small, no id twice, no style attributes, which the page's policy forbids."""
+"""matplotlib's SVG as part of a page: small, with unique ids, and without style attributes, which the page's policy forbids."""
 
 import re
 
 from markupsafe import Markup, escape
 
-_NUMBER = re.compile(r"(?<![\w.#])(-?[1-9]\d*\.\d\d)\d+")  # two decimals of a point are enough; numbers below 1 are scales
+_NUMBER = re.compile(r"(?<![\w.#])(-?[1-9]\d*\.\d\d)\d+")  # two decimals of a point are enough (numbers below 1 are scales)
 _GLYPH = re.compile(r'<path id="(DejaVu[\w-]+)" d="([^"]*)"([^>]*)/>')
 _STYLE = re.compile(r' style="([^"]*)"')
 _ID = re.compile(r' id="([^"]*)"')
 _BEFORE = re.compile(r"^.*?(?=<svg)|<metadata>.*?</metadata>|<!--.*?-->|<style.*?</style>", re.DOTALL)
-_PIXELS_PER_POINT = 2.1  # 832 pixels for a figure that is 5.5 inches wide
+_PIXELS_PER_POINT = 2.1  # gives 832 pixels for a figure that is 5.5 inches wide
 _SIZE = re.compile(r'<svg [^>]*?viewBox="([^"]*)"[^>]*>')
 
 
 class Inliner:
-    """Takes SVGs in, one after the other. What they share (letters, styles) is kept once for the whole page."""
+    """Converts SVGs, one after the other. Letters and styles that they share are in the page only once."""
 
     def __init__(self) -> None:
         self._glyphs: dict[str, str] = {}
         self._classes: dict[str, str] = {}
 
     def inline(self, svg: bytes, label: str, number: int) -> Markup:
-        """The SVG as an element of the page. label: its text alternative; number: that of the figure, for its ids."""
+        """The SVG as an element of the page. label: its text alternative; number: the figure's number, used in ids."""
         text = _BEFORE.sub("", svg.decode())
         text = _NUMBER.sub(r"\1", text).replace("xlink:href", "href")
         text = _GLYPH.sub(self._keep_glyph, text)

@@ -165,7 +165,7 @@ def test_the_command(tmp_path: Path, finished: Campaign) -> None:
     campaign(lambda run: ("ok", noisy_copy(run)[1] - 300 * (run.p == 0.9))).to_csv(other, index=False)
     differ = commands.call("analysis.compare", one, other, "--to", tmp_path / "out")
     assert (differ.returncode, differ.stderr) == (1, "")
-    assert "differ     2 of 6 beyond what chance explains" in differ.stdout
+    assert "differ     2 of 6 by more than chance explains" in differ.stdout
     assert "mlp relu p = 0.9: 0." in differ.stdout
     files = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
     assert set(files) == {"compare.csv", "compare.pdf", "compare.png"}

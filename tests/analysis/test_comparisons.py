@@ -113,7 +113,7 @@ def test_a_run_at_chance_brings_a_rank_test_and_the_note_of_what_it_can_say() ->
     values = np.array([outcome(runs[i])[1] for i in range(len(runs)) if runs[i].p == 0.5]).reshape(5, 2)
     assert row["p_raw"] == pytest.approx(wilcoxon(values[:, 1] - values[:, 0], method="exact").pvalue, abs=1e-12)
     assert "at n = 5 no rank or sign test can fall below 0.0625 (0.125 corrected)" in row["note"]
-    assert "runs at chance: the t interval of the mean may miss it" in row["note"]
+    assert "runs at chance: the t interval may miss the mean" in row["note"]
     assert (row["n_chance_reference"], row["n_chance_value"], row["share_chance_value"]) == (0, 2, 0.4)
     assert row["n_pairs_trained"] == 3
     assert row["mean_difference_trained"] == pytest.approx((values[2:, 1] - values[2:, 0]).mean() / N_TEST, abs=1e-12)
@@ -124,7 +124,7 @@ def test_ties_count_as_half_and_equal_pairs_say_nothing() -> None:
     assert list(better["probability_of_improvement"]) == pytest.approx([0.7, 0.7], abs=1e-12)
     equal = compared(grid(), lambda run: ("ok", 9_000))
     assert list(equal["p_raw"]) == [1, 1]
-    assert list(equal["note"]) == ["the 5 pairs are equal"] * 2
+    assert list(equal["note"]) == ["all 5 pairs are equal"] * 2
     shifted = compared(grid(), lambda run: ("ok", 9_000 + 10 * (run.activation == "tanh")))
     assert list(shifted["test"]) == ["signed-rank"] * 2  # no spread, so no t test
     assert list(shifted["p_raw"]) == [0.0625] * 2

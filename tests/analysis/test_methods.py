@@ -117,7 +117,7 @@ def test_every_number_of_the_methods_is_one_of_the_csvs(campaign: tuple) -> None
 def test_sentences_say_what_a_reviewer_asks(campaign: tuple) -> None:
     text = methods_text(campaign[1], campaign[0], campaign[2])
     for words in (
-        "No finished run is left out of any mean.",
+        "Every mean is over all finished runs of its cell.",
         "The test set is clean, fixed and the same for all runs.",
         "after the last epoch",
         "hold together at 95 % (Bonferroni)",

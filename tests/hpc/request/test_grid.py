@@ -119,7 +119,7 @@ BROKEN = {
     ),
     "two batches of all": (
         "dataset: digits\nbatch_size: [1442, 128, 5000]",
-        "batch_size[2]: the same training as batch_size[0], 1442: 5000; allowed: at most one value of 1,442 or more: each",
+        "batch_size[2]: the same training as batch_size[0], 1442: 5000; allowed: at most one value of 1,442 or more, because",
     ),
     "two batches of all, for one model": (
         "models: {cnn: {max_train_samples: 100}}\nmodel_types: [mlp, cnn]\nbatch_size: [100, 128]",
