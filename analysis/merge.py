@@ -47,10 +47,10 @@ class Merged:
 
 
 def merge(campaign: Campaign, store: Path, accept_fewer: bool = False, filters: Sequence[str] = ()) -> Merged:
-    """Merge a campaign's shards into `store` (results.h5); works while the campaign is running.
+    """Merge a campaign's shards into `store` (results.h5). This works while the campaign is running.
 
     Args:
-        accept_fewer: replace the last results even if they hold runs whose records can no longer be read.
+        accept_fewer: replace the last results even if they have runs whose records can no longer be read.
         filters: only the runs that fit these, as in `read_planned`.
 
     Raises:

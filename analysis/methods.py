@@ -43,7 +43,7 @@ def methods_text(summary: pd.DataFrame, per_run: pd.DataFrame, comparisons: pd.D
         return "# Methods\n\nNo run is finished: there is nothing to report yet.\n"
     parts = [
         "# Methods",
-        "Made by `noisy report` from the numbers of this campaign. Check each sentence before you send it on.",
+        "Made by `noisy report` from the numbers of this campaign. Check each sentence before you use it.",
         "## Experiment",
         " ".join([*_experiment(summary), *_repeats(summary)]),
         "## Statistics",

@@ -188,7 +188,7 @@ def _report(
 
 
 def _refuse_reference(campaign: Campaign, reference: str | None, filters: Sequence[str]) -> None:
-    """Before anything is written."""
+    """Refuse an unknown reference before anything is written."""
     if reference is not None:
         reference_of(list(dict.fromkeys(read_planned(campaign.manifest, filters).cells["activation"])), reference)
 

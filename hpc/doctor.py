@@ -1,4 +1,4 @@
-"""noisy doctor: check whether this machine or cluster can run campaigns. Each check gives a line.
+"""noisy doctor: check whether this machine or cluster can run campaigns. Each check prints a line.
 
 Exit status: 0 no problem, 1 problems, 2 the options are wrong. Without --names the text has no names of users, machines and
 paths, so that you can put it into a bug report.

@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     """The command line above."""
     parser = Parser("status", "What is done, what is not, and when it ends.")
     parser.add_campaign()
-    parser.add_argument("--cells", action="store_true", help="add a line for each cell that is not done")
+    parser.add_argument("--cells", action="store_true", help="also print a line for each cell that is not done")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     parser.add_argument(
         "--watch", action="store_true", help=f"show it again every {_WATCH_EVERY_S} s, until nothing is at work"
@@ -134,7 +134,7 @@ def _once(options: argparse.Namespace) -> tuple[int, bool]:
             print("".join(f"  {line}\n" for line in cell_lines(found)), end="")
     if not (options.json or options.filter):
         following = next_command(campaign, found)
-        if not (options.watch and "noisy status" in following):  # --watch need not advise itself
+        if not (options.watch and "noisy status" in following):  # (no advice to use --watch within --watch)
             print(f"Next: {following}", flush=True)
     if found.unreachable:
         return NO_SCHEDULER, True
@@ -174,7 +174,7 @@ def _warn(shown: dict[str, Any]) -> None:
     for problem in shown["unreadable"]:
         print(f"warning: {problem}", file=sys.stderr)
     if shown["unreachable"]:
-        print(f"warning: {shown['unreachable']}; what depends on it is unknown", file=sys.stderr)
+        print(f"warning: {shown['unreachable']}; states that depend on its answer are unknown", file=sys.stderr)
 
 
 def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
@@ -196,8 +196,8 @@ def _show(campaign: Campaign, shown: dict[str, Any]) -> None:
     for why, n_workers in shown["waiting"].items():
         print(f"    {count(n_workers, 'worker')} waiting: {why}")
     if shown["not_kept"] and shown["lost"]:
-        why = "noisy logs --failed says why; once that is mended, submit again"
-        print(f"  {count(shown['not_kept'], 'worker')} could not keep results (disk full, no rights, share down): {why}")
+        why = "noisy logs --failed says why; once the cause is removed, submit again"
+        print(f"  {count(shown['not_kept'], 'worker')} could not keep results (disk full, no permission, share down): {why}")
     if shown["not_begun"] and shown["lost"]:
         print(f"  {count(shown['not_begun'], 'worker')} failed before the first run began: see noisy logs --failed")
     for node, n_tasks in shown["suspects"].items():

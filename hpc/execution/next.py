@@ -36,7 +36,7 @@ def next_command(campaign: Campaign, found: State, again: str = "") -> str:
 
 
 def submit_command(campaign: Campaign, found: State) -> str:
-    """The command that submits again, with the executor and the data of the last time."""
+    """The command that submits again, with the executor and the data folder of the last submission."""
     command = f"noisy submit --grid {quoted(campaign.grid)} --output-dir {quoted(campaign.folder)}"
     with contextlib.suppress(ManifestError, IndexError):
         last = found.known.submitted[-1].submission
@@ -46,5 +46,5 @@ def submit_command(campaign: Campaign, found: State) -> str:
 
 
 def report_command(campaign: Campaign) -> str:
-    """What to type for the results."""
+    """The command that makes the report."""
     return f"noisy report --output-dir {quoted(campaign.folder)}"

@@ -3,7 +3,7 @@
 import re
 
 _CANCEL = "cancel it (noisy cancel) and submit with another"
-_RELEASE = "scontrol release JOB starts it again"
+_RELEASE = "scontrol release JOB lets it start"
 
 # Part of a reason -> (what it means, what helps; empty if the task starts by itself). The first match counts.
 _REASONS = (

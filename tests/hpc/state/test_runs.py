@@ -126,7 +126,9 @@ def test_a_full_disk_is_no_try_of_a_run_and_status_says_so(campaign: Campaign, t
     assert ids_to_submit(seen) == IDS
     with programs(tmp_path / "bin", squeue=squeue(), sacct=accounts):
         shown = commands.call("hpc.status", "--output-dir", campaign.folder)
-    assert "4 workers could not keep results (disk full, no rights, share down): noisy logs --failed says why" in shown.stdout
+    assert (
+        "4 workers could not keep results (disk full, no permission, share down): noisy logs --failed says why" in shown.stdout
+    )
 
 
 def test_a_task_that_accounting_has_forgotten_is_lost(campaign: Campaign, tmp_path: Path) -> None:
