@@ -120,10 +120,11 @@ def report(
     is_drawn: bool = True,
     filters: Sequence[str] = (),
 ) -> int:
-    """Write everything, then say where it is; returns the exit status.
+    """Write everything, then print where it is. Returns the exit status.
 
     Args:
-        is_drawn: also write what is for readers. filters: only the runs that fit these (jobs/filters.py).
+        is_drawn: also write figures and pages.
+        filters: only runs that fit these are used (jobs/filters.py).
     """
     return _report(campaign, to, accept_fewer, style, reference, is_drawn, filters)[0]
 

@@ -1,1 +1,1 @@
-"""The measured claims, each re-runnable by one command, and the textbook trainer that they are measured against."""
+"""The measured claims, each of which one command repeats, and the textbook trainer with which they are compared."""

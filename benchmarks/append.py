@@ -1,9 +1,9 @@
-"""What it costs to keep a record: `python -m benchmarks.append`.
+"""The cost of writing a record: `python -m benchmarks.append`.
 
-The project's ShardWriter (whole file anew, fsync, rename, fsync of the folder; jobs/shard.py) against a plain HDF5 file that
-is held open, extended in place and flushed, without and with an fsync. Each writer has its own file, and they append in
-alternation in this one process, since a shared disk's speed drifts. A shard's new part begins every 256 records, so the
-project's cost is greatest just before: at 1,000 records the part at hand holds 232.
+It compares the project's ShardWriter (new file, fsync, rename, fsync of the folder; jobs/shard.py) with a plain HDF5 file that
+is held open, extended in place and flushed, with and without an fsync. Each writer has its own file. They append in alternation
+in one process, because the speed of a shared disk drifts. A new part of a shard begins every 256 records, and the project's
+cost is highest just before. At 1,000 records, the current part has 232.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from jobs.provenance import machine
 from jobs.shard import ShardWriter, read_shard
 from noisy.spec import RunSpec
 
-SIZES = (10, 100, 1000)  # records that are there before the first measured append
+SIZES = (10, 100, 1000)  # records before the first measured append
 TRAINING_S = 60
 Append = Callable[[Record], None]
 
@@ -72,7 +72,7 @@ def _writers(folder: Path) -> dict[str, Append]:
 
 
 def _plain(path: Path, row: dict[str, np.ndarray], synced: bool) -> Append:
-    """The same datasets, extended by the same row each time, whose arrays are (1, ...)."""
+    """The same datasets, extended by the same row each time. The arrays of the row are (1, ...)."""
     file = h5py.File(path, "w")
     for name, values in row.items():
         file.create_dataset(name, (0, *values.shape[1:]), values.dtype, maxshape=(None, *values.shape[1:]))

@@ -1,4 +1,4 @@
-"""The words of docs/statistics.md around the tables of `benchmarks.coverage`."""
+"""The text of docs/statistics.md around the tables of `benchmarks.coverage`."""
 
 import textwrap
 from collections.abc import Iterable

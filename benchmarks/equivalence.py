@@ -1,9 +1,10 @@
-"""Does the production trainer find what another way of training finds? `python -m benchmarks.equivalence`.
+"""Does the production trainer find the same results as another way of training? `python -m benchmarks.equivalence`.
 
-Against the textbook reference, each trains with its own random numbers, so only the law of the final test accuracy can
-agree. Against bfloat16, production trains each run in both precisions with the same random numbers: pairs. The comparison is
-that of `noisy compare`. Each finished pair is appended to the CSV at once: the same command, given again, goes on
-where it was stopped, or only draws the figure, which lies beside the CSV.
+The textbook reference and production use different random numbers, so only the distributions of final test accuracies can
+agree. For bfloat16, production trains each run in both precisions with the same random numbers, which gives pairs. The
+comparison is
+that of `noisy compare`. Each finished pair is appended to the CSV at once. The same command later continues from there, or only
+draws the figure, which is beside the CSV.
 """
 
 import argparse
@@ -32,13 +33,13 @@ from noisy.spec import ACTIVATION_NAMES, MODEL_TYPES, RunSpec
 from noisy.training import train
 
 PS = (0.0, 0.5, 0.8)
-OTHERS = {"reference": "production", "bfloat16": "float32"}  # what is compared with -> what production is called beside it
+OTHERS = {"reference": "production", "bfloat16": "float32"}  # the other way of training -> the name of production beside it
 COLUMNS = ("run_id", "model_type", "activation", "p", "repeat", "other", "production_accuracy", "other_accuracy")
 Pairs = dict[tuple[str, str], tuple[float, float]]  # (run_id, other): final test accuracies in [0, 1]
 
 
 def main() -> None:
-    """Train what the CSV lacks, then print the comparison."""
+    """Train the pairs that are missing in the CSV, then print the comparison."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.equivalence", description=__doc__.split("\n")[0])
     add = parser.add_argument
     add("--data-dir", default=os.environ.get("NOISY_DATA_DIR", "data"), help="holds MNIST/raw (default: %(default)s)")
@@ -93,7 +94,7 @@ def _repeats(name: tuple[str, str, float], other: str, pairs: Pairs) -> Iterator
 
 
 def _tables(specs: list[RunSpec], options: argparse.Namespace, pairs: Pairs) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Of the other way and of production: a row for each run, with the columns that a comparison needs."""
+    """Two tables, of the other way and of production, with a row for each run and the columns that a comparison needs."""
     cells = cells_of(Runs.of(specs))
     runs = cells.take(Runs.of(specs).cell).reset_index(drop=True).assign(repeat=[spec.repeat for spec in specs], status="ok")
     production, other = np.array([pairs[spec.run_id, options.other] for spec in specs]).T
@@ -102,7 +103,7 @@ def _tables(specs: list[RunSpec], options: argparse.Namespace, pairs: Pairs) -> 
 
 
 def _train(specs: list[RunSpec], options: argparse.Namespace, pairs: Pairs) -> None:
-    """Train these both ways, and add them to the pairs and to the CSV."""
+    """Train these runs in both ways, and add them to the pairs and to the CSV."""
     if not specs:
         return
     mnist = data.stage("mnist", options.data_dir)

@@ -11,9 +11,9 @@ from noisy.spec import RunSpec, spec_of
 
 
 class Footprint(NamedTuple):
-    """torch_mb: resident after a bare `import torch`; peak_mb: the most until the run was done; both in 10**6 bytes.
+    """torch_mb: resident set after a bare `import torch`; peak_mb: its peak until the run was done; both in 10**6 bytes.
 
-    torch_s: CPU seconds from the start to behind `import torch`; ready_s: to where training begins.
+    torch_s: CPU seconds from the start to the end of `import torch`; ready_s: to the beginning of training.
     """
 
     torch_mb: float
@@ -39,7 +39,7 @@ def _measure(trainer: str, spec: RunSpec, data_dir: str) -> Footprint:
         from noisy.training import train
 
         mapped = data.load(spec.dataset, data_dir)
-        mapped.digest()  # as a worker does: from here on all of the data set counts as resident
+        mapped.digest()  # as a worker does; then all of the data set counts as resident
         ready_s = time.process_time()
         train(spec, mapped)
     else:

@@ -1,6 +1,6 @@
-"""The CPU seconds that a few steps of a trainer and a part of its test take, by part, in the trainer's own loops.
+"""CPU seconds of the parts of a trainer, measured over a few steps and some test images in the trainer's own loops.
 
-Each trainer is to run in a process of its own: settings of one, such as the allocator's, would change the other's times.
+Each trainer must run in a process of its own, because settings of one, such as the allocator's, change the times of the other.
 """
 
 import time
@@ -25,24 +25,24 @@ from noisy.spec import DATASETS, RunSpec
 from noisy.training import evaluate, train, train_one_epoch
 
 N_TEST = 1_000  # images of the test set that are timed
-PARTS = ("prepare", "forward", "backward", "optimizer", "test")  # backward: with the loss and what else a step does
+PARTS = ("prepare", "forward", "backward", "optimizer", "test")  # backward includes the loss and the rest of a step
 CPU = torch.device("cpu")
 Seconds = dict[str, float]  # CPU seconds an epoch, by part
 
 
 def seconds_of_reference(run: RunSpec, n_steps: int, data_dir: str) -> Seconds:
-    """Of an epoch of the reference on the whole data set, from `n_steps` steps."""
+    """CPU seconds of an epoch of the reference on the whole data set, estimated from `n_steps` steps."""
     return _reference(_sample(run, n_steps), data_dir)()
 
 
 def seconds_of_production(run: RunSpec, n_steps: int, data_dir: str) -> Seconds:
-    """Of an epoch of the production trainer on the whole data set, from `n_steps` steps."""
+    """CPU seconds of an epoch of the production trainer on the whole data set, estimated from `n_steps` steps."""
     keep_freed_memory()
     return _production(_sample(run, n_steps), data_dir)()
 
 
 def overhead_s(run: RunSpec, data_dir: str) -> float:
-    """CPU seconds of a whole production run of one image, tested on one: what a run costs beside its epochs."""
+    """CPU seconds of a production run with one training and one test image: the cost of a run in addition to its epochs."""
     mapped = data.load(run.dataset, data_dir)
     one = replace(mapped, test_images=mapped.test_images[:1], test_labels=mapped.test_labels[:1])
     return _cpu_seconds(lambda: train(replace(run, max_train_samples=1, batch_size=1), one))
@@ -97,7 +97,7 @@ class _Clock:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Within it, all is timed."""
+        """A block in which everything is timed."""
         step, begun_s = self._optimizer.step, [0.0]
 
         def timed_step() -> None:
@@ -120,13 +120,13 @@ class _Clock:
 
     @contextmanager
     def part(self, name: str) -> Iterator[None]:
-        """Within it, CPU time counts as of this part."""
+        """A block whose CPU time counts for this part."""
         start_s = time.process_time()
         yield
         self.seconds[name] += time.process_time() - start_s
 
     def epoch(self, run: RunSpec, test_s: float) -> Seconds:
-        """What was timed, scaled from the run's images, and the test from one image, to an epoch of the whole data set."""
+        """The measured times, scaled to an epoch of the whole data set (the test from one image)."""
         n_train, n_test, _ = DATASETS[run.dataset]
         scale = n_train / run.n_train_samples()
         known = {part: scale * self.seconds[part] for part in ("prepare", "forward", "optimizer")}
@@ -135,7 +135,7 @@ class _Clock:
 
 
 class _Timed:
-    """Batches, with the time that it takes to get each."""
+    """Batches, with the time that each takes."""
 
     def __init__(self, batches: Any, clock: _Clock) -> None:
         self._batches, self._clock = batches, clock

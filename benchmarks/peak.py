@@ -1,4 +1,4 @@
-"""The most that this core does of what the networks are made of: products and convolutions in float32 and bfloat16."""
+"""The peak rate of one core for matrix products and convolutions, in float32 and bfloat16."""
 
 import time
 from collections.abc import Callable
@@ -15,9 +15,9 @@ _MEASURED_S = 0.15  # of each candidate
 
 
 def peak_gflops() -> dict[str, float]:
-    """10**9 floating-point operations a CPU second of the best of several shapes and routes, on one thread.
+    """The best rate over several shapes and routes on one thread, in 10**9 floating-point operations per CPU second.
 
-    Keys: `matrix` and `convolution` in float32; with `bfloat16` before them where the processor has it.
+    Keys: `matrix` and `convolution` for float32, and the same after `bfloat16 ` if the processor supports it.
     """
     with torch.inference_mode():
         peaks = {
@@ -31,9 +31,10 @@ def peak_gflops() -> dict[str, float]:
 
 
 def training_flops(model: nn.Sequential) -> dict[str, float]:
-    """Floating-point operations of one image's forward and backward way: `matrix` (linear layers) and `convolution`.
+    """Floating-point operations of one image's forward and backward pass: `matrix` (linear layers) and `convolution`.
 
-    Forward, gradient of the weights, gradient of the input: three products of one size, two for the first layer.
+    A layer needs three products of the same size (forward, gradient of the weights, gradient of the input); the first one needs
+    two.
     """
     flops, side = {"matrix": 0.0, "convolution": 0.0}, IMAGE_SIZE_PX
     layers = [layer for layer in model if isinstance(layer, nn.Linear | nn.Conv2d)]

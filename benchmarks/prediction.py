@@ -1,9 +1,9 @@
 """How well costs are predicted: `python -m benchmarks.prediction --data-dir DIR`, some ten minutes on a quiet core.
 
 Short real runs on MNIST are executed by one worker. The model is fitted to some of them, and predicts the others: other batch
-sizes, sample counts and epochs, and, apart from these, networks that the fit has not seen. It prints the errors of CPU
-seconds, how many runs are below their 95 % bound, and the errors of memory. `--keep FILE` keeps what was measured,
-`--from FILE` uses it.
+sizes, sample counts and epochs, and, apart from these, networks that the fit has not seen. It prints the errors of CPU seconds,
+how many runs are below their 95 % bound, and the errors of memory. `--keep FILE` writes the measurements to a file, and `--from
+FILE` reads them.
 """
 
 import argparse
@@ -86,14 +86,14 @@ def unseen_networks() -> list[RunSpec]:
 
 
 def _run(model_type: str, samples: int, epochs: int, batch_size: int, sizes: tuple[int, ...] | None = None) -> RunSpec:
-    """Activations and p take turns, by the numbers of the run."""
+    """A run whose activation and p depend on its other numbers, so that they vary."""
     turn = samples // 500 + epochs + batch_size // 32
     activation, p = ACTIVATIONS[turn % len(ACTIVATIONS)], PS[turn // 3 % len(PS)]
     return RunSpec("mnist", activation, model_type, p, 0, 1, epochs, batch_size, 1e-3, 0, sizes, samples)
 
 
 def _measured(data_dir: str, share: float) -> list[Observation]:
-    """All runs, in an order of their own, executed by one worker."""
+    """Execute all runs with one worker, in shuffled order."""
     data.stage("mnist", data_dir)
     runs = [*fit_runs(), *unseen_runs(), *unseen_networks()]
     random.Random(1).shuffle(runs)
@@ -128,7 +128,7 @@ def _print_errors(name: str, some: Sequence[Observation], known: Knowledge) -> N
 
 
 def _print_memory(seen: Sequence[Observation], setting: Setting) -> None:
-    """Half of the workers tell what the others take."""
+    """Predict the memory of half of the workers from the other half."""
     workers = {one.worker: [other for other in seen if other.worker == one.worker] for one in seen}
     halves = list(workers.values())[::2], list(workers.values())[1::2]
     known = learn([one for ones in halves[0] for one in ones], setting)

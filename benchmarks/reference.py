@@ -1,8 +1,8 @@
-"""The plain textbook trainer: slow and obviously right. The oracle of the tests and the baseline of the benchmarks.
+"""A plain textbook trainer, slow and obviously right. Tests use it as an oracle, benchmarks as a baseline.
 
-No production code imports it, and it shares none of the production's models, batches, noise or streams: it draws from
-torch's global generator, takes torch's own initial weights, and builds every image alone. What it shares is the
-meaning of a RunSpec and the files of the staged data.
+No production code imports it, and it does not share models, batches, noise or random streams with production. It draws from
+torch's global generator, uses torch's own initial weights, and handles images one at a time. It shares only the meaning of a
+RunSpec and the files of the staged data.
 """
 
 from pathlib import Path
@@ -18,7 +18,7 @@ from noisy.spec import RunSpec
 
 
 def get_activation(name: str) -> nn.Module:
-    """The activation called `name`."""
+    """The activation with this name."""
     if name == "relu":
         return nn.ReLU()
     if name == "tanh":

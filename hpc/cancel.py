@@ -3,7 +3,8 @@
 Workers skip cancelled runs. If nothing else of a submission is left to do, its workers are cancelled in the scheduler.
 Otherwise, a worker that is training a cancelled run finishes it and goes on with the others.
 
-Exit status: 0; 1 not confirmed, no run fits, or a file of the campaign cannot be read; 2 the input is wrong; 3 the
+Exit status: 0 cancelled, or nothing to cancel; 1 not confirmed, no run fits, or a file of the campaign cannot be read; 2 the
+input is wrong; 3 the
 scheduler cannot be reached.
 """
 

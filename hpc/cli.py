@@ -1,6 +1,7 @@
-"""noisy COMMAND ...: one command for a whole campaign. It calls the module of the sub-command, which can be called alone too.
+"""noisy COMMAND ...: one command for a whole campaign. It calls the module of the sub-command, which can also be called alone.
 
-A module is imported only when its sub-command is called. Exit status: of the sub-command; 2 if there is no such sub-command.
+A module is imported only when its sub-command is called. The exit status is that of the sub-command, or 2 if there is no such
+sub-command.
 """
 
 import difflib
@@ -10,7 +11,7 @@ from typing import NamedTuple, NoReturn
 
 
 class Command(NamedTuple):
-    """A sub-command. module: has `main(argv)`, which ends the process; examples: the arguments of two calls."""
+    """A sub-command. module: its module, whose `main(argv)` ends the process; examples: the arguments of two calls."""
 
     module: str
     summary: str

@@ -127,11 +127,11 @@ def _is_terminal() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-# Which campaign and which runs a command means
+# The campaign and the runs of a command
 
 
 def open_campaign(output_dir: Path | None) -> tuple[Campaign, Manifest]:
-    """Find the campaign of a command (None: the newest one below ./results), and verify its manifest.
+    """Find the campaign of a command (see jobs/commandline.py), and verify its manifest.
 
     Raises:
         ManifestError: there is no campaign, or its manifest was changed.

@@ -1,6 +1,6 @@
-"""noisy explain RUN_ID: all that is known of one run, on one page.
+"""noisy explain RUN_ID: everything that is known about one run, on one page.
 
-Exit status: 0; 1 a file of the campaign cannot be read; 2 the input is wrong; 3 the scheduler cannot be reached.
+Exit status: 0 shown; 1 a file of the campaign cannot be read; 2 the input is wrong; 3 the scheduler cannot be reached.
 """
 
 import argparse
@@ -22,14 +22,14 @@ from jobs.columns import planned_columns
 from jobs.commandline import Parser
 from jobs.recorded import Recorded
 
-_LOG_LINES = 10  # of each log
+_LOG_LINES = 10  # lines of each log
 _MACHINE = ("device", "cpu", "cpu_threads", "runs_together", "versions", "code_commit")
 _MEASURED = ("test_accuracy", "test_loss", "n_correct", "n_test")
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
-    parser = Parser("explain", "All that is known of one run.")
+    parser = Parser("explain", "Show everything that is known about one run.")
     parser.add_campaign(("RUN_ID",))
     options = parser.parse_args(argv)
     if len(options.run_id) != 1:
@@ -49,7 +49,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 
 def page(campaign: Campaign, found: State, place: int, now_s: float) -> Iterator[str]:
-    """The lines of the page about the run at a place. now_s: the time, in seconds of the epoch."""
+    """The lines of the page about the run at `place`. now_s: the time in seconds since the epoch."""
     run, only = found.runs.at(place), np.array([place])
     run_id = found.runs.run_id[place]
     reason = why(found, only, now_s)[0]
@@ -81,7 +81,7 @@ def page(campaign: Campaign, found: State, place: int, now_s: float) -> Iterator
 
 
 def _record(found: State, record: int) -> Iterator[str]:
-    """What one record says, where it was made, and what it took."""
+    """What one record says, where it was made, and what it cost."""
     source = found.recorded.sources[int(found.recorded.source[record])]
     row, status = found.recorded.records[record], found.recorded.records["status"][record].decode()
     counts = "; this record counts" if record in found.recorded.counting else ""
@@ -103,14 +103,14 @@ def _record(found: State, record: int) -> Iterator[str]:
 
 
 def _asked(found: State, number: int, job: str) -> str:
-    """What the worker had asked for, if it is known."""
+    """What the worker had asked for, if known."""
     submitted: Submitted | None = next((each for each in found.known.submitted if each.submission.number == number), None)
     array = submitted.submission.array_with(job) if submitted and job else None
     return f"; the worker asked for {array.resources.mem_mb:.0f} MB, {array.resources.time_limit_min:.0f} min" if array else ""
 
 
 def _duplicates(recorded: Recorded, places: list[int]) -> Iterator[str]:
-    """Whether several finished records of the run say the same."""
+    """A line on whether several finished records of the run are equal."""
     finished = [place for place in places if recorded.is_finished[place]]
     if len(finished) > 1:
         kinds = {repr(recorded.records[list(_MEASURED)][place].item()) for place in finished}

@@ -1,6 +1,6 @@
 """noisy logs RUN_ID ... | FILTER ... | --failed: what a run printed, and what is known about its end.
 
-Exit status: 0; 1 no run fits, or a file of the campaign cannot be read; 2 the input is wrong; 3 the scheduler cannot be
+Exit status: 0 shown; 1 no run fits, or a file of the campaign cannot be read; 2 the input is wrong; 3 the scheduler cannot be
 reached.
 """
 
@@ -27,7 +27,7 @@ from jobs.commandline import Parser
 
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
-    parser = Parser("logs", "What runs printed, and how they ended.")
+    parser = Parser("logs", "Show what runs printed, and how they ended.")
     parser.add_campaign(("RUN_ID", "FILTER"))
     parser.add_argument("--failed", action="store_true", help="all runs that failed or are lost")
     options = parser.parse_args(argv)

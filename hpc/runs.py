@@ -1,4 +1,4 @@
-"""noisy runs [FILTER ...]: the runs of a campaign as a table, those without a result too, and why they have none.
+"""noisy runs [FILTER ...]: a table of the runs of a campaign, including those without a result, and why they have none.
 
 Exit status: 0; 1 no run fits, or a file of the campaign cannot be read; 2 the input is wrong; 3 the scheduler cannot be
 reached, so some states are unknown.
@@ -23,12 +23,12 @@ from jobs.columns import SPEC_FIELDS, Column, Columns
 from jobs.commandline import Parser
 from jobs.filters import FilterError, matching, terms_of, unknown_column
 
-_ALWAYS = ("model_type", "activation", "p")  # other fields of a run are shown where the campaign has several values of them
+_ALWAYS = ("model_type", "activation", "p")  # other fields of a run are shown if the campaign has several values of them
 
 
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
-    parser = Parser("runs", "The runs of a campaign as a table.")
+    parser = Parser("runs", "Show the runs of a campaign as a table.")
     parser.add_campaign()
     add = parser.add_argument
     add("--columns", type=_names, metavar="A,B,...", help="show these: columns of results_per_run.csv, state, why")
@@ -66,13 +66,13 @@ def _runs(options: argparse.Namespace) -> int:
         print("\n".join(table(names, rows)))
     warn_of_problems(found)
     if found.unreachable:
-        print(f"warning: {found.unreachable}; what depends on it is unknown", file=sys.stderr)
+        print(f"warning: {found.unreachable}; states that depend on its answer are unknown", file=sys.stderr)
         return NO_SCHEDULER
     return SOME_FAILED if found.problems else ALL_WELL
 
 
 def _meant(found: State, columns: Columns, options: argparse.Namespace) -> np.ndarray:
-    """int64 (k,): the places of the runs that fit, in the order that is asked for. All problems of the options at once."""
+    """int64 (k,): the places of the runs that fit, in the wanted order. All problems of the options are reported at once."""
     shown = [*columns, "why"]
     problems = [unknown_column(name, shown, "--columns") for name in options.columns or () if name not in shown]
     if options.by and options.by not in columns:
@@ -88,7 +88,7 @@ def _meant(found: State, columns: Columns, options: argparse.Namespace) -> np.nd
 
 
 def _order(column: Column, places: np.ndarray) -> np.ndarray:
-    """int64 (k,): the places in their order by a column. Runs without a value come last, equal ones stay as they are."""
+    """int64 (k,): the places sorted by a column. Runs without a value come last; runs with equal values keep their order."""
     if isinstance(column.values, np.ndarray):
         return np.argsort(column.values[column.place[places]], kind="stable")
     rank = {text: i for i, text in enumerate(sorted(set(column.values), key=lambda text: (not text, text)))}
@@ -103,14 +103,14 @@ def _reasons(found: State, places: np.ndarray) -> Column:
 
 
 def _default(columns: Columns) -> list[str]:
-    """What the table shows unless it is told."""
+    """The columns that the table shows by default."""
     several = {name for name in SPEC_FIELDS if len(columns[name].values) > 1}
     spec = [name for name in SPEC_FIELDS if name in several.union(_ALWAYS) and name not in (*_ALWAYS, "repeat")]
     return ["run_id", *_ALWAYS, *spec, "repeat", "state", "status", "test_accuracy", "why"]
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> Iterator[str]:
-    """Lines of a table. Columns of numbers are set to the right; the last column is not padded."""
+    """Lines of a table. Numbers are aligned right; the last column is not padded."""
     texts = [[_text(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(names, *texts, strict=True)]
     is_right = [any(isinstance(row[i], int | float) for row in rows) for i in range(len(names))]

@@ -1,7 +1,7 @@
 """The columns of results_per_run.csv, for all planned runs, so that runs can be chosen by them (jobs/filters.py).
 
-A column holds each distinct value once, and for each run the place of its value. So a million runs take little memory, and a
-value is looked at once.
+A column has each distinct value once, and for each run the index of its value. So a million runs take little memory, and each
+value is tested only once.
 """
 
 import dataclasses
@@ -31,7 +31,7 @@ ORIGIN = (  # attributes of shards that become columns
     "attempt",
 )
 SPEC_FIELDS = tuple(field.name for field in dataclasses.fields(RunSpec))
-PLANNED = ("run_id", *SPEC_FIELDS)  # what is known of a run before it is trained
+PLANNED = ("run_id", *SPEC_FIELDS)  # what is known about a run before it is trained
 _TEXTS = {"dataset", "activation", "model_type", "hidden_sizes", "precision"}
 _WHOLE = {"seed", "epochs", "batch_size", "max_train_samples", "cpu_threads", "runs_together", "attempt"}
 
@@ -40,8 +40,8 @@ _WHOLE = {"seed", "epochs", "batch_size", "max_train_samples", "cpu_threads", "r
 class Column:
     """A value for each run.
 
-    values: float64 or int64 (k,), NaN is an empty value; or k texts, where "" is one. place: int (n,), which of the values each
-    run has; -1: the last. is_whole: whether the numbers are integers, also where they are kept as float64.
+    values: float64 or int64 (k,), where NaN is an empty value; or k texts, where "" is an empty value. place: int (n,), the
+    index of each run's value; -1: the last one. is_whole: whether the numbers are integers, even if they are stored as float64.
     """
 
     values: np.ndarray | Sequence[str]
@@ -54,11 +54,11 @@ class Column:
         return isinstance(self.values, np.ndarray)
 
     def texts(self) -> list[str]:
-        """Each of `values` as the CSV writes it."""
+        """Each of `values`, written as in the CSV."""
         return ["" if value is None else str(value) for value in self._plain(slice(None))]
 
     def at(self, places: np.ndarray) -> list[Any]:
-        """The values of some runs: int, float or text; None for a number that is empty."""
+        """The values of some runs: int, float or text; None for an empty number."""
         return self._plain(self.place[places])
 
     def _plain(self, chosen: np.ndarray | slice) -> list[Any]:
@@ -69,7 +69,7 @@ class Column:
 
 
 class Columns(Mapping[str, Column]):
-    """The columns of some runs by name, in the order of the CSV. Each is made when it is asked for."""
+    """The columns of some runs by name, in the order of the CSV. Each is made when it is needed."""
 
     def __init__(self, makers: Mapping[str, Callable[[], Column]]) -> None:
         self._makers = makers
@@ -90,12 +90,12 @@ class Columns(Mapping[str, Column]):
         return name in self._makers
 
     def __or__(self, others: Mapping[str, Callable[[], Column]]) -> "Columns":
-        """These columns and others."""
+        """These columns together with others."""
         return Columns({**self._makers, **others})
 
 
 def planned_columns(runs: Runs) -> Columns:
-    """The columns that the manifest gives: PLANNED."""
+    """The columns that follow from the manifest: PLANNED."""
     makers: dict[str, Callable[[], Column]] = {"run_id": lambda: Column(runs.ids(), np.arange(len(runs)))}
     for name in SPEC_FIELDS:
         makers[name] = partial(_of_cells, runs, name)
@@ -114,7 +114,7 @@ def columns_of(runs: Runs, recorded: Recorded) -> Columns:
 
 
 class _Found:
-    """The record that counts of each run, and what it says."""
+    """The record of each run that counts, and its values."""
 
     def __init__(self, runs: Runs, recorded: Recorded) -> None:
         self._runs, self._recorded = runs, recorded

@@ -1,4 +1,4 @@
-"""What the command lines of all commands share: how they are parsed and completed, and which campaign and runs they mean."""
+"""The command lines of all commands: how they are parsed and completed, and which campaign and runs they name."""
 
 import argparse
 import os
@@ -19,11 +19,11 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, name: str, description: str) -> None:
         super().__init__(prog=f"noisy {name}", description=description)
-        self.takes: Sequence[str] = ()  # which words, as in `add_campaign`
+        self.takes: Sequence[str] = ()  # the words that are allowed, as in `add_campaign`
         self._has_words = False
 
     def add_campaign(self, takes: Sequence[str] = ("FILTER",)) -> None:
-        """Take the campaign's folder, as --output-dir or as a word, and other words.
+        """Accept the campaign's folder, as --output-dir or as a word, and other words.
 
         After parsing, `output_dir` is the folder or None, `filter` has the words that are filters, `run_id` the others.
 
@@ -38,7 +38,7 @@ class Parser(argparse.ArgumentParser):
             self.add_argument("--filter", action="append", default=[], metavar="FILTER", help="the same as FILTER")
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """As in ArgumentParser. Options may stand between the words. If a shell asks what can be typed, answer it, and end."""
+        """As in ArgumentParser, but options may be between the words. If a shell asks for completions, print them and exit."""
         if "_ARGCOMPLETE" in os.environ:
             import argcomplete
 
@@ -50,11 +50,11 @@ class Parser(argparse.ArgumentParser):
         return options
 
     def error(self, message: str) -> NoReturn:
-        """As in ArgumentParser, but names characters that only look like a dash or a letter that is meant."""
+        """As in ArgumentParser; also names characters that only look like a dash or a letter."""
         super().error(named(message))
 
     def _sort(self, options: argparse.Namespace) -> None:
-        """Tell folders, filters and run_ids apart."""
+        """Sort the words into folders, filters and run_ids."""
         given = [options.output_dir] if options.output_dir else []
         words = [word for word in options.words if _is_folder(word, not given)]
         rest = [word for word in options.words if word not in words]
@@ -70,7 +70,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def the_campaign(folder: Path | None) -> Campaign:
-    """The campaign that is meant: the one named, that of the current folder, or the newest one below ./results.
+    """The campaign of a command: the named one, else that of the current folder, else the newest one below ./results.
 
     Raises:
         ManifestError: there is none.
@@ -83,7 +83,7 @@ def the_campaign(folder: Path | None) -> Campaign:
 
 
 def _is_folder(word: str, is_wanted: bool) -> bool:
-    """Whether a word means a folder. is_wanted: also one that does not exist, since none was named otherwise."""
+    """Whether a word is a folder. is_wanted: whether it may be a folder that does not exist, because no other was named."""
     return os.path.isdir(word) or (is_wanted and os.sep in word and not is_term(word))
 
 

@@ -1,4 +1,4 @@
-"""What a shell offers for a half-typed filter or run_id: names and values from the campaign's manifest."""
+"""Shell completion of filters and run_ids, with names and values from the campaign's manifest."""
 
 import contextlib
 import itertools
@@ -14,12 +14,12 @@ from jobs.reading import open_regular
 from jobs.recorded import NUMBERS
 from noisy.runs import Runs
 
-_MOST_LINES = 20_000  # of a manifest; each cell has its first repeats early
+_MOST_LINES = 20_000  # lines of a manifest that are read; each cell has its first repeats early
 _TYPED = re.compile(r"([^=<>!]*(?:!=|<=|>=|=|<|>)(?:.*,)?)(.*)")
 
 
 def candidates(prefix: str, folder: Path | None, takes: Sequence[str]) -> list[str]:
-    """What may be typed in place of `prefix`; nothing if there is no campaign. takes: as in `Parser.add_campaign`."""
+    """The possible completions of `prefix`; none without a campaign. takes: as in `Parser.add_campaign`."""
     with contextlib.suppress(ManifestError, OSError, ValueError, TypeError):
         runs = _runs(folder)
         found = list[str]()

@@ -1,8 +1,8 @@
-"""The language that chooses runs: `activation=tanh p=0.8..0.9 status!=ok repeat<5 model_type=mlp,cnn run_id=3f2a*`.
+"""The language for choosing runs: `activation=tanh p=0.8..0.9 status!=ok repeat<5 model_type=mlp,cnn run_id=3f2a*`.
 
 A term is a column of results_per_run.csv, an operator and a value as the CSV writes it. A run fits if it fits every term.
-`=` and `!=` take several values with commas between them, ranges with both ends included (`0.8..`, `..5` have one end), and,
-for texts, patterns with `*` and `?`. An empty value is an empty field of the CSV.
+`=` and `!=` accept several values separated by commas, ranges that include both ends (`0.8..` and `..5` have one end), and, for
+text, patterns with `*` and `?`. An empty value means an empty field of the CSV.
 """
 
 import difflib
@@ -18,14 +18,14 @@ from jobs.columns import Column
 from noisy.spec import shown
 
 _TERM = re.compile(r"([^=<>!]*)(!=|<=|>=|==|=|<|>)(.*)", re.DOTALL)
-_COMMA = re.compile(r",(?![^\[]*\])")  # not one inside of [16, 8]
+_COMMA = re.compile(r",(?![^\[]*\])")  # not a comma inside [16, 8]
 _ORDER: Mapping[str, Callable] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _MOST_SHOWN = 12  # values
 _OF_SHELL = "a shell takes < and > for itself: put the term in quotes"
 
 
 class FilterError(Exception):
-    """A filter that means nothing. problems: a line for each term that is wrong."""
+    """A filter is wrong. problems: a line for each wrong term."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
@@ -33,7 +33,7 @@ class FilterError(Exception):
 
 
 class Nothing(Exception):
-    """No run fits. The message says what was asked for; values: a line for each term: what there is."""
+    """No run fits. The message has the filter; values: for each term, a line with the values that exist."""
 
     def __init__(self, message: str, values: Sequence[str]) -> None:
         super().__init__(message)
@@ -52,15 +52,15 @@ class Term(NamedTuple):
 
 
 def is_term(word: str) -> bool:
-    """Whether a word of a command line is meant as a term."""
+    """Whether a word of a command line looks like a term."""
     return _TERM.fullmatch(word) is not None
 
 
 def terms_of(words: Iterable[str], columns: Mapping[str, Column]) -> list[Term]:
-    """The terms that these words mean.
+    """Read words as terms.
 
     Raises:
-        FilterError: a word is no term, there is no such column, or a value is not one of its kind. It names all problems.
+        FilterError: a word is not a term, a column does not exist, or a value has the wrong type. It names all problems.
     """
     found, problems = list[Term](), list[str]()
     for word in words:
@@ -84,14 +84,14 @@ def _problem(term: Term, columns: Mapping[str, Column]) -> str:
         return unknown_column(term.name, list(columns), shown(str(term)))
     column = columns[term.name]
     if not column.is_number:
-        return f"{shown(str(term))}: {term.name} is a text; allowed: = and !=" if term.sign in _ORDER else ""
+        return f"{shown(str(term))}: {term.name} is text; allowed: = and !=" if term.sign in _ORDER else ""
     numbers = [term.value] if term.sign in _ORDER else [end for value in _values(term) for end in _ends(value) if end]
     wrong = [shown(text) for text in dict.fromkeys(numbers) if _number(text) is None]
     return f"{shown(str(term))}: not a number: {', '.join(wrong)}" if wrong else ""
 
 
 def unknown_column(name: str, columns: Sequence[str], where: str) -> str:
-    """The problem of a name that is no column. where: what it was given for."""
+    """The message about a name that is not a column. where: the option or term with the name."""
     near = difflib.get_close_matches(name, columns, n=1)
     return f"{where}: no column {shown(name)}" + (f" (meant: {near[0]}?)" if near else f"; allowed: {', '.join(columns)}")
 
@@ -100,7 +100,7 @@ def matching(terms: Iterable[Term], columns: Mapping[str, Column], n_runs: int) 
     """int64 (k,), ascending: the places of the runs that fit every term.
 
     Raises:
-        Nothing: no run fits, of at least one.
+        Nothing: no run fits, though there is at least one run.
     """
     terms, fits = list(terms), np.ones(n_runs, bool)
     for term in terms:
@@ -113,7 +113,7 @@ def matching(terms: Iterable[Term], columns: Mapping[str, Column], n_runs: int) 
 
 
 def values_of(column: Column) -> str:
-    """The values that runs have in a column, for people: some of them if there are many."""
+    """A text with the values that runs have in a column, or some of them if there are many."""
     texts, present = column.texts(), np.unique(column.place)
     if isinstance(column.values, np.ndarray):
         numbers = np.unique(column.values[present])
@@ -127,7 +127,7 @@ def values_of(column: Column) -> str:
 
 
 def _fits(term: Term, column: Column) -> np.ndarray:
-    """bool (n,): which runs fit a term. Each distinct value is looked at once."""
+    """bool (n,): which runs fit a term. Each distinct value is tested once."""
     if isinstance(column.values, np.ndarray):
         of_values = _numbers_fit(term, column.values)
     else:
@@ -137,7 +137,7 @@ def _fits(term: Term, column: Column) -> np.ndarray:
 
 
 def _numbers_fit(term: Term, numbers: np.ndarray) -> np.ndarray:
-    """bool (k,), before `!=` turns it round. NaN is neither less nor more than anything."""
+    """bool (k,), before `!=` inverts it. NaN is neither less nor greater than any number."""
     if term.sign in _ORDER:
         return _ORDER[term.sign](numbers, _number(term.value))
     fits = np.zeros(len(numbers), bool)
@@ -152,7 +152,7 @@ def _numbers_fit(term: Term, numbers: np.ndarray) -> np.ndarray:
 
 
 def _text_test(values: Sequence[str]) -> Callable[[str], bool]:
-    """Whether a text is one of the values, or fits one that is a pattern."""
+    """A test: whether a text is one of the values, or matches one that is a pattern."""
     exact = frozenset("-".join(re.findall(r"\d+", value)) if value.startswith("[") else value for value in values)
     patterns = [fnmatch.translate(value.replace("[", "[[]")) for value in exact if "*" in value or "?" in value]
     if not patterns:
@@ -166,13 +166,13 @@ def _values(term: Term) -> list[str]:
 
 
 def _ends(value: str) -> tuple[str, str]:
-    """The ends of a range; a number is a range from itself to itself."""
+    """The ends of a range. A single number is both ends."""
     low, dots, high = value.partition("..")
     return (low, high) if dots else (value, value)
 
 
 def _number(text: str) -> int | float | None:
-    """A number as the CSV writes it; None if it is none."""
+    """Read a number as in the CSV; None if the text is not a number."""
     try:
         number = int(text) if re.fullmatch(r"[+-]?\d+", text, re.ASCII) else float(text)
     except ValueError:

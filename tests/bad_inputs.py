@@ -1,6 +1,6 @@
-"""python -m tests.bad_inputs > docs/bad_inputs.md: every bad input of the tests, and what it gets.
+"""python -m tests.bad_inputs > docs/bad_inputs.md: every bad input of the tests, with the answer.
 
-The cases are those of the tests; the answers are those that the commands give here and now.
+The cases are those of the tests; the answers are those of the commands when the page is made.
 """
 
 import re

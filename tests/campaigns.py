@@ -1,4 +1,4 @@
-"""A small campaign of real trainings, and what became of it."""
+"""A small campaign of real trainings, and checks of its results."""
 
 import fcntl
 import os
@@ -45,7 +45,7 @@ def done(folder: Path) -> set[str]:
 
 
 def each_run_once(folder: Path, n_runs: int) -> None:
-    """All runs are done, and count once, without a word of doubt."""
+    """All runs are done and count once, and the report has no problems or notes."""
     merged = merge(Campaign(folder), folder / "results.h5")
     assert not merged.problems
     assert list(merged.runs["status"].isin(["ok", "chance"])) == [True] * n_runs

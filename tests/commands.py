@@ -77,7 +77,7 @@ def submit_command(grid: Path, output_dir: Path, data_dir: Path) -> tuple[object
 
 @contextlib.contextmanager
 def little_memory() -> Iterator[None]:
-    """What is started now gets little memory of its own."""
+    """Processes that are started in this block get little memory."""
     before = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(resource.RLIMIT_DATA, (1_000_000_000, before[1]))
     try:

@@ -1,4 +1,4 @@
-"""What several rooms' tests share: a staged data set that needs no network, and a finished campaign."""
+"""What the tests of several packages share: a staged data set that needs no network, and a finished campaign."""
 
 import os
 from collections.abc import Iterator
@@ -52,7 +52,7 @@ def digits(digits_dir: Path) -> data.Data:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, digits_dir: Path) -> Campaign:
-    """A campaign of real trainings, for looking only: two submissions of 4 runs each are done, 4 more were never submitted."""
+    """A campaign of real trainings, which tests must not change: two submissions of 4 runs are done, 4 runs are missing."""
 
     def make(folder: Path) -> None:
         (folder / "grid.yaml").write_text(GRID.replace("repeats: 2", "repeats: 3"))

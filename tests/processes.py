@@ -1,4 +1,4 @@
-"""The processes of a campaign that is executed on this machine, as the kernel tells them."""
+"""The processes of a campaign that is executed on this machine, from /proc."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""Small programs on PATH that stand for a Slurm which fails, hangs or answers oddly."""
+"""Small programs on PATH that replace a Slurm which fails, hangs or gives strange answers."""
 
 import os
 import shlex

@@ -1,4 +1,4 @@
-"""Tests that take rights away have to mean it, also where they are run by root."""
+"""Tests that take permissions away need this, because root could still read and write."""
 
 import ctypes
 import os
@@ -10,7 +10,7 @@ _VERSION, _PASSES_OVER_RIGHTS = 0x20080522, 0b110  # CAP_DAC_OVERRIDE, CAP_DAC_R
 
 @contextmanager
 def like_any_user() -> Iterator[None]:
-    """The rights of files and folders hold for this process, as they do for any user but root."""
+    """In this process, permissions of files and folders count, as they do for any user except root."""
     if os.geteuid():
         yield
         return

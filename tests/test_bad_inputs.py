@@ -1,4 +1,4 @@
-"""docs/bad_inputs.md says what is so."""
+"""docs/bad_inputs.md is up to date."""
 
 import pytest
 

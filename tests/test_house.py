@@ -1,4 +1,4 @@
-"""The house keeps its order: imports run one way, heavy libraries stay in their rooms, dependencies are declared once."""
+"""Rules of the code: imports run one way, heavy libraries stay in their packages, dependencies are declared once."""
 
 import ast
 import functools
@@ -93,7 +93,7 @@ SLURM = r"slurm|s(batch|queue|acct|acctmgr|control|info|cancel|run)\b|submitit|a
 
 
 def rooms_of(path: Path) -> set[str]:
-    """The rooms of hpc/ from which a file imports."""
+    """The packages of hpc/ from which a file imports."""
     return {name.split(".")[1] for name in imported(path) if name.startswith("hpc.")}
 
 

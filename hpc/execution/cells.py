@@ -1,4 +1,4 @@
-"""The cells of a campaign, in words."""
+"""The names and states of a campaign's cells, as text."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ import numpy as np
 from hpc.state.runs import STATES, State
 from noisy.spec import RunSpec
 
-_ALWAYS_NAMED = ("epochs", "learning_rate")  # fields of a cell; others are named where the campaign has several values
+_ALWAYS_NAMED = ("epochs", "learning_rate")  # other fields are named if the campaign has several values
 _OTHERS = ("dataset", "seed", "batch_size", "weight_decay", "max_train_samples", "precision")
 
 

@@ -1,4 +1,4 @@
-"""What is known of some runs besides their state: their logs, why they failed, where they are trained, how workers ended."""
+"""What is known about runs besides their state: logs, why they failed, where they are trained, how workers ended."""
 
 from collections import defaultdict
 from dataclasses import dataclass
@@ -23,10 +23,11 @@ _TAIL_LINES = 30
 
 @dataclass(frozen=True)
 class Evidence:
-    """What is known of some runs, by run_id. A run of which nothing is known is in none of these.
+    """What is known about some runs, by run_id. A run about which nothing is known is in none of these.
 
-    failures: why it failed, each time that this was recorded; outcomes: how workers ended that were training it; training: the
-    files that name it as the run that is trained, or was when its worker ended; waits: why workers wait that may train it.
+    failures: the message of each recorded failure; outcomes: how workers ended while they were training it; training: the
+    shards that name it as the run in training (or in training when its worker ended); waits: why workers that may train it
+    wait.
     """
 
     failures: dict[bytes, list[str]]
@@ -36,7 +37,7 @@ class Evidence:
 
     @classmethod
     def of(cls, found: State, places: np.ndarray) -> "Evidence":
-        """Of these runs: int64 (k,), their places."""
+        """Collect what is known about the runs at `places`, int64 (k,)."""
         wanted = found.runs.run_id[places]
         names = set(wanted.tolist())
         outcomes, training = defaultdict(list), defaultdict(list)
@@ -50,7 +51,7 @@ class Evidence:
 
 
 def failures_of(found: State, wanted: np.ndarray) -> dict[bytes, list[str]]:
-    """run_id -> why it failed, each time, of those of the wanted runs, S16, that failed."""
+    """For each wanted run (S16) that failed: run_id -> the message of each failure."""
     failures = defaultdict(list)
     records = found.recorded.records["run_id"]
     for record in np.flatnonzero(~found.recorded.is_finished & np.isin(records, wanted)):
@@ -72,7 +73,7 @@ def _waits(found: State, wanted: np.ndarray) -> dict[bytes, str]:
 
 
 def logs_of(campaign: Campaign, found: State, wanted: np.ndarray) -> dict[bytes, list[Path]]:
-    """run_id -> the logs of those that executed the tasks which hold it, for each wanted run, S16."""
+    """For each wanted run (S16): run_id -> the logs of the workers that executed its tasks."""
     logs = defaultdict(list)
     for each in (each for each in found.known.submitted if each.submission.executor):
         holds = np.isin(each.tasks.run_id, wanted)
@@ -83,7 +84,7 @@ def logs_of(campaign: Campaign, found: State, wanted: np.ndarray) -> dict[bytes,
 
 
 def log_parts(path: Path, run_id: str) -> list[list[str]]:
-    """The parts of a log that are about one run; the end of the log if there is no such part."""
+    """The parts of a log that are about one run, or the end of the log if there is no such part."""
     try:
         lines = _lines(path)
     except FileNotFoundError:
@@ -95,12 +96,12 @@ def log_parts(path: Path, run_id: str) -> list[list[str]]:
 
 @lru_cache(maxsize=8)
 def _lines(path: Path) -> list[str]:
-    """The lines of a log. All runs of a worker share one log, in which they follow each other."""
+    """The lines of a log. All runs of a worker are in one log, one after the other."""
     return read_regular(path).decode(errors="replace").splitlines()
 
 
 def place_of(text: str, runs: Runs) -> int:
-    """The place of the run whose run_id begins with a text.
+    """The place of the run whose run_id begins with `text`.
 
     Raises:
         Refused: there is no such run, or several.
@@ -113,13 +114,13 @@ def place_of(text: str, runs: Runs) -> int:
 
 
 def ended(outcome: Outcome) -> str:
-    """How a worker ended, in words."""
+    """A text that says how a worker ended."""
     asked = f"asked for {outcome.mem_mb:.0f} MB, {outcome.time_limit_min:.0f} min"
     return f"{outcome.said} on {outcome.node or 'no node'} ({asked})"
 
 
 def why(found: State, places: np.ndarray, now_s: float) -> list[str]:
-    """Why each of some runs is not done, in words; empty if it is. now_s: in seconds of the epoch."""
+    """For each of these runs, why it is not done; empty if it is done. now_s: in seconds since the epoch."""
     evidence = Evidence.of(found, places)
     names = [found.of(place) for place in places.tolist()]
     return [
@@ -148,13 +149,13 @@ def _running(sources: list[Source], now_s: float) -> str:
     if not sources:
         return "running"
     last = max(sources, key=lambda source: source.version[2])
-    began_s = last.version[2] / 1e9  # a worker writes the file when it begins a run
+    began_s = last.version[2] / 1e9  # a worker writes the shard when it begins a run
     since = datetime.fromtimestamp(began_s, timezone.utc).astimezone().strftime("%Y-%m-%d %H:%M")
     return f"running on {last.attributes.get('host', 'an unknown node')} since {since} ({duration(max(0, now_s - began_s))})"
 
 
 def _failed(messages: list[str], outcomes: list[Outcome], is_given_up: bool) -> str:
-    """How often it failed, whether it is left out from now on, and the first line of the last message."""
+    """How often a run failed, whether it is left out from now on, and the first line of the last message."""
     n_tries = sum(tries(outcomes, [""] * len(messages)).values())
     often = {1: "once", 2: "twice"}.get(n_tries, f"{n_tries} times")
     said = (messages or [ended(outcome) for outcome in outcomes] or [""])[-1].splitlines() or [""]

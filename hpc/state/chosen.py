@@ -1,4 +1,4 @@
-"""Which runs of a campaign a filter means (jobs/filters.py). Besides the columns of the per-run CSV there is `state`."""
+"""Which runs of a campaign fit a filter (jobs/filters.py). In addition to the columns of the per-run CSV there is `state`."""
 
 from collections.abc import Iterable
 
@@ -18,7 +18,7 @@ def chosen(found: State, words: Iterable[str]) -> np.ndarray:
     """int64 (k,), ascending: the places of the runs that fit these filters.
 
     Raises:
-        FilterError: a word is no filter.
+        FilterError: a word is not a filter.
         Nothing: no run fits.
     """
     columns = all_columns(found)

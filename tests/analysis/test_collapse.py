@@ -10,7 +10,7 @@ from tests.tables import N_TEST, Outcome, good, tables
 
 
 def shown(statuses: list[str], n_correct: int = 9_000) -> str:
-    """The words for a cell whose runs have these statuses."""
+    """The text for a cell whose runs have these statuses."""
     counts = {"chance": 1_135, "diverged": 2_000}
     runs = [spec(repeat=i) for i in range(len(statuses))]
     _, summary = tables(runs, lambda run: (statuses[run.repeat], counts.get(statuses[run.repeat], n_correct + run.repeat)))

@@ -39,7 +39,7 @@ def compared(runs: list[RunSpec], outcome: Callable[[RunSpec], Outcome] = good, 
 
 
 def differences(runs: list[RunSpec], first: str, second: str, p: float) -> np.ndarray:
-    """Accuracy of the second activation less that of the first, by repeat."""
+    """Accuracy of the second activation minus that of the first, by repeat."""
     found = {(run.activation, run.repeat): good(run)[1] / N_TEST for run in runs if run.p == p}
     repeats = sorted({run.repeat for run in runs})
     return np.array([found[second, repeat] - found[first, repeat] for repeat in repeats])

@@ -65,7 +65,7 @@ def test_the_split_of_the_spread_is_right_on_average(genuine: bool) -> None:
 
 
 def test_the_page_has_all_tables_and_keeps_the_bounds() -> None:
-    """docs/statistics.md: made by the command, and what the issue asks of it holds in its numbers."""
+    """docs/statistics.md is made by the command, and its numbers keep the required bounds."""
     text = (ROOT / "docs" / "statistics.md").read_text()
     trials = int(re.search(r"\(([\d,]+) simulated cells", text)[1].replace(",", ""))  # type: ignore[index]
     assert trials >= 40_000

@@ -68,7 +68,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
 
 @pytest.fixture(scope="module")
 def partial(tmp_path_factory: pytest.TempPathFactory) -> Drawn:
-    """The same, with a third of the runs; sigmoid at p = 0.9 has none."""
+    """The same campaign with a third of its runs; sigmoid at p = 0.9 has none."""
     return Drawn(tmp_path_factory.mktemp("figures") / "partial", SMALL, lambda i: i % 3 == 0 and i < 87)
 
 

@@ -68,7 +68,7 @@ def only_a_failure_left(campaign: Campaign) -> None:
 
 
 def smaller_grid(campaign: Campaign) -> None:
-    """Half of the runs are planned no more, and the shards of that half are gone."""
+    """Half of the runs are no longer planned, and their shards are gone."""
     write_manifest(campaign.manifest, Runs.of(RUNS[3:]), "abc", read_header(campaign.manifest))
     shards_gone(campaign, 1)
 
@@ -159,7 +159,7 @@ def test_a_run_is_kept_if_its_record_says_no_less(before: str, now: str | None, 
 
 @pytest.mark.slow
 def test_no_flipped_bit_of_results_h5_changes_a_number(campaign: Campaign) -> None:
-    """Nor hangs or crashes HDF5, which never sees the damaged file; the next report mends it."""
+    """HDF5 does not hang or crash either, because it never sees the damaged file. The next report repairs the file."""
     store, chance = campaign.folder / "results.h5", random.Random(1)
     whole, expected = store.read_bytes(), csv_of(merged(campaign)).to_csv()
     for _ in range(FLIPS):
@@ -173,7 +173,7 @@ def test_no_flipped_bit_of_results_h5_changes_a_number(campaign: Campaign) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize("is_new", [True, False])
 def test_a_full_disk_is_an_answer_and_harms_nothing(campaign: Campaign, is_new: bool) -> None:
-    """HDF5 crashes where it cannot write. The kernel's limit of a file's size stands for the disk."""
+    """HDF5 crashes if it cannot write. The kernel's limit on the size of files stands for the full disk."""
     store = campaign.folder / "results.h5"
     n_bytes = store.stat().st_size
     os.utime(campaign.shard_paths()[0])

@@ -54,7 +54,7 @@ def assert_as_from_nothing(campaign: Campaign, **options: bool) -> None:
 
 
 def any_record(chance: random.Random) -> Record:
-    """Of any run, also one that is no longer in the grid; one in four failed, one in eight disagrees with all others."""
+    """A record of any run, even one not in the grid. One in four failed; one in eight disagrees with all others."""
     run = chance.choice([*RUNS, spec(repeat=99)])
     if chance.random() < 0.25:
         return failure(run, f"ValueError: {chance.random()}")
@@ -128,7 +128,7 @@ def test_what_cannot_be_added_to_is_made_anew(campaign: Campaign, change: str) -
 
 
 def unmerged(folder: Path, n_shards: int) -> Campaign:
-    """So many shards of 10 records."""
+    """A campaign with `n` unmerged shards of 10 records each."""
     made = Campaign(folder / str(n_shards))
     made.shards.mkdir(parents=True)
     runs = [spec(repeat=i) for i in range(10 * n_shards)]

@@ -34,7 +34,7 @@ def test_a_share_of_nothing_has_no_interval() -> None:
 
 
 def test_a_share_may_count_halves() -> None:
-    """Ties count as half; the closed form does not care."""
+    """Ties count as half, so counts need not be whole numbers."""
     from scipy.stats import beta
     from statsmodels.stats.proportion import proportion_confint
 

@@ -139,7 +139,7 @@ def test_a_campaign_with_no_results_yet_is_reported(tmp_path: Path) -> None:
 
 
 def refused(capsys: pytest.CaptureFixture, *arguments: object) -> tuple[int, str]:
-    """The exit status and the message of a report in this process, which is to print nothing else."""
+    """The exit status and the message of a report in this process, which must print nothing else."""
     with pytest.raises(SystemExit) as stop:
         report.main([*map(str, arguments)])
     printed = capsys.readouterr()

@@ -17,7 +17,7 @@ from tests.specs import spec
 
 
 def summary_of(runs: dict[RunSpec, tuple[str, float] | None]) -> pd.DataFrame:
-    """Of spec -> (status, accuracy), None where there is no record."""
+    """The summary of runs: spec -> (status, accuracy), or None without a record."""
     found = [record or (MISSING, math.nan) for record in runs.values()]
     table = pd.DataFrame(found, columns=["status", "test_accuracy"]).assign(test_loss=0.1, n_test=1000, cpu_s=2.0)
     planned = Runs.of(runs)
@@ -60,7 +60,7 @@ def test_chance_and_diverged_runs_count_and_failed_and_missing_do_not() -> None:
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf])
 def test_every_mean_is_over_the_runs_that_repeats_counts(loss: float) -> None:
-    """A loss that is not finite is not left out: the mean of the others would be that of fewer runs."""
+    """A loss that is not finite is not left out, because then the mean would be over fewer runs."""
     planned = Runs.of([spec(repeat=i, p=p) for p in (0.0, 0.5) for i in range(3)])
     table = pd.DataFrame({"status": "ok", "test_accuracy": 0.5, "test_loss": [1.0, 2, 3, 1, 2, loss]}).assign(
         n_test=1000, cpu_s=2.0

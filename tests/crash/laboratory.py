@@ -34,10 +34,10 @@ BATCH = 200  # states in memory at one time
 
 @dataclass(frozen=True)
 class Row:
-    """How many different states a writer's crash may leave; in how many of them something is amiss, and where first.
+    """How many different states a writer's crash may leave; in how many of them something is wrong, and where first.
 
     lost: what was acknowledged before the crash is not found as it was written; doubled: it is found twice; unreadable: the
-    reader refuses a file, dies of it, or finds a damaged record or one that nobody wrote.
+    reader refuses a file, crashes, or finds a record that is damaged or was never written.
     """
 
     writer: str

@@ -2,7 +2,7 @@
 
 A crash point lies before, between and after the events of a history. A state is what is then found: path below the folder
 -> content of the file; empty folders are left out.
-A sync is taken at its word and no further: fsync of a file makes its bytes durable, fsync of a folder makes the names in it
+A sync guarantees only this: fsync of a file makes its bytes durable, fsync of a folder makes the names in it
 durable, anything else may or may not have reached the disk. A new folder is a name in its parent: as long as that is not
 durable, the folder may be lost with all that is in it, synced or not. Only the outermost folder is there from the beginning.
 

@@ -1,4 +1,4 @@
-"""Whatever happens to a finished campaign's files: every command answers in words, hangs nowhere, and counts every record left.
+"""Damaged files of a finished campaign: every command prints a message, never hangs, and counts every record left.
 
 FUZZ=500 python -m pytest tests/hpc/test_fuzz.py --numprocesses=0 -s
 """

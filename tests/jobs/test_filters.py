@@ -86,7 +86,7 @@ def test_all_problems_of_a_filter_are_named_at_once() -> None:
     assert said[0] == "'activatoin=tanh': no column 'activatoin' (meant: activation?)"
     assert "in quotes" in said[1] and "quotes" not in said[4]  # `repeat<5` without quotes leaves `repeat`
     assert said[2] == "'p=x,0.5..y': not a number: 'x', 'y'"
-    assert said[3] == "'activation<tanh': activation is a text; allowed: = and !="
+    assert said[3] == "'activation<tanh': activation is text; allowed: = and !="
     assert all("not a number" in line for line in said[5:])
 
 

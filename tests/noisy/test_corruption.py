@@ -1,4 +1,4 @@
-"""Laws of the noise. Bounds are five standard errors or a p-value of 1e-4, and the seeds are fixed: no test is a gamble."""
+"""Laws of the noise. Bounds are five standard errors or a p-value of 1e-4, with fixed seeds: no test fails by chance."""
 
 from itertools import pairwise
 
@@ -120,7 +120,7 @@ def test_uniform_draws_numpys_own_numbers(n: int) -> None:
 
 @pytest.mark.parametrize("p", (*PS, 1.0))
 def test_the_noise_is_that_of_its_definition(p: float) -> None:
-    """The slow way, with numpy's generator and one choice a pixel."""
+    """The slow way, with numpy's generator and one choice for each pixel."""
     u = _generator().random(SHAPE, dtype=np.float32)
     expected = np.where(u < np.float32(p), u / np.float32(p), _images())
     assert _with_noise(_images(), p, _generator()).tobytes() == expected.tobytes()

@@ -1,4 +1,4 @@
-"""Laws of the files of data sets: known by content, under the names that people have; never replaced; refused in words.
+"""Laws of the files of data sets: known by content, under the names that people have; never replaced; refused with a message.
 
 `digits` stands for all sets: its files can be made anywhere.
 """

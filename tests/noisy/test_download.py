@@ -1,4 +1,4 @@
-"""Laws of the download of data sets, up to the network's edge: known by digest, refused in words, nothing left behind."""
+"""Laws of the download of data sets, up to the network: known by digest, refused with a message, nothing left behind."""
 
 import gzip
 import socket

@@ -1,4 +1,4 @@
-"""Many runs as one value: the same runs, names and texts as one by one, in the order that was asked for."""
+"""Many runs as one value: runs, names and texts are the same as for single runs, in the wanted order."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A run in company finds what it finds alone: the slow oracle is noisy.training, one run after the other."""
+"""Runs that are trained together give the same results as alone. The slow oracle is noisy.training, run by run."""
 
 import itertools
 from dataclasses import replace

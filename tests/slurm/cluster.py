@@ -114,7 +114,7 @@ def cancel_all() -> None:
 
 
 def release_what_is_held() -> str:
-    """What is left in the queue, after what an administrator does.
+    """What is left in the queue after an administrator has released held tasks.
 
     A controller that was killed may have forgotten the last seconds, and a busy node may be slow to end processes. Then a task
     is started again on a node that still executes it, and Slurm drains the node ("Duplicate jobid"), and holds the task.
@@ -134,7 +134,7 @@ def table(campaign: Path) -> str:
 
 
 def local_table(factory: pytest.TempPathFactory, text: str, data_dir: Path) -> str:
-    """The table of a grid, executed on this machine in peace; once for all tests that ask for it."""
+    """The table of a grid that this machine executes undisturbed, once for all tests that ask for it."""
 
     def make(folder: Path) -> None:
         (folder / "grid.yaml").write_text(text)

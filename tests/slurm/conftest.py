@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="session", autouse=True)
 def no_slurm() -> None:
-    """These tests want one."""
+    """These tests need a Slurm."""
 
 
 @pytest.fixture(scope="session")
@@ -54,7 +54,7 @@ def campaign(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def no_accounting(slurm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user's programs know no accounting."""
+    """The user's programs cannot reach the accounting."""
     text = (slurm / "slurm.conf").read_text()
     changed = text.replace("AccountingStorageType=accounting_storage/slurmdbd", "AccountingStorageType=accounting_storage/none")
     (tmp_path / "slurm.conf").write_text(changed)

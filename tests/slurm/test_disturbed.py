@@ -40,7 +40,7 @@ def grid(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, digits_dir: Path) -> str:
-    """The table of the same campaign, executed on this machine in peace."""
+    """The table of the same campaign, executed on this machine undisturbed."""
     return local_table(tmp_path_factory, GRID, digits_dir)
 
 

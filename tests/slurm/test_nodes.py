@@ -1,4 +1,4 @@
-"""Nodes that swallow tasks, a node whose Prolog fails, and what doctor finds of a site."""
+"""Nodes on which every task fails, a node whose Prolog fails, and what doctor finds at a site."""
 
 import json
 import os

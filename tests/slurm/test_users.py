@@ -1,4 +1,4 @@
-"""What only ordinary users meet: limits of their accounts, partitions and jobs that are hidden from them."""
+"""What concerns only ordinary users: limits of their accounts, and partitions and jobs that are hidden from them."""
 
 import json
 import os
