@@ -60,10 +60,7 @@ def main(argv: list[str] | None = None) -> None:
         "--accept-fewer", action="store_true", help="replace the last results even if shards of runs in them are gone"
     )
     parser.add_argument(
-        "--style",
-        choices=STYLES,
-        default="paper",
-        help="size of figures and their text: 5.5 inches, 8 points; or 11 inches, 16 points",
+        "--style", choices=STYLES, default="paper", help="size of figures and text: 5.5 inches, 8 points; or 11 and 16"
     )
     parser.add_argument(
         "--reference", help="the activation that others are compared with (default: relu if it is there, else the first)"
@@ -123,8 +120,7 @@ def report(
     """Write everything, then print where it is. Returns the exit status.
 
     Args:
-        is_drawn: also write figures and pages.
-        filters: only runs that fit these are used (jobs/filters.py).
+        is_drawn: also write figures and pages. filters: only runs that fit these are used (jobs/filters.py).
     """
     return _report(campaign, to, accept_fewer, style, reference, is_drawn, filters)[0]
 
