@@ -7,7 +7,7 @@ _RELEASE = "scontrol release JOB lets it start"
 
 # Part of a reason -> (what it means, what helps; empty if the task starts by itself). The first match counts.
 _REASONS = (
-    (r"^(None|Priority|Resources|Prolog|Cleaning|SchedDefer|FedJobLock)$", "other jobs have a higher priority", ""),
+    (r"^(None|Priority|Resources|Prolog|Cleaning|SchedDefer|FedJobLock)$", "its turn has not come", ""),
     (r"MpiPorts|PoweredUpNodes|ImexChannels|BurstBuffer(Resources|StageIn)", "other jobs use what it needs", ""),
     (r"^JobArrayTaskLimit$", "max_workers workers are already at work", ""),
     (r"^Dependency$", "another array of the campaign comes first", ""),

@@ -314,7 +314,7 @@ def test_status_says_why_workers_wait(campaign: Campaign) -> None:
     with programs(campaign.folder / "bin", squeue=squeue(*rows), sacct=sacct()):
         shown = commands.call("hpc.status", "--output-dir", campaign.folder).stdout
     assert "submission 0001: 4 tasks at work or waiting" in shown
-    assert "3 workers waiting: Priority: other jobs have a higher priority" in shown
+    assert "3 workers waiting: Priority: its turn has not come" in shown
 
 
 @pytest.mark.slow
