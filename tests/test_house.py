@@ -76,6 +76,11 @@ def test_libraries_stay_in_their_rooms(room: str, forbidden: set[str]) -> None:
         assert not {name.split(".")[0] for name in imported(path)} & forbidden, path
 
 
+def test_what_draws_the_live_view_is_in_its_room() -> None:
+    users = [path for room in MAY_IMPORT for path in sources(room) if "rich" in {name.split(".")[0] for name in imported(path)}]
+    assert {path.parent.relative_to(ROOT).as_posix() for path in users} == {"hpc/execution/view"}
+
+
 def test_yaml_is_read_in_one_file() -> None:
     readers = [path.name for room in MAY_IMPORT for path in sources(room) if "yaml" in imported(path)]
     assert readers == ["yaml_file.py"]
@@ -142,13 +147,13 @@ def test_slurms_words_are_in_its_room() -> None:
 
 
 def test_commands_start_without_torch() -> None:
-    """In fact, not only by their own imports: a login node and a laptop must not pay for torch."""
+    """In fact, not only by their own imports: a login node and a laptop must not pay for torch, nor wait for what draws."""
     modules = ["hpc.submit", "hpc.status", "analysis.report", "analysis.compare", "jobs.worker", "jobs.pool"]
     program = (
         "import importlib, sys\n"
         f"for module in {modules}:\n"
         "    importlib.import_module(module)\n"
-        "    print(module, *{'torch', 'torchvision', 'sklearn'} & set(sys.modules))"
+        "    print(module, *{'torch', 'torchvision', 'sklearn', 'rich'} & set(sys.modules))"
     )
     printed = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert printed.splitlines() == modules

@@ -1,19 +1,24 @@
-"""Progress while runs are executed: a bar on a terminal, plain lines elsewhere."""
+"""Progress while runs are executed: the live view on a terminal, or a bar; plain lines elsewhere."""
 
 import contextlib
 import os
 import sys
 import time
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
 from hpc.console import duration
+from hpc.execution.view.possible import is_possible
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError
 from jobs.recorded import Recorded
 from noisy.runs import Runs
+
+if TYPE_CHECKING:
+    from hpc.execution.view.watching import View
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,7 @@ def layout(shown: Shown, columns: int) -> str:
     return f"{{percentage:3.0f}}% {bar}{text}"
 
 
+_HINT = "q: a bar instead; Ctrl-C: stop, and keep what is done"
 _LINE_EVERY_S = 15
 _SHARE = 0.1  # at most this share of the time is spent on reading shards
 
@@ -76,6 +82,7 @@ class Progress:
         is_hidden = not (sys.stderr and sys.stderr.isatty())
         total_s, first = float(costs_s.sum()), layout(self._shown(), self._columns())
         self._bar = tqdm(total=total_s, bar_format=first, file=sys.stderr, disable=is_hidden, dynamic_ncols=True)
+        self._view = None if is_hidden else _view_of(campaign)
 
     @property
     def n_failed(self) -> int:
@@ -89,6 +96,8 @@ class Progress:
 
     def update(self) -> None:
         """Read the shards that changed and show the state; does nothing if it was called a moment ago."""
+        if self._is_viewed():
+            return
         began_s = time.monotonic()
         if began_s < self._next_s:
             return
@@ -107,10 +116,22 @@ class Progress:
 
     def close(self) -> None:
         """Count once more, and leave the bar on the screen."""
+        if self._view:
+            self._view.close()
         self._next_s = 0.0
         self.update()
         with contextlib.suppress(OSError):
             self._bar.close()
+
+    def _is_viewed(self) -> bool:
+        """Draw the live view, if there is one; False once it was left."""
+        if not self._view:
+            return False
+        try:
+            return self._view.step()
+        except ManifestError:  # a folder that cannot be listed now must not end what is being trained
+            self._view.close()
+            return False
 
     def _shown(self) -> Shown:
         elapsed_s, done_s = time.monotonic() - self._started_s, self._done_s()
@@ -144,3 +165,15 @@ class Progress:
 
     def _done_s(self) -> float:
         return float(self._costs_s[self._is_recorded].sum())
+
+
+def _view_of(campaign: Campaign) -> "View | None":
+    """The live view of a campaign, drawn from now on; None where there is no terminal for it."""
+    if not is_possible():
+        return None
+    from hpc.execution.choice import EXECUTORS  # which imports this module
+    from hpc.execution.view.watching import View, Watcher  # loads what draws
+
+    view = View(Watcher(campaign, EXECUTORS), _HINT)
+    view.open()
+    return view

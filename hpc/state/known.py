@@ -62,8 +62,11 @@ class Known:
     problems: list[str] = field(default_factory=list)
 
 
-def on_disk(campaign: Campaign, campaign_id: str, schedulers: Mapping[str, Scheduler]) -> Known:
+def on_disk(campaign: Campaign, campaign_id: str, schedulers: Mapping[str, Scheduler], seen: Recorded | None = None) -> Known:
     """What the files say, without asking a scheduler. Files of a submission that cannot be read are named and left out.
+
+    Args:
+        seen: what was read of the shards before, if it is at hand.
 
     Raises:
         ManifestError: the folder of submissions or of shards cannot be read.
@@ -71,7 +74,8 @@ def on_disk(campaign: Campaign, campaign_id: str, schedulers: Mapping[str, Sched
     """
     problems = [f"{path}: not a submission; it is ignored" for path in submissions.foreign(campaign)]
     found = [_on_disk(campaign, number, schedulers, problems) for number in submissions.numbers(campaign)]
-    return Known(read_recorded(campaign, campaign_id), found, problems=problems)
+    recorded = seen.updated(campaign.shard_paths()) if seen else read_recorded(campaign, campaign_id)
+    return Known(recorded, found, problems=problems)
 
 
 def _on_disk(campaign: Campaign, number: int, schedulers: Mapping[str, Scheduler], problems: list[str]) -> Submitted:

@@ -92,6 +92,7 @@ def state(
     schedulers: Mapping[str, Scheduler],
     abandoned: Collection[int] = (),
     write: bool = False,
+    seen: Recorded | None = None,
 ) -> State:
     """The state of these runs. Each scheduler is asked at most once what is queued, and once how tasks ended.
 
@@ -100,11 +101,12 @@ def state(
         schedulers: name of an executor, as in submission.json -> the executor.
         abandoned: submissions to be treated as ended, whether or not their processes run.
         write: write to disk what was learnt about submissions that ended.
+        seen: what an earlier look read of the shards; only shards that have changed since are read.
 
     Raises:
         ManifestError: as `hpc.state.known.on_disk`.
     """
-    before = on_disk(campaign, campaign_id, schedulers)
+    before = on_disk(campaign, campaign_id, schedulers, seen)
     known = asked(
         before,
         schedulers,
