@@ -14,7 +14,7 @@ from pathlib import Path
 
 from hpc.console import Refused, count, exit_with, positive
 from hpc.execution.choice import EXECUTORS, SECTIONS, best
-from hpc.execution.executor import Request
+from hpc.execution.executor import Executor, Request
 from hpc.execution.submitting import submit
 from hpc.planning.retrying import MAX_TRIES
 from hpc.request.deadline import Deadline, deadline_of
@@ -31,7 +31,7 @@ DATA_DIR_VARIABLE = "NOISY_DATA_DIR"
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
     parser = Parser("submit", "Plan the missing runs of a grid, show their cost, and run them.")
-    own_options = _add_options(parser)
+    own_options = add_options(parser)
     options = parser.parse_args(argv)
     command = shlex.join(["noisy", "submit", *(sys.argv[1:] if argv is None else argv)])
     for number in _ENDS:
@@ -51,6 +51,26 @@ def _interrupt(*_: object) -> None:
 
 
 def _submit(options: argparse.Namespace, own_options: dict[str, list[argparse.Action]], command: str) -> int:
+    return carry_out(*request_of(options, own_options, command))
+
+
+def carry_out(request: Request, executor: Executor) -> int:
+    """Submit what is asked for, or help with a submission that is at work; returns the exit status.
+
+    Raises:
+        Refused, SchedulerError, DataError, ManifestError: it cannot be done.
+    """
+    return executor.join(request) if request.options.join else submit(request, executor, EXECUTORS)
+
+
+def request_of(
+    options: argparse.Namespace, own_options: dict[str, list[argparse.Action]], command: str
+) -> tuple[Request, Executor]:
+    """What the options ask for, and of whom. own_options: from `add_options`.
+
+    Raises:
+        Refused: the grid has problems, or options do not fit each other.
+    """
     name = best() if options.executor == "auto" else options.executor
     _refuse_others(options, name, own_options)
     try:
@@ -74,7 +94,7 @@ def _submit(options: argparse.Namespace, own_options: dict[str, list[argparse.Ac
         calibrate_with=None if options.no_calibrate else options.grid,
         deadline=options.deadline and _deadline(options.deadline),
     )
-    return EXECUTORS[name].join(request) if options.join else submit(request, EXECUTORS[name], EXECUTORS)
+    return request, EXECUTORS[name]
 
 
 def _deadline(text: str) -> Deadline:
@@ -93,7 +113,7 @@ def _refuse_others(options: argparse.Namespace, name: str, own_options: dict[str
             raise Refused(f"{', '.join(given)}: only with --executor {other}, and {why}")
 
 
-def _add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Action]]:
+def add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Action]]:
     """Add all options. Returns those that only one executor has: its name -> its options."""
     add = parser.add_argument
     add("--grid", type=Path, required=True, help="the grid file, such as grids/quickstart.yaml")

@@ -19,6 +19,7 @@ MAY_IMPORT = {
     "hpc": {"noisy", "jobs", "hpc"},
     "analysis": {"noisy", "jobs", "analysis"},
 }
+API = ROOT / "hpc/api.py"  # the Python interface stands above the commands and the report
 
 
 @functools.cache
@@ -49,7 +50,8 @@ def sources(room: str) -> list[Path]:
 def test_imports_run_one_way(room: str) -> None:
     rooms = {*MAY_IMPORT, "tests", "benchmarks"}
     for path in sources(room):
-        wrong = {name for name in imported(path) if name.split(".")[0] in rooms - MAY_IMPORT[room]}
+        allowed = MAY_IMPORT[room] | ({"analysis"} if path == API else set())
+        wrong = {name for name in imported(path) if name.split(".")[0] in rooms - allowed}
         assert not wrong, f"{path}: {wrong}"
 
 
@@ -73,12 +75,13 @@ def test_every_module_is_named_where_contributors_look(room: str) -> None:
 )
 def test_libraries_stay_in_their_rooms(room: str, forbidden: set[str]) -> None:
     for path in sources(room):
-        assert not {name.split(".")[0] for name in imported(path)} & forbidden, path
+        if path != API:  # it names their types; what it loads is tested below
+            assert not {name.split(".")[0] for name in imported(path)} & forbidden, path
 
 
 def test_what_draws_the_live_view_is_in_its_room() -> None:
     users = [path for room in MAY_IMPORT for path in sources(room) if "rich" in {name.split(".")[0] for name in imported(path)}]
-    assert {path.parent.relative_to(ROOT).as_posix() for path in users} == {"hpc/execution/view"}
+    assert {path.parent.relative_to(ROOT).as_posix() for path in users if path != API} == {"hpc/execution/view"}
 
 
 def test_yaml_is_read_in_one_file() -> None:
@@ -111,12 +114,13 @@ def test_rooms_of_hpc_import_one_way(room: str) -> None:
 def test_every_file_of_hpc_is_in_a_room_or_a_command() -> None:
     folders = {path.name for path in (ROOT / "hpc").iterdir() if path.is_dir() and path.name != "__pycache__"}
     assert folders == set(ROOMS)
-    assert {path.stem for path in (ROOT / "hpc").glob("*.py")} == {"__init__", "console", *COMMANDS}
+    assert {path.stem for path in (ROOT / "hpc").glob("*.py")} == {"__init__", "console", "api", *COMMANDS}
 
 
 def test_nothing_imports_a_command() -> None:
     for path in sources("hpc"):
-        assert not rooms_of(path) & set(COMMANDS), path
+        assert path == API or not rooms_of(path) & set(COMMANDS), path
+        assert path.name == "__init__.py" or not rooms_of(path) & {"api"}, path
     assert rooms_of(ROOT / "hpc/console.py") <= {"planning", "state"}
 
 
@@ -157,6 +161,20 @@ def test_commands_start_without_torch() -> None:
     )
     printed = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert printed.splitlines() == modules
+
+
+def test_the_python_interface_loads_what_it_needs_and_no_more() -> None:
+    """`import hpc` is for all commands, so it loads nothing; the interface loads the report's libraries when they are used."""
+    program = (
+        "import sys\n"
+        "heavy = {'torch', 'pandas', 'matplotlib', 'analysis', 'rich', 'numpy', 'hpc.api'}\n"
+        "import hpc\n"
+        "print(*sorted(heavy & set(sys.modules)))\n"
+        "hpc.Campaign\n"
+        "print(*sorted(heavy & set(sys.modules)))"
+    )
+    printed = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    assert printed.splitlines() == ["", "hpc.api numpy rich"]
 
 
 def requirements(lines: list[str]) -> dict[str, str]:

@@ -22,9 +22,14 @@ def next_step(counts: Mapping[str, int], is_at_work: bool, is_silent: bool) -> s
     return "submit" if counts["missing"] or counts["lost"] else "report"
 
 
+def next_step_of(found: State) -> str:
+    """The same for a campaign's state."""
+    return next_step({name: found.count(name) for name in STATES}, bool(found.activities), bool(found.unreachable))
+
+
 def next_command(campaign: Campaign, found: State, again: str = "") -> str:
     """The command to type next. again: the command that submits what is missing (default: made from the campaign)."""
-    step = next_step({name: found.count(name) for name in STATES}, bool(found.activities), bool(found.unreachable))
+    step = next_step_of(found)
     folder = f"--output-dir {quoted(campaign.folder)}"
     return {
         "status": f"noisy status {folder} (again, when the scheduler answers)",

@@ -19,19 +19,24 @@ _WIDTH = 11, 52  # widths in characters: the label, the plan's figure
 def show_decision(decision: Decision, found: State, request: Request, where: str, costs: str) -> None:
     """Print a plan. costs: what its costs are based on, in words."""
     show_others(found)
+    for line in lines_of(decision, found, request, where, costs):
+        print(line, flush=True)
+
+
+def lines_of(decision: Decision, found: State, request: Request, where: str, costs: str) -> Iterator[str]:
+    """The lines of a plan."""
     planned = decision.whole
     cores = planned.execution.cpu_threads + planned.execution.data_workers
-    print(f"campaign   {request.campaign.folder}")
-    print(f"runs       {planned.n_runs} to run; {found.count('done')} of the grid's {len(found.runs)} are done")
+    yield f"campaign   {request.campaign.folder}"
+    yield f"runs       {planned.n_runs} to run; {found.count('done')} of the grid's {len(found.runs)} are done"
     at_a_time = f"{len(planned.tasks):,}, {planned.workers} at a time, {count(cores, 'core')} each, {where}"
     rows = [("tasks", at_a_time, ""), *_figures(planned)]
     if decision.arrays:
         rows = [("", "this plan", "one run per element"), *_beside(decision, rows)]
     for row in rows:
-        print("".join(f"{text:{width}}" for text, width in zip(row, (*_WIDTH, 0), strict=True)).rstrip(), flush=True)
-    print(f"costs      {costs}", flush=True)
-    for line in (*_about_end(planned, request), *_cancelled(planned, found), *_retries(planned), *_arrays(decision)):
-        print(line, flush=True)
+        yield "".join(f"{text:{width}}" for text, width in zip(row, (*_WIDTH, 0), strict=True)).rstrip()
+    yield f"costs      {costs}"
+    yield from (*_about_end(planned, request), *_cancelled(planned, found), *_retries(planned), *_arrays(decision))
 
 
 def _figures(planned: Plan) -> list[tuple[str, str, str]]:

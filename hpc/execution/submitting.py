@@ -44,7 +44,7 @@ def submit(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
     header, left = None, None  # left: run_ids that this command still has to submit; None: all missing runs
     pause_s: float | None = None  # not None once this command waits for room
     while True:
-        number, found, decision, costs = _look(request, executor, schedulers, left, pause_s)
+        number, found, decision, costs = look(request, executor, schedulers, left, pause_s)
         if decision is None:
             return _nothing_to_submit(request, executor, found)
         if header is None and request.calibrate_with and _is_agreed(request, executor, decision):
@@ -77,12 +77,12 @@ def submit(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
         time.sleep(pause_s)
 
 
-def _look(
+def look(
     request: Request,
     executor: Executor,
     schedulers: Mapping[str, Scheduler],
-    left: np.ndarray | None,
-    pause_s: float | None,
+    left: np.ndarray | None = None,
+    pause_s: float | None = None,
 ) -> tuple[int, State, Decision | None, str]:
     """Returns the number to claim, the state, what to submit (None if nothing is missing), and what its costs are based on.
 

@@ -29,7 +29,10 @@ def draw_panels(panels: Sequence[Panel], columns: int, rows: int) -> list[Text]:
         lines = _stack(chosen, columns, beside)
         if len(lines) < rows:
             n_done = sum(panel.is_done for panel in left)
-            return [*lines, Text(f"and {len(left)} more like these, {n_done} of them done: hpc.status --cells", style="dim")]
+            return [
+                *lines,
+                Text(f"and {len(left)} more like these, {n_done} of them done (status --cells lists them)", style="dim"),
+            ]
     return []
 
 

@@ -126,7 +126,7 @@ def _labelled(label: str, texts: Sequence[str], most: int, columns: int, encodin
     """A line for each text, and one that says how many there are besides."""
     shown = list(texts[: most if len(texts) <= most else most - 1])
     if len(texts) > len(shown):
-        shown.append(f"and {len(texts) - len(shown)} more: hpc.status")
+        shown.append(f"and {len(texts) - len(shown)} more (status prints them)")
     lines = []
     for i, text in enumerate(shown):
         own = crop(plain(text, encoding), columns - _LABEL)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Mapping
 
 from hpc.execution.executor import Executor
-from hpc.execution.next import next_command
+from hpc.execution.next import next_command, next_step_of
 from hpc.execution.summary import summary
 from hpc.execution.view.screen import screen
 from hpc.execution.view.snapshot import Snapshot, snapshot
@@ -61,8 +61,8 @@ class Watcher:
         self.found = state(self._campaign, manifest.header.campaign, manifest.runs, self._schedulers, seen=self._seen)
         self._seen = self.found.recorded
         shown = summary(self._campaign, manifest, self.found, self._schedulers, now_s)
-        following = next_command(self._campaign, self.found)
-        following = "" if "hpc.status" in following else following  # this need not advise itself
+        is_watching = next_step_of(self.found) in ("watch", "status")  # this need not advise itself
+        following = "" if is_watching else next_command(self._campaign, self.found)
         return snapshot(str(self._campaign.folder), self.found, shown, now_s, following)
 
 

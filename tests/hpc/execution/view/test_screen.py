@@ -84,7 +84,7 @@ def test_it_shows_the_map_and_the_last_runs(columns: int, rows: int) -> None:
 def test_little_advice_is_shown_in_lines_and_the_rest_is_counted() -> None:
     lines = texts(SNAPSHOT, 80, 24)
     assert sum("warning: shards/" in line for line in lines) == 2
-    assert any(line.strip() == "and 7 more: hpc.status" for line in lines)
+    assert any(line.strip() == "and 7 more (status prints them)" for line in lines)
 
 
 def test_what_is_done_running_and_failed_is_seen_without_colours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +162,7 @@ def test_of_too_many_panels_those_with_news_are_shown() -> None:
     drawn = [line.plain for line in draw_panels(panels_of(axes, code), 30, 9)]
     assert len(drawn) <= 9
     assert any("epochs=18" in line for line in drawn) and any("epochs=30" in line for line in drawn)
-    assert drawn[-1] == "and 26 more like these, 26 of them done: hpc.status --cells"
+    assert drawn[-1] == "and 26 more like these, 26 of them done (status --cells lists them)"
 
 
 def test_panels_are_beside_each_other_where_they_do_not_fit_below() -> None:
