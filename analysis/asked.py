@@ -1,7 +1,7 @@
 """What the Python interface (`hpc.Campaign`) asks of a campaign's results. Nothing is written into the campaign's folder."""
 
 import contextlib
-import difflib
+import shlex
 import shutil
 import tempfile
 import warnings
@@ -21,6 +21,8 @@ from analysis.held import Refused
 from analysis.merge import Merged, look_at, merge
 from analysis.tables import tables_of
 from jobs.campaign import Campaign
+from jobs.columns import Column
+from jobs.filters import FilterError, Nothing, matching, terms_of
 from jobs.image import FINISHED
 from jobs.shard import version_of
 
@@ -55,7 +57,7 @@ def runs(campaign: Campaign, filters: Sequence[str], is_all: bool = False) -> pd
     """The finished runs that fit, with the columns of results_per_run.csv, in the manifest's order. Their index is their place.
 
     Args:
-        filters: as `fits`.
+        filters: as in jobs/filters.py; several in one text are separated by blanks.
         is_all: also failed runs and those without a result, whose status is `missing`.
 
     Raises:
@@ -139,45 +141,26 @@ def _trusted(merged: Merged) -> Merged:
 
 def _chosen(table: pd.DataFrame, filters: Sequence[str], is_all: bool) -> pd.DataFrame:
     there = table if is_all else table[table["status"].isin(FINISHED)]
-    terms = " ".join(filters).split()
-    found = there[fits(there, terms)]
-    if terms and not len(found):
-        values = "; ".join(
-            f"{name}: {_values(there[name])}" for name in dict.fromkeys(term.partition("=")[0] for term in terms)
-        )
-        raise NoSuchThing(f"no {'' if is_all else 'finished '}run has {' '.join(terms)}; there is {values}")
-    return found
-
-
-def fits(table: pd.DataFrame, terms: Sequence[str]) -> np.ndarray:
-    """bool (n,): which runs fit every term, `COLUMN=VALUE` with the value as results_per_run.csv writes it.
-
-    Raises:
-        NoSuchThing: a term is none, or there is no such column.
-    """
-    fit = np.ones(len(table), bool)
-    for term in terms:
-        name, equals, value = term.partition("=")
-        if not equals or name not in table:
-            near = difflib.get_close_matches(name, list(table), 1)
-            meant = f"meant: {near[0]}?" if near and equals else f"allowed: COLUMN=VALUE, with one of {', '.join(table)}"
-            raise NoSuchThing(f"{term!r}: not possible; {meant}")
-        fit &= _equal(table[name], value)
-    return fit
-
-
-def _equal(column: pd.Series, value: str) -> np.ndarray:
-    if not value:
-        return column.isna().to_numpy()
-    if not pd.api.types.is_numeric_dtype(column):
-        return (column.astype("string") == value).to_numpy(bool, na_value=False)
+    columns = _columns(there)
     try:
-        return (column == float(value)).to_numpy(bool, na_value=False)
-    except ValueError:
-        return np.zeros(len(column), bool)
+        terms = terms_of(shlex.split(" ".join(filters)), columns)
+        return there.iloc[matching(terms, columns, len(there))]
+    except FilterError as error:
+        raise NoSuchThing("\n".join(error.problems)) from error
+    except Nothing as error:
+        which = "all runs" if is_all else "the finished runs"
+        raise NoSuchThing("\n  ".join([f"{error}; the values of {which}:", *error.values])) from error
 
 
-def _values(column: pd.Series) -> str:
-    """Some of the values of a column."""
-    values = [f"{value:g}" if isinstance(value, float) else str(value) for value in column.dropna().unique()[:10]]
-    return ", ".join(values) + (", and more" if column.nunique() > len(values) else "") if values else "nothing"
+def _columns(table: pd.DataFrame) -> dict[str, Column]:
+    """The columns of a table of runs, for jobs/filters.py."""
+    rows, columns = np.arange(len(table)), {}
+    for name in map(str, table.columns):
+        values = table[name]
+        if isinstance(values.dtype, pd.CategoricalDtype):
+            columns[name] = Column([*map(str, values.cat.categories), ""], values.cat.codes.to_numpy())
+        elif pd.api.types.is_numeric_dtype(values):
+            columns[name] = Column(values.to_numpy(float, na_value=np.nan), rows, pd.api.types.is_integer_dtype(values))
+        else:
+            columns[name] = Column(values.astype(str).tolist(), rows)
+    return columns

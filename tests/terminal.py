@@ -20,16 +20,20 @@ _HANGS_S = 60
 
 
 class OnTerminal:
-    """A process whose input, output and errors are a terminal of a size. shown: all that it has written."""
+    """A command of the project, or a shell, whose input, output and errors are a terminal of a size.
+
+    shown: all that was written.
+    """
 
     def __init__(self, *command: object, columns: int = 80, rows: int = 24, **environment: str) -> None:
         self.shown = ""
+        arguments = [sys.executable, "-m", *map(str, command)] if command else ["bash", "--norc", "-i"]
         self.pid, self._terminal = os.forkpty()
         if not self.pid:
             os.chdir(commands.ROOT)
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
             others = {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8", **environment}
-            os.execve(sys.executable, [sys.executable, "-m", *map(str, command)], {**os.environ, **others})
+            os.execvpe(arguments[0], arguments, {**os.environ, **others})
         self.mode = termios.tcgetattr(self._terminal)
 
     def resize(self, columns: int, rows: int) -> None:

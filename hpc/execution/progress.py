@@ -129,7 +129,7 @@ class Progress:
             return False
         try:
             return self._view.step()
-        except ManifestError:  # a folder that cannot be listed now must not end what is being trained
+        except (ManifestError, OSError):  # what cannot be read now must not end what is being trained
             self._view.close()
             return False
 

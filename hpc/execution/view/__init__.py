@@ -1,1 +1,1 @@
-"""The live view: what it shows (snapshot, cells), how it looks (heatmap, screen, marks), and where (terminal, watching)."""
+"""The live view: what it shows (snapshot, panels), how it looks (heatmap, screen, marks), and where (terminal, watching)."""

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 from rich.text import Text
 
-from hpc.execution.view.cells import DONE, FAILED, RUNNING, Panel, merged
 from hpc.execution.view.marks import FAILED_MARK, FAILED_STYLE, RUNNING_MARK, RUNNING_STYLE, crop
+from hpc.execution.view.panels import DONE, FAILED, RUNNING, Panel, merged
 
 _SHADES = ("white on color(22)", "white on color(28)", "black on color(34)")  # up to a half done, less than all, all
 _GAP = 2  # columns between panels

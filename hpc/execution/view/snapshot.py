@@ -9,7 +9,7 @@ import numpy as np
 
 from hpc.console import count
 from hpc.execution.summary import advice
-from hpc.execution.view.cells import Panel, panels_of
+from hpc.execution.view.panels import Panel, panels_of
 from hpc.state.known import Submitted, among, finished_by
 from hpc.state.runs import State
 from jobs.recorded import Recorded

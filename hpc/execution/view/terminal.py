@@ -23,7 +23,7 @@ class Terminal:
 
     def __init__(self) -> None:
         self._keys, self._screen = sys.stdin.fileno(), sys.stdout.fileno()
-        self._console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+        self._console = Console(file=sys.stdout, force_terminal=True, highlight=False, markup=False, emoji=False)
         self._live: Live | None = None
         self._is_asked_to_stop = False
         self._replaced: dict[int, object] = {}
@@ -69,7 +69,7 @@ class Terminal:
         """The key that is typed within so many seconds; empty if none is."""
         try:
             if select.select([self._keys], [], [], wait_s)[0]:
-                return os.read(self._keys, 1).decode("ascii", "replace")
+                return os.read(self._keys, 1).decode("ascii", "replace") or "q"  # (nothing to read: nobody types any more)
         except OSError:  # it is gone
             return "q"
         return ""

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from hpc.execution.view.cells import DONE, FAILED, RUNNING, merged, panels_of
 from hpc.execution.view.heatmap import draw_panels
+from hpc.execution.view.panels import DONE, FAILED, RUNNING, merged, panels_of
 from hpc.execution.view.screen import lines_of, screen
 from hpc.execution.view.snapshot import LastRun, Snapshot
 from hpc.state.runs import STATES

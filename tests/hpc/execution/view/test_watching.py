@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import termios
 from collections.abc import Callable
 from pathlib import Path
@@ -107,6 +108,17 @@ def test_a_terminal_that_changes_its_size_is_drawn_anew_and_new_runs_are_seen(ca
     )
     assert terminal.end() == 0  # all is done: it ends by itself
     assert "120  100.0 %" in terminal.shown.partition(LEAVES)[2]
+
+
+@pytest.mark.slow
+def test_it_can_be_stopped_and_taken_back(campaign: Campaign) -> None:
+    shell = OnTerminal(PS1="$ ")
+    shell.type(f"{sys.executable} -m hpc.status --watch --output-dir {campaign.folder}\n")
+    shell.until(is_whole).type("\x1a")
+    shell.until(lambda it: "Stopped" in it.shown.rpartition(LEAVES)[2]).type("fg\n")
+    shell.until(lambda it: it.shown.count(ENTERS) == 2 and is_whole(it)).type("q")
+    shell.until(lambda it: "submission 0001" in it.shown.rpartition(LEAVES)[2]).type("exit\n")
+    assert shell.end() == 0
 
 
 @pytest.mark.slow
