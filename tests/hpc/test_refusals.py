@@ -121,7 +121,7 @@ def test_a_dry_run_plans_what_it_can_where_slurm_is_silent(
 
 def own_options() -> list[tuple[str, str, argparse.Action]]:
     """(executor, another or auto, option that only the first knows)."""
-    table = submit._add_options(argparse.ArgumentParser())
+    table = submit.add_options(argparse.ArgumentParser())
     others = [(name, other) for name in table for other in (*EXECUTORS, "auto") if other != name]
     others.remove(("local", "auto"))  # which is local here
     return [(name, other, action) for name, other in others for action in table[name]]
@@ -129,7 +129,7 @@ def own_options() -> list[tuple[str, str, argparse.Action]]:
 
 def test_the_table_has_all_options() -> None:
     parser = argparse.ArgumentParser()
-    table = submit._add_options(parser)
+    table = submit.add_options(parser)
     owned = {action.option_strings[0]: name for name, actions in table.items() for action in actions}
     slurms = ("--sbatch", "--test-only", "--runs-per-task", "--no-exclude", "--keep-feeding")
     assert owned == dict.fromkeys(slurms, "slurm") | {"--join": "local"}
