@@ -19,13 +19,16 @@ _ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Terminal:
-    """The terminal of this process, from `open` to `close`. Ctrl-C, Ctrl-Z and a hang-up work as everywhere."""
+    """The terminal of this process, from `open` to `close`. Ctrl-C and a hang-up work as everywhere.
+
+    is_asked_to_stop: whether Ctrl-Z was typed; then `stop` is to be called.
+    """
 
     def __init__(self) -> None:
         self._keys, self._screen = sys.stdin.fileno(), sys.stdout.fileno()
         self._console = Console(file=sys.stdout, force_terminal=True, highlight=False, markup=False, emoji=False)
         self._live: Live | None = None
-        self._is_asked_to_stop = False
+        self.is_asked_to_stop = False
         self._replaced: dict[int, object] = {}
 
     @property
@@ -74,11 +77,9 @@ class Terminal:
             return "q"
         return ""
 
-    def survives_a_stop(self) -> bool:
-        """If Ctrl-Z was typed: give the terminal back, stop, and go on after `fg`. False after `bg`: it is in use."""
-        if not self._is_asked_to_stop:
-            return True
-        self._is_asked_to_stop = False
+    def stop(self) -> bool:
+        """After Ctrl-Z: give the terminal back, stop, and go on after `fg`. False after `bg`: the terminal is in use."""
+        self.is_asked_to_stop = False
         self._leave()
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTSTP)  # this process goes on here
@@ -102,7 +103,7 @@ class Terminal:
         self._live = None
 
     def _suspend(self, number: int, frame: FrameType | None) -> None:
-        self._is_asked_to_stop = True
+        self.is_asked_to_stop = True
 
 
 def _end(number: int, frame: FrameType | None) -> NoReturn:

@@ -83,18 +83,20 @@ class View:
         self.is_open = True
 
     def step(self, wait_s: float = 0) -> bool:
-        """Wait so long for a key, look again if it is time, and draw what is new. False once the view is closed.
+        """Wait so long for a key, or until the next look is due; look; draw what is new. False once the view is closed.
 
         Raises:
             ManifestError: the campaign cannot be read.
         """
         if not self.is_open:
             return False
-        if self._terminal.key(wait_s) in ("q", "Q") or not self._terminal.survives_a_stop():
+        is_left = self._terminal.key(min(wait_s, max(0.0, self._next_s - time.monotonic()))) in ("q", "Q")
+        if not is_left and self._terminal.is_asked_to_stop:
+            is_left, self._next_s = not self._terminal.stop(), 0.0
+        if is_left:
             self.close()
             return False
-        is_due = time.monotonic() >= self._next_s
-        if is_due:
+        if time.monotonic() >= self._next_s:
             began_s = time.process_time()
             self._shown = self.watcher.look()
             self._draw()
