@@ -44,9 +44,9 @@ class OnTerminal:
         """Type these keys."""
         os.write(self._terminal, keys.encode())
 
-    def until(self, is_so: Callable[["OnTerminal"], object]) -> "OnTerminal":
+    def until(self, is_so: Callable[["OnTerminal"], object], timeout_s: float = _HANGS_S) -> "OnTerminal":
         """Wait until something is so of what is shown."""
-        deadline_s = time.monotonic() + _HANGS_S
+        deadline_s = time.monotonic() + timeout_s
         while not is_so(self):
             assert time.monotonic() < deadline_s, self.shown
             self._read()
