@@ -50,11 +50,12 @@ def _watch(campaign: Campaign) -> None:
     began_s, before_s, n_before = time.monotonic(), _cpu_s(terminal.pid), len(terminal.screens)
     terminal.until(lambda _: time.monotonic() - began_s >= _SECONDS, 2 * _SECONDS)
     took_s, cpu_s, n_looks = time.monotonic() - began_s, _cpu_s(terminal.pid) - before_s, len(terminal.screens) - n_before
+    n_runs = len(read_manifest(campaign.manifest).runs)
     size = len(terminal.shown) / len(terminal.screens)
     terminal.type("q")
     terminal.end()
     print(
-        f"{len(read_manifest(campaign.manifest).runs):,} runs: start and first look {before_s:.2f} CPU s; then {cpu_s:.2f} CPU s"
+        f"{n_runs:,} runs: start and first look {before_s:.2f} CPU s; then {cpu_s:.2f} CPU s"
         f" for {n_looks} looks in {took_s:.0f} s, {100 * cpu_s / took_s:.2f} % of a core; {size:,.0f} bytes a screen",
         flush=True,
     )
