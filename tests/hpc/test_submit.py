@@ -309,12 +309,13 @@ def test_an_interrupt_keeps_what_is_done_and_leaves_nobody_behind(
     assert "Traceback" not in stderr
     assert processes(out) == {}
     assert json.loads((out / "submissions/0001/submission.json").read_text())["ended"]
-    module, *arguments = shlex.split(command)[2:]
-    assert (module, arguments) == ("hpc.submit", [str(each) for each in commands.submit_command(grid, out, digits_dir)[1:]])
+    program, name, *arguments = shlex.split(command)
+    assert (program, name) == ("noisy", "submit")
+    assert arguments == [str(each) for each in commands.submit_command(grid, out, digits_dir)[1:]]
     n_done = len(run_ids(out))
     state = json.loads(commands.call("hpc.status", "--output-dir", out, "--json").stdout)
     assert (state["done"], state["missing"], state["lost"]) == (n_done, 4000 - n_done, 0)
-    assert f"{n_done} of the grid's 4000 are done" in commands.call(module, *arguments, "--dry-run").stdout
+    assert f"{n_done} of the grid's 4000 are done" in commands.call("hpc.submit", *arguments, "--dry-run").stdout
 
 
 @pytest.mark.slow
