@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 
 from analysis.agreement import Agreement, agreement
-from analysis.compare import say
+from analysis.campaigns import say
 from analysis.figures.agreement import agreement_figure
 from analysis.figures.style import styled
 from analysis.planned import cells_of

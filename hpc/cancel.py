@@ -23,7 +23,7 @@ from hpc.console import (
     warn_of_problems,
 )
 from hpc.execution.choice import EXECUTORS
-from hpc.state.chosen import chosen
+from hpc.state.chosen import OFFERED, chosen
 from hpc.state.known import Submitted, recorded_by
 from hpc.state.runs import State, state
 from hpc.state.scheduler import SchedulerError
@@ -36,7 +36,7 @@ from noisy.runs import ID
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
     parser = Parser("cancel", "Cancel runs that are queued or running.")
-    parser.add_campaign()
+    parser.add_campaign(columns=OFFERED)
     parser.add_argument("--yes", action="store_true", help="do not ask")
     options = parser.parse_args(argv)
     exit_with(lambda: _cancel(options))

@@ -1,12 +1,17 @@
 """noisy COMMAND ...: one command for a whole campaign. It calls the module of the sub-command, which can also be called alone.
 
-A module is imported only when its sub-command is called. The exit status is that of the sub-command, or 2 if there is no such
-sub-command.
+A module is imported only when its sub-command is called. `noisy --completion SHELL` prints what makes a shell complete
+sub-commands, options, filters and run_ids: in bash, `eval "$(noisy --completion bash)"`.
+
+The exit status is that of the sub-command, or 2 if there is no such sub-command.
 """
 
+import argparse
 import difflib
 import importlib
+import os
 import sys
+from collections.abc import Iterable
 from typing import NamedTuple, NoReturn
 
 
@@ -40,6 +45,7 @@ COMMANDS = {
         "analysis.compare", "do two campaigns agree?", ("results/a results/b", "old.csv results/b --to compared")
     ),
 }
+_SHELLS = ("bash", "zsh", "fish")
 _CAMPAIGN = """\
 A whole campaign:
   noisy submit --grid grid.yaml --dry-run   show runs, cost and end
@@ -51,11 +57,15 @@ A whole campaign:
 def main(argv: list[str] | None = None) -> NoReturn:
     """The command line above."""
     name, *rest = (sys.argv[1:] if argv is None else argv) or ["--help"]
+    if "_ARGCOMPLETE" in os.environ:
+        _complete()
     if name in ("-h", "--help"):
         print(usage())
         sys.exit(0)
+    if name == "--completion":
+        _print_completion(rest)
     if name not in COMMANDS:
-        _refuse(name)
+        _refuse(f"no command {name!r}", name, COMMANDS)
     try:
         importlib.import_module(COMMANDS[name].module).main(rest)
     except SystemExit as ended:
@@ -71,12 +81,34 @@ def usage() -> str:
     return "\n".join(["usage: noisy COMMAND ...      (noisy COMMAND --help: its options)", "", _CAMPAIGN, "", *listed])
 
 
-def _refuse(name: str) -> NoReturn:
-    from noisy.spec import shown  # imports numpy
+def _complete() -> NoReturn:
+    """Answer a shell that asks what may follow what was typed."""
+    import argcomplete
 
-    near = difflib.get_close_matches(name, COMMANDS, n=1)
+    *_, words, _ = argcomplete.lexers.split_line(os.environ["COMP_LINE"], int(os.environ["COMP_POINT"]))
+    if len(words) > 1 and words[1] in COMMANDS:
+        os.environ["_ARGCOMPLETE"] = "2"  # the words of the command that are not the sub-command's
+        importlib.import_module(COMMANDS[words[1]].module).main(["--help"])  # its parser answers instead
+    parser = argparse.ArgumentParser()
+    parser.add_argument("command", choices=COMMANDS)
+    parser.add_argument("--completion", choices=_SHELLS)
+    argcomplete.autocomplete(parser)
+    sys.exit(0)
+
+
+def _print_completion(shells: list[str]) -> NoReturn:
+    if len(shells) != 1 or shells[0] not in _SHELLS:
+        _refuse("--completion", "".join(shells[:1]), _SHELLS)
+    import argcomplete
+
+    print(argcomplete.shellcode(["noisy"], shell=shells[0]))
+    sys.exit(0)
+
+
+def _refuse(what: str, given: str, allowed: Iterable[str]) -> NoReturn:
+    near = difflib.get_close_matches(given, allowed, n=1)
     meant = f" (meant: {near[0]}?)" if near else ""
-    print(f"error: no command {shown(name)}{meant}; allowed: {', '.join(COMMANDS)}", file=sys.stderr)
+    print(f"error: {ascii(what)[1:-1]}{meant}; allowed: {', '.join(allowed)}", file=sys.stderr)
     sys.exit(2)
 
 

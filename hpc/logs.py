@@ -20,7 +20,7 @@ from hpc.console import (
 )
 from hpc.execution.choice import EXECUTORS
 from hpc.execution.evidence import ended, failures_of, log_parts, logs_of, place_of
-from hpc.state.chosen import chosen
+from hpc.state.chosen import OFFERED, chosen
 from hpc.state.runs import State, state
 from jobs.commandline import Parser
 
@@ -28,7 +28,7 @@ from jobs.commandline import Parser
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
     parser = Parser("logs", "Show what runs printed, and how they ended.")
-    parser.add_campaign(("RUN_ID", "FILTER"))
+    parser.add_campaign(("RUN_ID", "FILTER"), OFFERED)
     parser.add_argument("--failed", action="store_true", help="all runs that failed or are lost")
     options = parser.parse_args(argv)
     if bool(options.run_id) + (options.failed or bool(options.filter)) != 1:

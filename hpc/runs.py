@@ -17,7 +17,7 @@ import numpy as np
 from hpc.console import ALL_WELL, NO_SCHEDULER, SOME_FAILED, count, exit_with, open_campaign, warn_of_problems
 from hpc.execution.choice import EXECUTORS
 from hpc.execution.evidence import why
-from hpc.state.chosen import all_columns
+from hpc.state.chosen import OFFERED, all_columns
 from hpc.state.runs import STATES, State, state
 from jobs.columns import SPEC_FIELDS, Column, Columns
 from jobs.commandline import Parser
@@ -29,7 +29,7 @@ _ALWAYS = ("model_type", "activation", "p")  # other fields of a run are shown i
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
     parser = Parser("runs", "Show the runs of a campaign as a table.")
-    parser.add_campaign()
+    parser.add_campaign(columns=OFFERED)
     add = parser.add_argument
     add("--columns", type=_names, metavar="A,B,...", help="show these: columns of results_per_run.csv, state, why")
     add("--by", metavar="COLUMN", help="sort by this column; runs without a value come last")

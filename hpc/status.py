@@ -15,7 +15,7 @@ from hpc.execution.choice import EXECUTORS
 from hpc.execution.next import next_command
 from hpc.execution.summary import lines_of, lines_of_part, notes, part_of_summary, summary, warnings
 from hpc.execution.view.possible import is_possible
-from hpc.state.chosen import chosen
+from hpc.state.chosen import OFFERED, chosen
 from hpc.state.runs import state
 from jobs.commandline import Parser
 
@@ -26,7 +26,7 @@ _KEY_S = 0.5  # between two looks at the size of the terminal; keys are seen at 
 def main(argv: list[str] | None = None) -> None:
     """The command line above."""
     parser = Parser("status", "What is done, what is not, and when it ends.")
-    parser.add_campaign()
+    parser.add_campaign(columns=OFFERED)
     parser.add_argument("--cells", action="store_true", help="also print a line for each cell that is not done")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
     parser.add_argument(

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -11,6 +11,7 @@ from jobs.filters import is_term
 from jobs.manifest import newest_campaign
 from noisy.spec import named
 
+PLANNED_ONLY: Mapping[str, Sequence[str]] = {}
 _WHICH = "default: the campaign that the current folder is in, else the newest one below ./results"
 
 
@@ -20,17 +21,19 @@ class Parser(argparse.ArgumentParser):
     def __init__(self, name: str, description: str) -> None:
         super().__init__(prog=f"noisy {name}", description=description)
         self.takes: Sequence[str] = ()  # the words that are allowed, as in `add_campaign`
+        self.columns: Mapping[str, Sequence[str]] = {}
         self._has_words = False
 
-    def add_campaign(self, takes: Sequence[str] = ("FILTER",)) -> None:
+    def add_campaign(self, takes: Sequence[str] = ("FILTER",), columns: Mapping[str, Sequence[str]] = PLANNED_ONLY) -> None:
         """Accept the campaign's folder, as --output-dir or as a word, and other words.
 
         After parsing, `output_dir` is the folder or None, `filter` has the words that are filters, `run_id` the others.
 
         Args:
             takes: "FILTER", "RUN_ID", both or neither.
+            columns: for a shell that completes a filter: name -> values of columns that are not in the manifest.
         """
-        self.takes, self._has_words = takes, True
+        self.takes, self.columns, self._has_words = takes, columns, True
         words = self.add_argument("words", nargs="*", metavar=" ".join(["DIR", *takes]), help=_help(takes))
         words.completer = _complete  # type: ignore[attr-defined]  # argcomplete looks for it
         self.add_argument("--output-dir", type=Path, help=f"the same as DIR ({_WHICH})")
@@ -42,7 +45,7 @@ class Parser(argparse.ArgumentParser):
         if "_ARGCOMPLETE" in os.environ:
             import argcomplete
 
-            argcomplete.autocomplete(self)
+            argcomplete.autocomplete(self, always_complete_options=not self._has_words)
         if not self._has_words:
             return super().parse_args(args, namespace)
         options = self.parse_intermixed_args(args, namespace)
@@ -99,4 +102,4 @@ def _complete(prefix: str, parsed_args: argparse.Namespace, parser: Parser, **_:
     from jobs.completion import candidates
 
     given = [Path(word) for word in parsed_args.words or () if _is_folder(word, True)]
-    return candidates(prefix, parsed_args.output_dir or next(iter(given), None), parser.takes)
+    return candidates(prefix, parsed_args.output_dir or next(iter(given), None), parser.takes, parser.columns)

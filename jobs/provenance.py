@@ -4,7 +4,6 @@ import hashlib
 import os
 import platform
 import subprocess
-from importlib.metadata import version
 from pathlib import Path
 
 from noisy.processor import this_processor
@@ -26,6 +25,8 @@ def code_commit() -> str:
 
 def machine() -> dict[str, str]:
     """Host name, CPU model, how products are computed, and versions. Results are equal if all of these but the host are."""
+    from importlib.metadata import version  # slow, and most commands ask for no version
+
     packages = " ".join(f"{name} {version(name)}" for name in ("torch", "numpy", "h5py"))
     return {
         "host": os.environ.get("SLURMD_NODENAME", platform.node()),

@@ -5,8 +5,16 @@ from collections.abc import Iterable
 import numpy as np
 
 from hpc.state.runs import STATES, State
-from jobs.columns import Column, Columns, columns_of
+from jobs.columns import MISSING, ORIGIN, Column, Columns, columns_of
 from jobs.filters import matching, terms_of
+from jobs.image import FINISHED
+from jobs.recorded import NUMBERS
+
+OFFERED = {  # by a shell that completes a filter: the columns that are not in the manifest, with their values if they are few
+    "status": (*FINISHED, "failed", MISSING),
+    "state": STATES,
+    **dict.fromkeys((*NUMBERS, *ORIGIN, "shard", "message"), ()),
+}
 
 
 def all_columns(found: State) -> Columns:

@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from analysis.agreement import NotComparable, agreement
+from analysis.campaigns import read_runs
 from analysis.columns import AGREEMENT
-from analysis.compare import read_runs
 from analysis.figures.agreement import agreement_figure
 from analysis.figures.style import styled
 from jobs.campaign import Campaign

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis import report
+from analysis import making, report
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError, newest_campaign, read_header, write_manifest
 from noisy.runs import Runs
@@ -206,12 +206,12 @@ def test_figures_that_are_gone_go_and_the_users_stay(partial: Campaign) -> None:
     (partial.folder / "figures").mkdir()
     for name in ("accuracy_cnn.pdf", "accuracy_cnn.png", "accuracy_mine.pdf"):  # as reports made them that kept no list
         (partial.folder / "figures" / name).touch()
-    report.report(partial)
+    making.report(partial)
     left = {path.name for path in (partial.folder / "figures").iterdir()}
     made = {f"accuracy_mlp.{suffix}" for suffix in ("pdf", "png", "svg", "csv")}
     assert made < left and "accuracy_mine.pdf" in left and not {"accuracy_cnn.pdf", "accuracy_cnn.png"} & left
     table = (partial.folder / "results_summary.csv").read_bytes()
-    report.report(partial, is_drawn=False)
+    making.report(partial, is_drawn=False)
     assert (partial.folder / "results_summary.csv").read_bytes() == table
     assert {path.name for path in (partial.folder / "figures").iterdir()} == {"accuracy_mine.pdf", ".made.json"}
     assert not {"report.html", "methods.md"} & {path.name for path in partial.folder.iterdir()}

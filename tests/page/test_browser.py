@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from analysis import report
+from analysis import making
 from jobs.campaign import Campaign
 from jobs.manifest import read_header
 from noisy.spec import RunSpec
@@ -30,7 +30,7 @@ def campaign(tmp_path_factory: pytest.TempPathFactory) -> Campaign:
     (made.folder / "grid.yaml").write_text(f"# {HOSTILE}\n")
     identity = read_header(made.manifest).campaign
     write_shard(made.shards, 9999, [failure(runs[14], HOSTILE)], campaign=identity, host=HOSTILE)
-    assert report.report(made) == 1  # a run failed
+    assert making.report(made) == 1  # a run failed
     return made
 
 
@@ -174,8 +174,8 @@ def test_a_large_page_is_small(tmp_path: Path) -> None:
         for repeat in range(5_000)
     ]
     made = synthetic.campaign(tmp_path / "large", runs, a_shard=5_000)
-    assert report.report(made) == 0
+    assert making.report(made) == 0
     content = (made.folder / "report.html").read_bytes()
     assert len(content) <= 3_000_000
-    report.report(made)
+    making.report(made)
     assert (made.folder / "report.html").read_bytes() == content

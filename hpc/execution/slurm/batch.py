@@ -17,8 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import submitit
-
 from hpc.console import Refused
 from hpc.execution.slurm import programs
 from hpc.execution.slurm.calling import call
@@ -93,6 +91,8 @@ def _submit_one(campaign: Campaign, number: int, array: Array, longest_min: int,
         folder, mem_mb = str(campaign.folder.resolve()), array.resources.mem_mb
         sweeps = (array.is_sweep, array.waits_for if array.is_sweep else ())
         worker = Worker(folder, number, n_tasks, limit_min, longest_min, mem_mb, *sweeps)
+        import submitit  # slow, and most commands submit nothing
+
         pickled = submitit.helpers.DelayedSubmission(worker)
         pickled.set_timeout(limit_min, _NO_LIMIT)
         pickled.dump(input_of(logs, array))
@@ -178,6 +178,8 @@ def script_of(campaign: Campaign, number: int, array: Array, options: Options) -
     python = str(options.get("python", sys.executable))
     if not shutil.which("srun"):  # submitit checks for it, though it is not used
         raise SchedulerError("srun is not on PATH, and submitit needs it; is this a login node?")
+    import submitit  # slow, and most commands submit nothing
+
     executor = submitit.SlurmExecutor(folder, max_num_timeout=_NO_LIMIT, python="exec " + shlex.quote(python))
     executor.update_parameters(**_parameters(folder, array, options))
     executor.parameters["map_count"] = array.n_workers if array.n_workers > 1 else None
