@@ -64,6 +64,15 @@ def _hangs(*_: object) -> None:
     raise AssertionError("it hangs")
 
 
+def noisy_program(folder: Path) -> Path:
+    """A program `noisy` in this folder, as an installation makes it."""
+    folder.mkdir(exist_ok=True)
+    program = folder / "noisy"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m hpc.cli "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
 def submit(grid: Path, output_dir: Path, data_dir: Path, *options: object) -> subprocess.CompletedProcess:
     """Call hpc.submit locally on a campaign in `output_dir`; its workers are real processes. Nothing is measured first."""
     return call(*submit_command(grid, output_dir, data_dir), *options)

@@ -5,7 +5,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +28,8 @@ hidden_sizes: [16]
 max_train_samples: 300
 max_workers: 2
 """  # 8 runs
-COMMANDS = sorted(set(re.findall(r"^python -m [^#\n]*[^#\s]", README, re.MULTILINE)))
+PAGES = README + (commands.ROOT / "docs/commands.md").read_text()
+COMMANDS = sorted(set(re.findall(r"^noisy [^#\n]*[^#\s]", PAGES, re.MULTILINE)))
 
 
 def test_there_are_commands() -> None:
@@ -37,17 +37,17 @@ def test_there_are_commands() -> None:
 
 
 @functools.cache
-def usage_of(module: str) -> subprocess.CompletedProcess:
-    return commands.call(module, "--help")
+def usage_of(command: str) -> subprocess.CompletedProcess:
+    return commands.call("hpc.cli", command, "--help")
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_and_its_options_exist(command: str) -> None:
-    module, *arguments = shlex.split(command)[2:]
-    usage = usage_of(module)
+    name, *arguments = shlex.split(command)[1:]
+    usage = usage_of(name)
     assert usage.returncode == 0, usage.stderr
     for option in (argument for argument in arguments if argument.startswith("--")):
-        assert re.search(rf"{option}\b", usage.stdout), f"{module} has no {option}"
+        assert re.search(rf"{option}\b", usage.stdout), f"{name} has no {option}"
 
 
 def test_make_targets_exist() -> None:
@@ -66,10 +66,10 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which the commands of "The campaign" have made results/quickstart."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "grid.yaml").write_text(GRID)
-    (block,) = [code for language, code in BLOCKS if language == "sh" and "--dry-run" in code and "analysis.report" in code]
-    here = block.replace("-m hpc.submit", "-m hpc.submit --executor local")  # also where there is a Slurm
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "PYTHONPATH": str(commands.ROOT)}
+    (block,) = [code for language, code in BLOCKS if language == "sh" and "--dry-run" in code and "noisy report" in code]
+    here = block.replace("noisy submit", "noisy submit --executor local")  # also where there is a Slurm
+    path = os.pathsep.join([str(commands.noisy_program(folder / "bin").parent), os.environ["PATH"]])
+    environment = {**os.environ, "PATH": path}
     subprocess.run(["bash", "-euc", here], cwd=folder, env=environment, check=True, stdin=subprocess.DEVNULL)
     return folder
 

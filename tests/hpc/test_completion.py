@@ -1,4 +1,4 @@
-"""What real shells offer after TAB: sub-commands, options, names and values of filters, run_ids. Shells that are missing are skipped."""
+"""What real shells offer after TAB: sub-commands, options, filters and run_ids. Shells that are missing are skipped."""
 
 import os
 import pty
@@ -7,7 +7,6 @@ import select
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,9 +36,7 @@ CASES = [  # typed before TAB, what then stands there or is listed
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """An environment in which `noisy` is a program, as after an installation."""
-    folder = tmp_path_factory.mktemp("bin")
-    (folder / "noisy").write_text(f'#!/bin/sh\nPYTHONPATH={commands.ROOT} exec {sys.executable} -m hpc.cli "$@"\n')
-    (folder / "noisy").chmod(0o755)
+    folder = commands.noisy_program(tmp_path_factory.mktemp("bin")).parent
     return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "TERM": "dumb", "PS1": "> ", "HOME": str(folder)}
 
 
