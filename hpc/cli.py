@@ -14,6 +14,8 @@ import sys
 from collections.abc import Iterable
 from typing import NamedTuple, NoReturn
 
+from jobs.printing import NotPrinted, printing
+
 
 class Command(NamedTuple):
     """A sub-command. module: its module, whose `main(argv)` ends the process; examples: the arguments of two calls."""
@@ -60,8 +62,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     if "_ARGCOMPLETE" in os.environ:
         _complete()
     if name in ("-h", "--help"):
-        print(usage())
-        sys.exit(0)
+        _print(usage())
     if name == "--completion":
         _print_completion(rest)
     if name not in COMMANDS:
@@ -70,7 +71,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
         importlib.import_module(COMMANDS[name].module).main(rest)
     except SystemExit as ended:
         if not ended.code and {"-h", "--help"} & set(rest):
-            print("\nexamples:", *(f"  noisy {name} {each}".rstrip() for each in COMMANDS[name].examples), sep="\n")
+            _print("\n".join(["\nexamples:", *(f"  noisy {name} {each}".rstrip() for each in COMMANDS[name].examples)]))
         raise
     raise AssertionError(f"{name}: no exit status")
 
@@ -101,7 +102,19 @@ def _print_completion(shells: list[str]) -> NoReturn:
         _refuse("--completion", "".join(shells[:1]), _SHELLS)
     import argcomplete
 
-    print(argcomplete.shellcode(["noisy"], shell=shells[0]))
+    _print(argcomplete.shellcode(["noisy"], shell=shells[0]))
+
+
+def _print(text: str) -> NoReturn:
+    """Print a text and end."""
+    try:
+        with printing():
+            print(text)
+    except BrokenPipeError:  # stdout was closed (for example by `head`)
+        os._exit(1)
+    except NotPrinted as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
     sys.exit(0)
 
 

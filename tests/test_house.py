@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import importlib.util
 import json
 import re
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+
+from hpc.cli import COMMANDS as COMMANDS_OF_NOISY
 
 ROOT = Path(__file__).resolve().parent.parent
 MAY_IMPORT = {
@@ -152,15 +155,36 @@ def test_slurms_words_are_in_its_room() -> None:
 
 def test_commands_start_without_torch() -> None:
     """In fact, not only by their own imports: a login node and a laptop must not pay for torch, nor wait for what draws."""
-    modules = ["hpc.submit", "hpc.status", "analysis.report", "analysis.compare", "jobs.worker", "jobs.pool"]
+    commands = ["hpc.submit", "hpc.status", "hpc.runs", "analysis.making", "analysis.campaigns", "jobs.worker", "jobs.pool"]
+    assert loaded_by(commands, "torch", "torchvision", "sklearn", "rich") == commands
+
+
+def test_what_is_asked_every_day_starts_without_heavy_libraries() -> None:
+    modules = [command.module for command in COMMANDS_OF_NOISY.values()]
+    heavy = ("torch", "sklearn", "pandas", "matplotlib", "scipy", "submitit", "jinja2", "rich")
+    assert loaded_by(["hpc.cli"], *heavy, "numpy", "h5py", "yaml", "argcomplete") == ["hpc.cli"]
+    assert loaded_by(modules, *heavy, "argcomplete") == modules
+
+
+def loaded_by(modules: list[str], *libraries: str) -> list[str]:
+    """Each module, and which of the libraries are loaded once it is imported (after those before it), in a new process."""
     program = (
         "import importlib, sys\n"
         f"for module in {modules}:\n"
         "    importlib.import_module(module)\n"
-        "    print(module, *{'torch', 'torchvision', 'sklearn', 'rich'} & set(sys.modules))"
+        f"    print(module, *sorted({set(libraries)} & set(sys.modules)))"
     )
     printed = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    assert printed.splitlines() == modules
+    return printed.splitlines()
+
+
+@pytest.mark.parametrize("name", COMMANDS_OF_NOISY)
+def test_every_command_has_the_shared_parser(name: str) -> None:
+    """Without it, a shell that completes would execute the command."""
+    module = importlib.util.find_spec(COMMANDS_OF_NOISY[name].module)
+    assert module and module.origin
+    assert "jobs.commandline.Parser" in imported(Path(module.origin))
+    assert "ArgumentParser(" not in Path(module.origin).read_text()
 
 
 def test_the_python_interface_loads_what_it_needs_and_no_more() -> None:

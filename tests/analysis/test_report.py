@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 from analysis import making, report
+from analysis.figures.style import STYLES
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError, newest_campaign, read_header, write_manifest
 from noisy.runs import Runs
@@ -29,6 +30,10 @@ repeats: 2
 epochs: 2
 max_train_samples: 300
 """
+
+
+def test_the_styles_that_are_offered_exist() -> None:
+    assert tuple(STYLES) == report.STYLES  # named twice, since the figures are slow to import
 
 
 @pytest.fixture(scope="module")

@@ -136,11 +136,9 @@ def test_a_local_campaign_in_a_folder_of_any_name(tmp_path: Path, digits_dir: Pa
     assert submitted.returncode == 0, submitted.stderr
     assert len(done(out)) == 1
     following = submitted.stdout.splitlines()[-1].removeprefix("Next: ")  # as a user pastes it
-    told = subprocess.run(
-        ["bash", "-c", f'python() {{ printf "%s\\n" "$@"; }}; {following}'], cwd=tmp_path, capture_output=True
-    )
+    told = subprocess.run(["bash", "-c", f'noisy() {{ printf "%s\\n" "$@"; }}; {following}'], cwd=tmp_path, capture_output=True)
     again = commands.submit_command(tmp_path / "grid.yaml", out, data_dir)
-    assert told.stdout.decode().splitlines() == ["-m", *map(str, again), "--limit", "1"]
+    assert told.stdout.decode().splitlines() == ["submit", *map(str, again[1:]), "--limit", "1"]
     assert commands.call("analysis.report", "--no-figures", "--output-dir", out).returncode == 0
     assert sorted(os.listdir(tmp_path)) == sorted(["grid.yaml", out.name, data_dir.name])
     assert {rights(path) for path in [out, *out.rglob("*")]} == {"folder 750", "file 640"}
