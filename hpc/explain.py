@@ -12,7 +12,7 @@ import numpy as np
 
 from hpc.console import ALL_WELL, NO_SCHEDULER, SOME_FAILED, count, exit_with, open_campaign, quoted, warn_of_problems
 from hpc.execution.choice import EXECUTORS
-from hpc.execution.evidence import Evidence, ended, log_parts, logs_of, place_of, why
+from hpc.execution.evidence import Evidence, job_ended, log_parts, logs_of, place_of, why
 from hpc.execution.next import report_command, submit_command
 from hpc.planning.retrying import MAX_TRIES
 from hpc.state.known import Submitted
@@ -71,7 +71,7 @@ def page(campaign: Campaign, found: State, place: int, now_s: float) -> Iterator
         attempt, host = (source.attributes.get(name, "") for name in ("attempt", "host"))
         yield _line("begun", f"attempt {attempt} of task {source.task[1]}, submission {source.task[0]:04d}, on {host}")
     for outcome in evidence.outcomes.get(run_id, []):
-        yield _line("ended", f"job {outcome.job}: {ended(outcome)}")
+        yield _line("ended", job_ended(outcome))
     yield from _duplicates(found.recorded, places)
     for path in logs_of(campaign, found, found.runs.run_id[only]).get(run_id, []):
         yield _line("log", str(path))

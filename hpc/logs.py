@@ -19,7 +19,7 @@ from hpc.console import (
     warn_of_problems,
 )
 from hpc.execution.choice import EXECUTORS
-from hpc.execution.evidence import ended, failures_of, log_parts, logs_of, place_of
+from hpc.execution.evidence import failures_of, job_ended, log_parts, logs_of, place_of
 from hpc.state.chosen import OFFERED, chosen
 from hpc.state.runs import State, state
 from jobs.commandline import Parser
@@ -62,7 +62,7 @@ def _show(place: int, found: State, failures: dict[bytes, list[str]], logs: dict
     print(f"== {run_id} {run.label}: {found.of(place)}")
     for outcome in found.outcomes:
         if outcome.run_id == run_id:
-            print(f"   job {outcome.job}: {ended(outcome)}")
+            print(f"   {job_ended(outcome)}")
     for message in failures.get(key, ()):
         print(f"   {message}")
     for path in logs.get(key, ()):

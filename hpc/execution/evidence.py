@@ -114,9 +114,17 @@ def place_of(text: str, runs: Runs) -> int:
 
 
 def ended(outcome: Outcome) -> str:
-    """A text that says how a worker ended."""
-    asked = f"asked for {outcome.mem_mb:.0f} MB, {outcome.time_limit_min:.0f} min"
-    return f"{outcome.said} on {outcome.node or 'no node'} ({asked})"
+    """How a worker ended, in words."""
+    return f"{outcome.said} on {outcome.node or 'no node'} ({_asked(outcome)})"
+
+
+def job_ended(outcome: Outcome) -> str:
+    """How a job ended, in words."""
+    return f"job {outcome.job} on {outcome.node or 'no node'}: {outcome.said} ({_asked(outcome)})"
+
+
+def _asked(outcome: Outcome) -> str:
+    return f"asked for {outcome.mem_mb:.0f} MB, {outcome.time_limit_min:.0f} min"
 
 
 def why(found: State, places: np.ndarray, now_s: float) -> list[str]:

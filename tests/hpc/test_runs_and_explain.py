@@ -184,7 +184,7 @@ def test_explain_names_ends_and_duplicates(at_cluster: Campaign, tmp_path: Path,
     assert shown.count("this record counts") == 1
     assert all(text in shown for text in ("failed: ValueError: bad luck", "attempt 2 of task 0", "on node2"))
     assert "begun       attempt 2 of task 0, submission 0001, on node2" in killed
-    assert "ended       job 17_0: OUT_OF_MEMORY on n1 (asked for 1000 MB, 10 min)" in killed
+    assert "ended       job 17_0 on n1: OUT_OF_MEMORY (asked for 1000 MB, 10 min)" in killed
 
 
 @pytest.mark.slow

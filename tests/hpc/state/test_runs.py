@@ -326,7 +326,7 @@ def test_cancelling_passes_over_runs_and_cancels_tasks_with_nothing_left(campaig
     assert unasked.returncode == 1
     assert "Cancelled 1 run, and 0 workers" in cancelled.stdout
     assert wrong.returncode == 2
-    assert "allowed: FIELD=VALUE with FIELD one of dataset, activation" in wrong.stderr
+    assert "'colour=3': no column 'colour'; allowed: run_id, dataset, activation" in wrong.stderr
     assert "Cancelled 6 runs, and 4 workers" in rest.stdout
     assert (tmp_path / "cancelled").read_text().split() == ["17_0", "17_1", "17_2", "17_3"]
 
