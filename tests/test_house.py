@@ -233,7 +233,8 @@ def test_environment_yml_is_in_step_with_pyproject() -> None:
     declared = requirements(re.findall(r'^ +"([^"]+)"', "\n".join(listed), re.MULTILINE))
     declared["python"] = re.search(r'requires-python = "(.*)"', text)[1]
     conda = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
-    assert requirements(conda) == declared | {"jupyter": ""}
+    assert conda.pop() == {"pip": ["--editable ."]}  # the command `noisy`
+    assert requirements(conda) == declared | {"jupyter": "", "pip": ""}
 
 
 def test_what_is_deprecated_is_an_error_here_and_not_inside_other_packages() -> None:
