@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 _SPEC = {
     "activation": ("", "activation function"),
-    "model_type": ("", "mlp or cnn"),
+    "model_type": ("", "mlp, cnn, or the name in an own file"),
     "p": ("1", "probability that a pixel of a training image is replaced"),
     "dataset": ("", "data set"),
     "seed": ("", "seed of the campaign"),
@@ -15,7 +15,7 @@ _SPEC = {
     "batch_size": ("", "images in a batch"),
     "learning_rate": ("", "learning rate of Adam"),
     "weight_decay": ("", "L2 penalty that is added to the gradient"),
-    "hidden_sizes": ("", "units of each hidden layer, as in 256-128; empty for a cnn"),
+    "hidden_sizes": ("", "units of each hidden layer, as in 256-128; empty for other models than mlp"),
     "max_train_samples": ("", "number of training images that are used (the first ones of the set); empty: all"),
     "precision": ("", "number format of the inputs of matrix products in training"),
 }

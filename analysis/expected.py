@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
-from noisy.spec import DATASETS
+from noisy.datasets import DATASETS
 
 FLAGS = ("row", "what", "value", "low", "high", "text")
 _CHANCE_REACH = (
@@ -97,7 +97,7 @@ def mean_at_chance(cells: pd.DataFrame) -> pd.Series:
 def _learnt_from_noise(cells: pd.DataFrame) -> Iterator[tuple[int, str, float, float, float]]:
     low, high = _NOISE_ONLY
     mean = cells["mean_test_accuracy"]
-    outside = (cells["p"] == 1) & ~mean.between(low, high)
+    outside = (cells["p"] == 1) & cells["dataset"].isin(list(DATASETS)) & ~mean.between(low, high)
     yield from (
         (row, "mean accuracy after training on noise only", mean[row], low, high) for row in np.array(cells.index)[outside]
     )

@@ -3,7 +3,6 @@
 import pandas as pd
 
 from analysis.figures.names import majority
-from noisy.spec import DATASETS
 
 
 def with_bounds(cells: pd.DataFrame) -> pd.DataFrame:
@@ -22,7 +21,7 @@ def with_bounds(cells: pd.DataFrame) -> pd.DataFrame:
     n_left = cells["missing"] + cells["failed"]
     total = (cells["mean_test_accuracy"] * n).fillna(0)
     best = cells.groupby("model_type", observed=True)["max_test_accuracy"].max()
-    guess = [majority(dataset, DATASETS[dataset].n_classes) for dataset in cells["dataset"]]
+    guess = [majority(dataset) for dataset in cells["dataset"]]
     low = pd.Series(guess, cells.index).clip(upper=cells["min_test_accuracy"].min())
     high = cells["model_type"].map(best).astype(float)
     return cells.assign(

@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from analysis import doubts
 from analysis.counted import Counted, is_finished, rank_of
+from analysis.datasets import own_files
 from analysis.held import Refused, refuse_losses, refuse_part
 from analysis.planned import Planned, read_planned
 from analysis.store import RECORDED, Rows, complete, is_sealed, lay_out, remember
@@ -70,7 +71,8 @@ def merge(campaign: Campaign, store: Path, accept_fewer: bool = False, filters: 
         store.parent.mkdir(parents=True, exist_ok=True)
         counted, runs = _update(store, planned, paths, previous, None if accept_fewer else campaign.shards)
     problems = doubts.problems(counted, planned.runs, campaign.shards)
-    return Merged(planned, runs, list(problems), list(doubts.notes(counted, planned.is_part)))
+    notes = [*doubts.notes(counted, planned.is_part), *own_files(planned.runs)]
+    return Merged(planned, runs, list(problems), notes)
 
 
 def look_at(campaign: Campaign) -> Merged:
@@ -83,7 +85,7 @@ def look_at(campaign: Campaign) -> Merged:
     planned, paths = read_planned(campaign.manifest), _shard_paths(campaign)
     counted = Counted.of(_previous(campaign.folder / "results.h5", planned).updated(paths), planned.runs)
     problems = doubts.problems(counted, planned.runs, campaign.shards)
-    return Merged(planned, counted.table(planned), list(problems), list(doubts.notes(counted)))
+    return Merged(planned, counted.table(planned), list(problems), [*doubts.notes(counted), *own_files(planned.runs)])
 
 
 def _previous(store: Path, planned: Planned) -> Recorded:

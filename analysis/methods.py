@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
+from analysis.datasets import info, sizes
 from analysis.figures.names import named, text_of
 from analysis.latex import latex_table
 from analysis.wording import bars, compared, error_bars, excluded, listed, span
 from jobs.image import FINISHED
-from noisy.spec import DATASETS
 
 __all__ = ["latex_table", "methods_text"]
 _SETTINGS = {  # field -> its name in the text
@@ -61,11 +61,10 @@ def methods_text(summary: pd.DataFrame, per_run: pd.DataFrame, comparisons: pd.D
 
 def _experiment(summary: pd.DataFrame) -> Iterator[str]:
     dataset = summary["dataset"].iloc[0]
-    info = DATASETS[dataset]
+    known = f" ({sizes(dataset)})" if sizes(dataset) else ""
     yield (
-        f"We trained networks on {named(dataset)} ({info.n_train:,} training and {info.n_test:,} test images). The training "
-        "images are noisy: in every epoch each pixel is replaced, with probability $p$, by a new uniform random value in "
-        "[0, 1]."
+        f"We trained networks on {named(dataset)}{known}. The training images are noisy: in every epoch each "
+        f"{_replaced(dataset)} is replaced, with probability $p$, by a new uniform random value in [0, 1]."
     )
     ps = listed(f"{p:g}" for p in sorted(set(summary["p"])))
     yield f"We varied $p$ ({ps}) and the activation ({listed(map(named, dict.fromkeys(summary['activation'])))})."
@@ -78,6 +77,11 @@ def _experiment(summary: pd.DataFrame) -> Iterator[str]:
         f"Of {finished + missing + failed:,} planned runs in {len(summary):,} cells (a cell is all runs that differ only in "
         f"the repeat), {finished:,} are finished, {missing:,} are missing and {failed:,} failed."
     )
+
+
+def _replaced(dataset: str) -> str:
+    found = info(dataset)
+    return "pixel" if found is None or found.shape[0] == 1 else "channel of each pixel"
 
 
 def _repeats(summary: pd.DataFrame) -> Iterator[str]:

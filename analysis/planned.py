@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from analysis.datasets import remember
 from jobs.columns import MISSING, SPEC_FIELDS, planned_columns
 from jobs.filters import FilterError, matching, terms_of
 from jobs.manifest import Header, read_manifest
 from noisy.runs import Runs
-from noisy.spec import DATASETS
 
 __all__ = ["CELL_FIELDS", "MISSING", "SPEC_FIELDS", "Planned", "cells_of", "read_planned"]
 CELL_FIELDS = tuple(name for name in SPEC_FIELDS if name != "repeat")
@@ -36,7 +36,7 @@ class Planned:
     @property
     def n_bytes(self) -> int:
         """Bytes that hold one bit per test image."""
-        return max((-(-DATASETS[name].n_test // 8) for name in set(self.cells["dataset"])), default=0)
+        return max((-(-cell.spec.data.n_test // 8) for cell in self.runs.cells), default=0)
 
     def columns(self) -> dict[str, Any]:
         """run_id and SPEC_FIELDS of every run, in this order; text columns are categories."""
@@ -72,6 +72,7 @@ def read_planned(path: Path, filters: Sequence[str] = ()) -> Planned:
 
 def cells_of(runs: Runs) -> pd.DataFrame:
     """CELL_FIELDS of each of `runs.cells`. Text columns are categories; hidden_sizes is text, such as `1024-512-256`."""
+    remember(runs)
     rows = runs.by_cell(lambda spec: [getattr(spec, name) for name in CELL_FIELDS])
     table = pd.DataFrame(rows, columns=list(CELL_FIELDS))
     table["hidden_sizes"] = [None if sizes is None else "-".join(map(str, sizes)) for sizes in table["hidden_sizes"]]

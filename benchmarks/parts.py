@@ -21,7 +21,7 @@ from noisy.batches import training_batches
 from noisy.device import fast_arithmetic
 from noisy.models import build_model
 from noisy.optimizer import Adam
-from noisy.spec import DATASETS, RunSpec
+from noisy.spec import RunSpec
 from noisy.training import evaluate, train, train_one_epoch
 
 N_TEST = 1_000  # images of the test set that are timed
@@ -127,7 +127,7 @@ class _Clock:
 
     def epoch(self, run: RunSpec, test_s: float) -> Seconds:
         """The measured times, scaled to an epoch of the whole data set (the test from one image)."""
-        n_train, n_test, _ = DATASETS[run.dataset]
+        n_train, n_test = run.data.n_train, run.data.n_test
         scale = n_train / run.n_train_samples()
         known = {part: scale * self.seconds[part] for part in ("prepare", "forward", "optimizer")}
         backward_s = scale * self.seconds["all"] - sum(known.values())

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from noisy.datasets import IMAGE_SIZE_PX
 from noisy.device import fast_arithmetic
 from noisy.processor import this_processor
-from noisy.spec import IMAGE_SIZE_PX
 
 _MEASURED_S = 0.15  # of each candidate
 

@@ -50,14 +50,14 @@ def main(argv: list[str] | None = None) -> None:
 
 def _calibrate(options: argparse.Namespace, command: str) -> int:
     try:
-        grid = load_grid(options.grid, SECTIONS)
+        data_dir = options.data_dir or os.environ.get("NOISY_DATA_DIR")
+        grid = load_grid(options.grid, SECTIONS, Path(data_dir) if data_dir else None)
     except GridError as error:
         raise Refused(f"--grid {options.grid}: {count(len(error.problems), 'problem')}", error.problems) from error
     if grid.execution.use_cuda:
         raise Refused(f"--grid {options.grid}: use_cuda: true; allowed: false, since only CPUs are measured")
     executor, campaign = EXECUTORS[options.executor], Campaign(options.output_dir or grid.output_dir)
-    data_dir = Path(options.data_dir or os.environ.get("NOISY_DATA_DIR") or grid.data_dir).resolve()
-    asked = Request(grid, campaign, data_dir, grid.runs(), options, command=command)
+    asked = Request(grid, campaign, Path(data_dir or grid.data_dir).resolve(), grid.runs(), options, command=command)
     status = ALL_WELL if options.show else _measure(asked, executor, options)
     if options.show or not executor.is_asked:
         print("\n".join(_table(asked, known(executor, asked))))

@@ -74,7 +74,8 @@ def request_of(
     name = best() if options.executor == "auto" else options.executor
     _refuse_others(options, name, own_options)
     try:
-        grid = load_grid(options.grid, SECTIONS)
+        data_dir = options.data_dir or os.environ.get(DATA_DIR_VARIABLE)
+        grid = load_grid(options.grid, SECTIONS, Path(data_dir) if data_dir else None)
     except GridError as error:
         raise Refused(f"--grid {options.grid}: {count(len(error.problems), 'problem')}", error.problems) from error
     for section in (section for section, given in grid.options.items() if given and section != name):
@@ -82,7 +83,7 @@ def request_of(
     request = Request(
         grid,
         Campaign(options.output_dir or grid.output_dir),
-        Path(options.data_dir or os.environ.get(DATA_DIR_VARIABLE) or grid.data_dir).resolve(),
+        Path(data_dir or grid.data_dir).resolve(),
         grid.runs(),
         options,
         tuple(options.abandon),

@@ -25,6 +25,11 @@ class Campaign:
         return self.folder / "manifest.jsonl"
 
     @property
+    def extensions(self) -> Path:
+        """The folder of the copies of the user's own files (jobs/extensions.py)."""
+        return self.folder / "extensions"
+
+    @property
     def submissions(self) -> Path:
         """The folder with one subfolder per submission."""
         return self.folder / "submissions"

@@ -30,7 +30,8 @@ ORIGIN = (  # attributes of shards that become columns
     "job",
     "attempt",
 )
-SPEC_FIELDS = tuple(field.name for field in dataclasses.fields(RunSpec))
+_OF_CODE = ("extensions", "own_data")  # the code and the data behind a name, which are the same in all of a campaign
+SPEC_FIELDS = tuple(field.name for field in dataclasses.fields(RunSpec) if field.name not in _OF_CODE)
 PLANNED = ("run_id", *SPEC_FIELDS)  # what is known about a run before it is trained
 _TEXTS = {"dataset", "activation", "model_type", "hidden_sizes", "precision"}
 _WHOLE = {"seed", "epochs", "batch_size", "max_train_samples", "cpu_threads", "runs_together", "attempt"}

@@ -18,10 +18,10 @@ _MESSAGE_LIMIT = 2000  # characters of a failure's message that are recorded; th
 
 
 def groups_of(runs: Sequence[RunSpec], most: int) -> list[list[RunSpec]]:
-    """Groups of at most `most` runs of one shape, in the order of their first runs."""
+    """Groups of at most `most` runs of one shape, in the order of their first runs. A run with own files is alone."""
     by_shape: dict[RunSpec, list[int]] = {}
     for place, run in enumerate(runs):
-        by_shape.setdefault(run.shape(), []).append(place)
+        by_shape.setdefault(run if run.extensions else run.shape(), []).append(place)
     groups = [places[i : i + most] for places in by_shape.values() for i in range(0, len(places), most)]
     return [[runs[place] for place in group] for group in sorted(groups)]
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from jobs.campaign import shard_prefix
 from jobs.execute import execute, groups_of
+from jobs.extensions import load_copies
 from jobs.footprint import import_mb, start_mb
 from jobs.image import Record
 from jobs.provenance import code_commit, job, machine
@@ -22,6 +23,7 @@ from jobs.taking import Need, Taker, is_left
 from jobs.taskfile import Task, TaskPlace, read_cancelled, read_task
 from jobs.tasklog import end_of_run, say
 from noisy.data import Data, load
+from noisy.owndata import load_own
 from noisy.runs import ID
 from noisy.spec import RunSpec
 
@@ -38,8 +40,8 @@ def execute_task(place: TaskPlace, attempt: int, shift: Shift | None = None, giv
         DONE; BACK if there was not enough time for all runs; LEFT if some runs are left to a worker with more memory.
 
     Raises:
-        ManifestError, DataError: the task or its data set cannot be read.
-        RuntimeError: a GPU is asked for but there is none, or it no longer works.
+        ManifestError, DataError: the task, its data set or the copy of an own file cannot be read.
+        RuntimeError: a GPU is asked for but there is none, or it no longer works; or an own file cannot be executed here.
         NotKept: results cannot be written; earlier results are untouched.
         SystemExit: the worker was told to end, and did not.
     """
@@ -56,7 +58,9 @@ def execute_task(place: TaskPlace, attempt: int, shift: Shift | None = None, giv
 
     import_mb()
     select_device(task.execution.use_cuda)
-    data = load(groups[0][0].dataset, task.data_dir)
+    load_copies(place.campaign, task.runs)
+    first = groups[0][0]
+    data = load_own(first, task.data_dir) if first.own_data else load(first.dataset, task.data_dir)
     writer = ShardWriter(place.campaign.shards, place.submission, place.index, attempt, _attributes(task, data, shift.taker))
     following, number = dict(itertools.pairwise([*order, ""])), 0
     for number, (run, record) in enumerate(_records(place, task, data, groups, writer, shift), start=1):

@@ -17,8 +17,12 @@ Prepared = TypeVar("Prepared")
 
 
 def scale(images: np.ndarray) -> torch.Tensor:
-    """Convert uint8 (n, 28, 28) to float32 (n, 1, 28, 28) in [0, 1], by a division in float32 as in torchvision's ToTensor."""
-    return torch.from_numpy(np.array(images)).to(torch.float32).div_(255)[:, None]
+    """Convert uint8 (n, height, width) or (n, channels, height, width) to float32 (n, channels, height, width) in [0, 1].
+
+    It divides in float32, as torchvision's ToTensor does.
+    """
+    scaled = torch.from_numpy(np.array(images)).to(torch.float32).div_(255)
+    return scaled[:, None] if scaled.dim() == 3 else scaled
 
 
 def training_batches(spec: RunSpec, data: Data, epoch: int, data_workers: int = 0) -> Iterator[Batch]:
@@ -28,7 +32,7 @@ def training_batches(spec: RunSpec, data: Data, epoch: int, data_workers: int = 
     order, without changing them.
 
     Yields:
-        images: float32 (n, 1, 28, 28) in [0, 1]; labels: int64 (n,).
+        images: float32 (n, channels, height, width) in [0, 1]; labels: int64 (n,).
     """
     order = spec.generator(Stream.ORDER, epoch).permutation(spec.n_train_samples())
 

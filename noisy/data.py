@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from noisy.datafiles import FILES, DataError, downloaded, folder, incomplete, put, search
-from noisy.spec import DATASETS, IMAGE_SIZE_PX
+from noisy.datasets import DATASETS, IMAGE_SIZE_PX, DatasetInfo
 
 __all__ = ["Data", "DataError", "folder", "is_staged", "load", "stage"]
 
@@ -21,6 +21,8 @@ class Data:
     """A data set in read-only arrays: memory-mapped, or in memory if its files are packed.
 
     train_images: uint8 (n_train, 28, 28); train_labels: uint8 (n_train,), in 0..n_classes-1; test_*: in the same form.
+    Images of an own data set (noisy/owndata.py) may have other sizes, and channels: uint8 (n_train, channels, height, width).
+    own: its sizes and digest.
     """
 
     name: str
@@ -28,11 +30,12 @@ class Data:
     train_labels: np.ndarray
     test_images: np.ndarray
     test_labels: np.ndarray
+    own: DatasetInfo | None = None
 
     @property
     def n_classes(self) -> int:
         """Number of classes."""
-        return DATASETS[self.name].n_classes
+        return (self.own or DATASETS[self.name]).n_classes
 
     def digest(self) -> str:
         """16 hexadecimal digits of the SHA-256 of all images and labels."""
@@ -82,7 +85,8 @@ def is_staged(name: str, data_dir: str | Path) -> bool:
 
 
 def _data(name: str, found: Mapping[str, np.ndarray]) -> Data:
-    return Data(name, *(found[file] for file in FILES))
+    train_images, train_labels, test_images, test_labels = (found[file] for file in FILES)
+    return Data(name, train_images, train_labels, test_images, test_labels)
 
 
 def _digits_files() -> dict[str, bytes]:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from noisy.spec import DATASETS, IMAGE_SIZE_PX
+from noisy.datasets import DATASETS, IMAGE_SIZE_PX
 
 FOLDERS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "kmnist": "KMNIST", "digits": "Digits"}
 FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")

@@ -1,6 +1,7 @@
 """Adam without the modules that torch.optim's classes load, which are not needed and cost a worker 150 MB and a CPU second."""
 
 from collections.abc import Iterable
+from itertools import compress
 
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ class Adam:
     """Adam as in Kingma and Ba (arXiv 1412.6980) with torch's defaults, computed by torch's own fused kernel.
 
     Args:
-        parameters: all on one device; they must have gradients when `step` is called.
+        parameters: all on one device. A step does not change those that have no gradient.
         learning_rate: step size, above 0.
         weight_decay: L2 penalty that is added to the gradient, as in torch.optim.Adam.
     """
@@ -25,13 +26,18 @@ class Adam:
 
     def step(self) -> None:
         """Update the parameters by their gradients, then clear the gradients."""
+        gradients = [parameter.grad for parameter in self._parameters]
+        state = [self._values, self._means, self._squares, self._steps]
+        if any(gradient is None for gradient in gradients):  # as of layers that an own model did not use
+            state = [list(compress(some, (gradient is not None for gradient in gradients))) for some in state]
+        values, means, squares, steps = state
         adam(
-            self._values,
-            [parameter.grad for parameter in self._parameters if parameter.grad is not None],
-            self._means,
-            self._squares,
+            values,
+            [gradient for gradient in gradients if gradient is not None],
+            means,
+            squares,
             [],
-            self._steps,
+            steps,
             foreach=False,
             fused=True,
             amsgrad=False,

@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import operator
+import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, replace
@@ -14,28 +15,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from noisy.datasets import DATASETS, DatasetInfo, info_of, is_text
+
 ACTIVATION_NAMES = ("relu", "tanh", "sigmoid", "leaky_relu", "gelu")
 MODEL_TYPES = ("mlp", "cnn")
 PRECISIONS = ("float32", "bfloat16")
 DEFAULT_HIDDEN_SIZES = (256, 128)
-IMAGE_SIZE_PX = 28
 RESOLUTION = 2.0**-24  # step of the uniform numbers u that make the noise; for any smaller p, u < p holds only for u = 0
-
-
-class DatasetInfo(NamedTuple):
-    """The numbers of training images, test images and classes."""
-
-    n_train: int
-    n_test: int
-    n_classes: int
-
-
-DATASETS = {
-    "mnist": DatasetInfo(60_000, 10_000, 10),
-    "fashion_mnist": DatasetInfo(60_000, 10_000, 10),
-    "kmnist": DatasetInfo(60_000, 10_000, 10),
-    "digits": DatasetInfo(1_442, 355, 10),
-}
 
 
 def shown(value: Any) -> str:
@@ -74,6 +60,7 @@ def _one_of(names: tuple[str, ...]) -> Allowed:
 
 
 _MAX_INT = 2**31 - 1
+_DIGESTS = re.compile(r"[0-9a-f]{16}(\+[0-9a-f]{16})*")
 POSITIVE_INT = Allowed(f"an integer from 1 to {_MAX_INT}", lambda v: _is_int(v) and 1 <= v <= _MAX_INT)
 
 ALLOWED: dict[str, Allowed] = {
@@ -93,7 +80,18 @@ ALLOWED: dict[str, Allowed] = {
     ),
     "max_train_samples": Allowed(f"null or {POSITIVE_INT.text}", lambda v: v is None or POSITIVE_INT.holds(v)),
     "precision": _one_of(PRECISIONS),
+    "extensions": Allowed(
+        "digests of files, joined by +", lambda v: isinstance(v, str) and (v == "" or bool(_DIGESTS.fullmatch(v)))
+    ),
+    "own_data": Allowed("the sizes and the digest of a data set", lambda v: isinstance(v, str) and (v == "" or is_text(v))),
 }
+# What a user's own file may register: beside the built-in names, any such name is allowed in a run that names the file.
+OWN_NAME = Allowed(
+    "a name of lower-case letters, digits and _, of at most 40 characters, that begins with a letter",
+    lambda v: isinstance(v, str) and bool(re.fullmatch("[a-z][a-z0-9_]{0,39}", v, re.ASCII)),
+)
+BUILT_IN = {"dataset": tuple(DATASETS), "activation": ACTIVATION_NAMES, "model_type": MODEL_TYPES}
+_WITH_OWN = {**ALLOWED, **dict.fromkeys(BUILT_IN, OWN_NAME)}
 
 _CASTS: dict[str, Callable[[Any], Any]] = {
     "p": lambda v: float(v) + 0.0,  # + 0.0 turns -0.0 into 0.0, so that equal values have the same name
@@ -140,11 +138,13 @@ class RunSpec:
     hidden_sizes: tuple[int, ...] | None = None  # only for mlp; None: DEFAULT_HIDDEN_SIZES
     max_train_samples: int | None = None  # the first N images of the training set; None: all
     precision: str = "float32"  # for the inputs of matrix products in training; weights, sums and evaluation are always float32
+    extensions: str = ""  # digests of the user's own files that register what this run uses, sorted, joined by +
+    own_data: str = ""  # of an own data set: DatasetInfo.text
 
     def __post_init__(self) -> None:
         if self.model_type == "mlp" and self.hidden_sizes is None:
             object.__setattr__(self, "hidden_sizes", DEFAULT_HIDDEN_SIZES)
-        for name, allowed in ALLOWED.items():
+        for name, allowed in (_WITH_OWN if self.extensions else ALLOWED).items():
             value = getattr(self, name)
             if not (value is None and name == "hidden_sizes") and not allowed.holds(value):
                 raise ValueError(f"{name}: {shown(value)}: allowed: {allowed.text}")
@@ -152,6 +152,10 @@ class RunSpec:
                 object.__setattr__(self, name, _CASTS[name](value))
         if self.model_type != "mlp" and self.hidden_sizes is not None:
             raise ValueError(f"hidden_sizes: {self.hidden_sizes!r}: applies to mlp only, not to {self.model_type!r}")
+        if bool(self.own_data) != (self.dataset not in DATASETS):
+            raise ValueError(f"own_data: {self.own_data!r}: allowed: the sizes of an own data set, and not of {self.dataset!r}")
+        if self.extensions and not any(getattr(self, name) not in names for name, names in BUILT_IN.items()):
+            raise ValueError(f"extensions: {self.extensions!r}: allowed: nothing, since all of this run is built in")
 
     def canonical_json(self) -> str:
         """The identity as text: sorted keys, no spaces, fields at their default left out."""
@@ -172,11 +176,22 @@ class RunSpec:
 
     def shape(self) -> "RunSpec":
         """What runs must have in common to be trained together: everything but activation, p, repeat and seed."""
-        return replace(self, activation=ACTIVATION_NAMES[0], p=0.0, repeat=0, seed=0)
+        extensions = self.extensions if self.has_own_model or self.own_data else ""
+        return replace(self, activation=ACTIVATION_NAMES[0], p=0.0, repeat=0, seed=0, extensions=extensions)
+
+    @property
+    def has_own_model(self) -> bool:
+        """Whether a user's own file registers its model."""
+        return self.model_type not in MODEL_TYPES
+
+    @property
+    def data(self) -> DatasetInfo:
+        """The sizes of its data set."""
+        return info_of(self.dataset, self.own_data)
 
     def n_train_samples(self) -> int:
         """The number of training images in an epoch."""
-        return as_trained("max_train_samples", self.max_train_samples, DATASETS[self.dataset].n_train)
+        return as_trained("max_train_samples", self.max_train_samples, self.data.n_train)
 
     def generator(self, stream: Stream, *indices: int) -> np.random.Generator:
         """The generator for one purpose. It depends only on (seed, repeat, purpose, indices).
@@ -214,7 +229,12 @@ _DEFAULTS = [(f.name, f.default) for f in fields(RunSpec)]
 
 def run_id_of(canonical_json: str) -> str:
     """The `run_id` of a canonical JSON text, computed without a RunSpec."""
-    return hashlib.sha256(canonical_json.encode()).hexdigest()[:16]
+    return digest_of(canonical_json.encode())
+
+
+def digest_of(content: bytes) -> str:
+    """16 hexadecimal digits of the SHA-256 of a run's identity, or of an own file."""
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def spec_of(canonical_json: str) -> RunSpec:

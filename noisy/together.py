@@ -1,9 +1,11 @@
 """Several runs of one shape trained as one computation. One such network alone would leave a GPU almost idle."""
 
 from collections.abc import Iterator, Sequence
+from typing import cast
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
 from noisy.allocator import keep_freed_memory
@@ -29,6 +31,8 @@ def train_together(specs: Sequence[RunSpec], data: Data, execution: Execution | 
     Each run has its own p, activation, weights, order and noise. Runs with the same repeat share their random numbers, which
     are drawn once. As noisy.training.train, this changes settings of the whole process.
 
+    All of them is built in: runs with own files are trained alone (`noisy.training.train`).
+
     Raises:
         ValueError: the runs have different shapes.
         RuntimeError: a GPU is asked for but there is none, bfloat16 would be slower than float32, or memory is too small.
@@ -44,7 +48,8 @@ def train_together(specs: Sequence[RunSpec], data: Data, execution: Execution | 
     check_precision(shape.precision, device)
     meter = Meter()
     runs = sorted(specs, key=lambda run: run.activation)
-    network = Stacked([build_model(run, data.n_classes) for run in runs], device)
+    networks = [cast(nn.Sequential, build_model(run, data.n_classes)) for run in runs]
+    network = Stacked(networks, device)
     optimizer = Adam(network.parameters(), shape.learning_rate, shape.weight_decay)
     batches = _Batches(runs, data, device, execution.data_workers)
     scores = [Scores(run.epochs, data.test_labels) for run in runs]

@@ -17,7 +17,6 @@ from analysis.figures.names import majority
 from analysis.figures.parts import ACCURACY_TICKS, draw_majority
 from analysis.figures.sheets import Panel, Sheet, files, lay_out, panel_by_activation, runs_of, title_of
 from analysis.figures.style import points, shade
-from noisy.spec import DATASETS
 
 _MOST_LINES = 4_000  # in one figure; with more runs than this, an area from the lowest to the highest is drawn instead
 _ROWS_A_TIME = 100_000
@@ -54,7 +53,7 @@ def plot_curves(
     """
     ps = sorted(cells["p"]) if ps is None else ps
     dataset = cells["dataset"].iloc[0]
-    draw_majority(ax, majority(dataset, DATASETS[dataset].n_classes))
+    draw_majority(ax, majority(dataset))
     n_epochs = int(cells["epochs"].max())
     epochs = np.arange(1, n_epochs + 1)
     odd = []

@@ -1,9 +1,11 @@
 """Names as in a paper: MNIST, MLP 256-128, ReLU."""
 
+import math
 from typing import Any
 
 import pandas as pd
 
+from analysis.datasets import info
 from analysis.planned import CELL_FIELDS
 
 OTHER_FIELDS = tuple(name for name in CELL_FIELDS if name not in ("p", "activation", "model_type"))  # the further axes
@@ -30,9 +32,10 @@ def named(name: Any) -> str:
     return _NAMES.get(str(name), str(name))
 
 
-def majority(dataset: str, n_classes: int) -> float:
-    """Accuracy, in [0, 1], of always answering with the largest class of the test set."""
-    return _MAJORITY.get(dataset, 1 / n_classes)
+def majority(dataset: str) -> float:
+    """Accuracy, in [0, 1], of always answering with the largest class of the test set; NaN if nobody knows the data set."""
+    found = info(dataset)
+    return _MAJORITY.get(dataset, 1 / found.n_classes if found else math.nan)
 
 
 def varying(cells: pd.DataFrame) -> list[str]:

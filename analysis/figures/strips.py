@@ -12,7 +12,6 @@ from analysis.figures.names import majority, named, setting, varying
 from analysis.figures.parts import ACCURACY_TICKS, draw_majority, is_odd, symbol_handles
 from analysis.figures.sheets import Panel, Sheet, lay_out, runs_of, title_of
 from analysis.figures.style import INK, look
-from noisy.spec import DATASETS
 
 _N_CELLS = 6
 _LEAST_RUNS = 3  # with fewer runs, clusters cannot be seen
@@ -29,7 +28,7 @@ def plot_strips(ax: Axes, cells: pd.DataFrame, runs: pd.DataFrame) -> Axes:
     fields = varying(cells)
     activations = list(dict.fromkeys(cells["activation"]))
     dataset = cells["dataset"].iloc[0]
-    draw_majority(ax, majority(dataset, DATASETS[dataset].n_classes))
+    draw_majority(ax, majority(dataset))
     size = mpl.rcParams["lines.markersize"]
     labels = []
     for i, (row, cell) in enumerate(cells.iterrows()):

@@ -6,8 +6,8 @@ from datetime import datetime, timezone
 import numpy as np
 import pandas as pd
 
+from analysis.datasets import info, sizes
 from analysis.figures.names import OTHER_FIELDS, named, text_of
-from noisy.spec import DATASETS
 
 Facts = list[tuple[str, str]]  # (name, value)
 _ORIGINS = (
@@ -38,8 +38,8 @@ def design(summary: pd.DataFrame) -> Facts:
             words = "; ".join(f"{named(kind)} {', '.join(values)}" for kind, values in by_model.items() if values != ("all",))
             facts.append((name.replace("_", " "), words))
     for dataset in summary["dataset"].unique():
-        info = DATASETS[dataset]
-        facts.append((named(dataset), f"{info.n_train:,} training and {info.n_test:,} test images, {info.n_classes} classes"))
+        if found := info(dataset):
+            facts.append((named(dataset), f"{sizes(dataset)}, {found.n_classes} classes"))
     return facts
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hpc.console import count
 from hpc.execution.executor import Executor, Request
-from hpc.planning.model import Knowledge, kind_of, learn
+from hpc.planning.model import Knowledge, learn, name_of
 from hpc.planning.priors import estimate
 from hpc.planning.probes import probes, unknown
 from hpc.state.measured import CALIBRATION, assumed_import_mb, observed, results_of
@@ -55,10 +55,13 @@ def basis(request: Request, runs: Runs) -> str:
     cells = _cells(runs)
     if request.grid.execution.use_cuda:
         return "assumed: GPUs were not yet measured"
-    known_kinds = {" ".join(kind_of(run)): found for run in cells if (found := request.knowledge.of(run))}
+    known_kinds = {name_of(run): found for run in cells if (found := request.knowledge.of(run))}
     seen = {name: f"{count(found.n_runs, 'run')} on {count(found.n_hosts, 'host')}" for name, found in known_kinds.items()}
     words = [f"{name} measured ({text})" for name, text in seen.items()]
-    words += [f"{name} unknown: published costs" for name in never_measured(request, runs)]
+    words += [
+        f"{name} unknown: {'a wide guess' if is_own else 'published costs'}"
+        for name, is_own in dict.fromkeys((name_of(run), run.has_own_model) for run in unknown(cells, request.knowledge))
+    ]
     is_assumed = any(found.wall.is_assumed for found in known_kinds.values())
     return "; ".join(words) + ("; its range is assumed, since few runs or hosts were measured" if is_assumed else "")
 
@@ -80,7 +83,7 @@ def calibration(request: Request, executor: Executor, seconds: float, repeats: i
     if not cells:
         return None
     data_dir = request.data_dir
-    if not _is_there(grid.dataset, data_dir):
+    if not grid.own.own_data and not _is_there(grid.dataset, data_dir):  # an own data set is staged by `submit`
         grid, data_dir = replace(grid, dataset="digits"), campaign.folder.parent.resolve() / "data"
         data_dir.mkdir(parents=True, exist_ok=True)
         subprocess.run([sys.executable, "-c", _STAGE, str(data_dir)], cwd=PROJECT_ROOT, check=True, capture_output=True)
@@ -108,7 +111,7 @@ def _worth_measuring(knowledge: Knowledge, request: Request, runs: Runs) -> list
 
 
 def _names(cells: Iterable[RunSpec]) -> list[str]:
-    return list(dict.fromkeys(" ".join(kind_of(run)) for run in cells))
+    return list(dict.fromkeys(map(name_of, cells)))
 
 
 def _measure(request: Request) -> str:

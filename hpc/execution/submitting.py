@@ -28,7 +28,6 @@ from hpc.state.submissions import Submission, SubmissionTaken
 from jobs.manifest import Header
 from jobs.provenance import code_commit
 from jobs.taskfile import Task
-from noisy.data import is_staged
 from noisy.runs import Runs
 
 
@@ -193,7 +192,7 @@ def _nothing_to_submit(request: Request, executor: Executor, found: State) -> in
 
 def _end_of_dry_run(request: Request, unknown: str) -> int:
     """Say where the data are, what is unknown, and that nothing was written. Returns the exit status."""
-    verb = "is in" if is_staged(request.grid.dataset, request.data_dir) else "will be put into"
+    verb = "is in" if request.grid.own.is_staged(request.grid.dataset, request.data_dir) else "will be put into"
     print(f"data       {request.grid.dataset} {verb} {request.data_dir}\nDry run: nothing was written.")
     if unknown:
         hint = "noisy submit --executor local plans for this machine"

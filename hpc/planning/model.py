@@ -1,8 +1,8 @@
 """The cost model: the CPU seconds of a run are linear in its terms. It is fitted to measured runs. (The caller reads files.)
 
 A run takes: start + epochs x [(3 x samples + test images) x multiply-adds x rate + samples x c + steps x (weights x a + b)].
-Each kind of run (model type and precision) has its own five coefficients. The fit draws them to the published proportions, so
-that a few measured runs suffice. They are never negative.
+Each kind of run (model type and precision; each own model) has its own five coefficients. The fit draws them to the published
+proportions, so that a few measured runs suffice. They are never negative.
 """
 
 import itertools
@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hpc.planning.cost import Range
-from hpc.planning.published import GROWTH_MB, IMPORT_MB, PROPORTIONS
+from hpc.planning.published import GROWTH_MB, IMPORT_MB, PROPORTIONS, like
 from hpc.planning.quantiles import Bounds, bound, of_known_host, of_new_host
 from hpc.planning.sizes import multiply_adds, terms, training_mb
 from noisy.spec import RunSpec
 
-Kind = tuple[str, str]  # model type, precision
+Kind = tuple[str, ...]  # model type, precision; for an own model also its files and its data set
 NEWEST = 500  # measured runs of a kind that are used at most
 _PULL = 0.02  # how strongly a coefficient is drawn to its proportion: as if runs scattered by 10 % and proportions by 70 %
 _SHRINK = 5  # with so many runs on a kind of host, its factor is halfway between 1 and the measured one
@@ -114,7 +114,13 @@ PUBLISHED = Knowledge()
 
 def kind_of(run: RunSpec) -> Kind:
     """The kind of a run."""
-    return run.model_type, run.precision
+    own = (run.extensions, run.own_data) if run.has_own_model else ()
+    return run.model_type, run.precision, *own
+
+
+def name_of(run: RunSpec) -> str:
+    """The kind of a run for people, as in `mlp float32`."""
+    return " ".join(kind_of(run)[:2])
 
 
 def learn(observations: Iterable[Observation], setting: Setting, import_mb: float = IMPORT_MB["cuda"]) -> Knowledge:
@@ -131,7 +137,7 @@ def learn(observations: Iterable[Observation], setting: Setting, import_mb: floa
     every = [one for some in by_kind.values() for one in some]
     imports = [one.import_mb for one in every if one.import_mb]
     return Knowledge(
-        {kind: _measured(some, PROPORTIONS[kind[0]], setting.host) for kind, some in by_kind.items() if some},
+        {kind: _measured(some, PROPORTIONS[like(kind[0])], setting.host) for kind, some in by_kind.items() if some},
         max(imports, default=import_mb),
         _growth_mb(every),
     )

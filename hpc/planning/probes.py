@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import cycle
 
 from hpc.planning.model import Knowledge, kind_of
-from hpc.planning.published import PROPORTIONS
+from hpc.planning.published import PROPORTIONS, like
 from hpc.planning.sizes import multiply_adds, n_weights, terms
 from noisy.spec import RunSpec
 
@@ -35,8 +35,8 @@ def probes(cells: Iterable[RunSpec], seconds: float, repeats: int = 1) -> list[R
         lengths = cycle([_short(shape, seconds / len(shapes) / part) for part in (2, 2 * _SHORT)])
         n_before, left_s = len(found), seconds / len(shapes)
         while len(found) < n_before + 2 or (left_s > 0 and len(found) < n_before + _MOST):
-            run, like = next(lengths), next(variants)
-            found.append(replace(run, activation=like.activation, p=like.p, repeat=len(found)))
+            run, turn = next(lengths), next(variants)
+            found.append(replace(run, activation=turn.activation, extensions=turn.extensions, p=turn.p, repeat=len(found)))
             left_s -= _typical_s(run)
     return [replace(run, repeat=run.repeat + len(found) * number) for number in range(repeats) for run in found]
 
@@ -53,7 +53,7 @@ def _batch(run: RunSpec) -> int:
 
 
 def _typical_s(run: RunSpec) -> float:
-    return float(PROPORTIONS[run.model_type] @ terms(run))
+    return float(PROPORTIONS[like(run.model_type)] @ terms(run))
 
 
 def _short(run: RunSpec, seconds: float) -> RunSpec:

@@ -19,6 +19,14 @@ PROPORTIONS = {
     "mlp": np.array([0.022, 2.5e-11, 5.7e-6, 3.9e-9, 1.07e-3]),
     "cnn": np.array([0.028, 4.4e-11, 1.1e-5, 2.4e-9, 2.2e-3]),
 }
+OWN_FACTOR = 10  # the network of a user's own file was never measured: so much cheaper or dearer than its nominal size suggests
+
+
+def like(model_type: str) -> str:
+    """The model type whose published figures are used: for the network of a user's own file those of the cnn."""
+    return model_type if model_type in SPECS else "cnn"
+
+
 # Resident memory of a process that has loaded torch and this project, in 10**6 bytes: with and without CUDA's parts.
 IMPORT_MB = {"cuda": 549.0, "cpu": 235.0}
 # Memory of a worker in addition to this, its data set and the least that training needs: the heap of one process over mixed

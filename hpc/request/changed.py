@@ -63,6 +63,12 @@ def _none_first(value: Any) -> tuple:
 
 def _text(values: Iterable) -> str:
     """The values of a key, written as in a grid."""
-    listed = [list(value) if isinstance(value, tuple) else "null" if value is None else value for value in values]
+    listed = [_plain(value) for value in values]
     text = str(listed[0]) if len(listed) == 1 else f"[{', '.join(map(str, listed))}]"
     return text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "..."
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return value or "none"
+    return list(value) if isinstance(value, tuple) else "null" if value is None else value

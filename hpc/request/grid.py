@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpc.request.own import NOTHING_OWN, Own, read_own
 from hpc.request.paths import FOLDER
 from hpc.request.yaml_file import Check, GridError, parse_yaml
 from noisy.runs import Runs
 from noisy.spec import (
     ALLOWED,
-    DATASETS,
     DEFAULT_HIDDEN_SIZES,
     MODEL_TYPES,
     POSITIVE_INT,
@@ -71,7 +71,8 @@ _SCALARS: dict[str, tuple[Allowed, Any]] = {  # key -> what is allowed, default
     "data_workers": (ALLOWED["repeat"], 0),
     "use_cuda": (Allowed("true or false", lambda v: isinstance(v, bool)), False),
 }
-_KEYS = (*_SCALARS, *_AXES, *_TRAINING_DEFAULTS, "models")
+_KEYS = (*_SCALARS, *_AXES, *_TRAINING_DEFAULTS, "models", "extensions")
+_DEFAULTS = {"extensions": [], **_AXIS_DEFAULTS, **{key: default for key, (_, default) in _SCALARS.items()}}
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,7 @@ class Grid:
     execution: Execution
     options: dict[str, dict[str, str | int | float | bool]]
     text: str  # the text of the file
+    own: Own = NOTHING_OWN  # the user's own models, activations and data sets
 
     @property
     def n_runs(self) -> int:
@@ -108,15 +110,18 @@ class Grid:
             for values in itertools.product(*axes.values()):
                 training = dict(zip(axes, values, strict=True))
                 for activation, p in itertools.product(self.activations, self.ps):
-                    yield RunSpec(self.dataset, activation, model_type, p, 0, self.seed, **training)
+                    own = self.own.of(self.dataset, activation, model_type)
+                    yield RunSpec(self.dataset, activation, model_type, p, 0, self.seed, **training, **own)
 
     def runs(self) -> Runs:
         """All runs, ordered by repeat, so that every cell gets its first repeats early."""
         return Runs.of_grid(self.cells(), self.repeats)
 
 
-def load_grid(path: Path, sections: Sections) -> Grid:
-    """Read and validate a grid file. sections: name of each allowed section for an executor -> the check of one option.
+def load_grid(path: Path, sections: Sections, data_dir: Path | None = None) -> Grid:
+    """Read and validate a grid file. Own files that it names are executed in another process. data_dir: instead of the grid's.
+
+    sections: name of each allowed section for an executor -> the check of one option.
 
     Raises:
         GridError: the file has problems; the error lists all of them.
@@ -128,7 +133,7 @@ def load_grid(path: Path, sections: Sections) -> Grid:
             content = file.read(_MAX_BYTES + 1)  # not more, because the path may be /dev/zero
         if len(content) > _MAX_BYTES:
             raise GridError([f"more than {_MAX_BYTES:,} bytes; allowed: the path of a grid file"])
-        return parse_grid(content.decode(), sections)
+        return parse_grid(content.decode(), sections, path.parent, data_dir)
     except OSError as error:
         raise GridError(
             [f"cannot be read: {error.strerror}; allowed: the path of a grid file, such as grids/quickstart.yaml"]
@@ -137,15 +142,17 @@ def load_grid(path: Path, sections: Sections) -> Grid:
         raise GridError([f"byte {error.start}: not UTF-8 text; allowed: a YAML file"]) from error
 
 
-def parse_grid(text: str, sections: Sections | None = None) -> Grid:
-    """Validate the text of a grid file; see `load_grid`."""
+def parse_grid(text: str, sections: Sections | None = None, folder: Path = Path(), data_dir: Path | None = None) -> Grid:
+    """Validate the text of a grid file; see `load_grid`. folder: in which its own files are."""
     values, check = parse_yaml(text)
     sections = sections or {}
     check.keys("", values, (*_KEYS, *sections))
-    scalars = {key: check.value(key, values.get(key, default), allowed) for key, (allowed, default) in _SCALARS.items()}
-    axes = {key: check.axis(key, values.get(key, _AXIS_DEFAULTS[key]), ALLOWED[field]) for key, field in _AXES.items()}
+    given = _DEFAULTS | values
+    own = read_own(given, folder, data_dir, check)
+    scalars = {key: check.value(key, given[key], own.allowed(key, allowed)) for key, (allowed, _) in _SCALARS.items()}
+    axes = {key: check.axis(key, given[key], own.allowed(field, ALLOWED[field])) for key, field in _AXES.items()}
     _check_twins("ps", "p", axes["ps"], 0, check)
-    training = _training(values, axes["model_types"], scalars["dataset"], check)
+    training = _training(values, axes["model_types"], scalars["dataset"], own, check)
     options = {name: _section(name, values.get(name, {}), problem_of, check) for name, problem_of in sections.items()}
     if check.problems:
         raise GridError(check.problems)
@@ -164,35 +171,36 @@ def parse_grid(text: str, sections: Sections | None = None) -> Grid:
         ),
         options=options,
         text=text,
+        own=own,
     )
     if grid.n_runs > MAX_RUNS:
         raise GridError([f"the grid: {grid.n_runs:,} runs; allowed: at most {MAX_RUNS:,}; shorten an axis or repeats"])
     return grid
 
 
-def _training(values: dict, model_types: tuple, dataset: Any, check: Check) -> dict[str, dict[str, tuple]]:
+def _training(values: dict, model_types: tuple, dataset: Any, own: Own, check: Check) -> dict[str, dict[str, tuple]]:
     """The axes of every model type. Values under `models` replace those at the top of the grid, which replace the defaults."""
-    models = check.mapping("models", values.get("models", {}), MODEL_TYPES)
-    own = {name: check.mapping(f"models.{name}", models.get(name, {}), _fields_of(name)) for name in MODEL_TYPES}
-    top = {name: _training_axis(name, name, values[name], dataset, check) for name in _TRAINING_DEFAULTS if name in values}
+    every, allowed, info = own.names("model_type", MODEL_TYPES), own.samples(dataset), own.info(dataset)
+    models = check.mapping("models", values.get("models", {}), every)
+    given = {name: check.mapping(f"models.{name}", models.get(name, {}), _fields_of(name)) for name in every}
+    top = {name: _training_axis(name, name, values[name], allowed, check) for name in _TRAINING_DEFAULTS if name in values}
     overrides = {
         model: {
-            name: _training_axis(f"models.{model}.{name}", name, value, dataset, check)
-            for name, value in own[model].items()
+            name: _training_axis(f"models.{model}.{name}", name, value, allowed, check)
+            for name, value in given[model].items()
             if name in _fields_of(model)
         }
-        for model in MODEL_TYPES
+        for model in every
     }
     defaults = {name: (tuple(value) if isinstance(value, list) else value,) for name, value in _TRAINING_DEFAULTS.items()}
-    run = [model for model in model_types if model in MODEL_TYPES]
-    for model in (model for model in MODEL_TYPES if model in models and run and model not in run):
+    run = [model for model in model_types if model in every]
+    for model in (model for model in every if model in models and run and model not in run):
         check.problem(f"models.{model}", "not used: model_types does not list it", models[model], f"{' and '.join(run)} here")
     for name in top:
         if run and all(name in overrides[model] or name not in _fields_of(model) for model in run):
             why = f"each model type that is run ({', '.join(run)}) has no such key, or its own value under models"
             check.problem(name, f"not used: {why}", values[name], "leaving it out")
     training = {model: {name: {**defaults, **top, **overrides[model]}[name] for name in _fields_of(model)} for model in run}
-    info = DATASETS.get(dataset) if isinstance(dataset, str) else None
     _check_all_twins(training, overrides, info.n_train if info else 2**31, check)  # 2**31: more than any value
     return training
 
@@ -223,13 +231,9 @@ def _check_twins(where: str, name: str, values: tuple, n_train: int, check: Chec
             check.problem(f"{where}[{i}]", f"the same training as {where}[{twin}], {values[twin]!r}", value, allowed)
 
 
-def _training_axis(where: str, name: str, value: Any, dataset: Any, check: Check) -> tuple:
+def _training_axis(where: str, name: str, value: Any, samples: Allowed, check: Check) -> tuple:
     """The values of an axis: one value, or a list of them. `hidden_sizes` is a list itself, so its axis is a list of lists."""
-    allowed = ALLOWED[name]
-    if name == "max_train_samples" and isinstance(dataset, str) and dataset in DATASETS:
-        most = DATASETS[dataset].n_train
-        text = f"null or an integer from 1 to {most} (the size of {dataset})"
-        allowed = Allowed(text, lambda v: ALLOWED[name].holds(v) and (v is None or v <= most))
+    allowed = samples if name == "max_train_samples" else ALLOWED[name]
     is_axis = isinstance(value, list) and (name != "hidden_sizes" or any(isinstance(item, list) for item in value))
     return check.axis(where, value, allowed) if is_axis else (check.value(where, value, allowed),)
 

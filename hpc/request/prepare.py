@@ -7,26 +7,27 @@ from pathlib import Path
 
 from hpc.request.grid import Grid
 from jobs.campaign import Campaign
+from jobs.extensions import keep_copies
 from jobs.files import make_folder, named, new_folder, publish
 from jobs.manifest import Header, ManifestError, MissingError, NewerError, new_id, read_header, read_manifest, write_manifest
 from jobs.provenance import code_commit
 from jobs.reading import read_regular
 from jobs.recorded import read_recorded
 from jobs.taskfile import campaign_of
-from noisy.data import stage
 from noisy.runs import Runs
 
 _LONGEST_INSIDE = 100  # bytes of the longest path inside a campaign's folder
 
 
 def prepare(campaign: Campaign, grid: Grid, runs: Runs, data_dir: Path) -> Header:
-    """Stage the data set, and `begin` the campaign.
+    """Stage the data set, keep copies of the user's own files, and `begin` the campaign.
 
     Raises:
         DataError: the data set is missing and cannot be downloaded, or differs from the published one.
         OSError, NewerError: as in `begin`.
     """
-    stage(grid.dataset, data_dir)
+    grid.own.stage(grid.dataset, data_dir)
+    keep_copies(campaign, ((file.path.name, file.content) for file in grid.own.files))
     return begin(campaign, grid.text, runs)
 
 

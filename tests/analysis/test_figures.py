@@ -301,8 +301,8 @@ def test_the_majority_class_is_that_of_the_data(digits: object) -> None:
     from analysis.figures.names import majority
 
     labels = digits.test_labels  # type: ignore[attr-defined]
-    assert math.isclose(majority("digits", 10), np.bincount(labels).max() / len(labels))
-    assert majority("kmnist", 10) == 0.1
+    assert math.isclose(majority("digits"), np.bincount(labels).max() / len(labels))
+    assert majority("kmnist") == 0.1
 
 
 def test_runs_find_their_cells_also_when_read_back(small: Drawn, tmp_path: Path) -> None:

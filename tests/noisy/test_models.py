@@ -13,7 +13,8 @@ from benchmarks import reference
 from noisy.batches import scale
 from noisy.data import Data
 from noisy.device import fast_arithmetic
-from noisy.models import ACTIVATIONS, IMAGES_AT_ONCE, MODELS, build_model
+from noisy.extend import find, registered
+from noisy.models import IMAGES_AT_ONCE, build_model
 from noisy.spec import ACTIVATION_NAMES, MODEL_TYPES, RunSpec
 from noisy.training import train, train_one_epoch
 from tests.distributions import are_of_one_law
@@ -55,17 +56,17 @@ def test_the_sums_are_the_published_sizes() -> None:
 
 
 def test_every_name_that_a_spec_allows_can_be_built() -> None:
-    assert tuple(ACTIVATIONS) == ACTIVATION_NAMES
-    assert tuple(MODELS) == MODEL_TYPES
+    assert tuple(registered("").activation) == ACTIVATION_NAMES
+    assert tuple(registered("").model) == MODEL_TYPES
 
 
 def test_the_slope_of_leaky_relu_is_a_tenth() -> None:
-    assert ACTIVATIONS["leaky_relu"]()(torch.tensor([-2.0, 3.0])).tolist() == pytest.approx([-0.2, 3.0])
+    assert find("activation", "leaky_relu")()(torch.tensor([-2.0, 3.0])).tolist() == pytest.approx([-0.2, 3.0])
 
 
 @pytest.mark.parametrize("run", EVERY_MODEL, ids=_name)
 def test_the_activation_stands_after_every_hidden_layer(run: RunSpec) -> None:
-    kind = type(ACTIVATIONS[run.activation]())
+    kind = type(find("activation", run.activation)())
     assert sum(type(layer) is kind for layer in build_model(run, 10)) == (1 if run.model_type == "mlp" else 3)
 
 

@@ -39,6 +39,9 @@ CHANGES = {
     "precision": "bfloat16",
 }
 
+OWN = {"extensions": 16 * "a", "own_data": "train=10,test=5,classes=2,shape=3x8x8,digest=" + 16 * "0"}
+OTHER = {"extensions": f"{16 * 'a'}+{16 * 'b'}", "own_data": OWN["own_data"][:-1] + "1"}
+
 NOT_ALLOWED = [
     *(("dataset", value) for value in ("cifar10", "", None, ["mnist"])),
     *(("activation", value) for value in ("swish", "ReLU", None, 1)),
@@ -53,6 +56,8 @@ NOT_ALLOWED = [
     *(("weight_decay", value) for value in (-1e-9, float("nan"), "0", None, False)),
     *(("hidden_sizes", value) for value in ((), [0], (32, 1.5), 32, "32", [True], [None])),
     *(("max_train_samples", value) for value in (0, -1, 10.0, "10", True)),
+    *(("extensions", value) for value in ("abc", "A" * 16, None, 16 * "0" + "+", "0" * 17)),
+    *(("own_data", value) for value in ("train=1", None, 3)),
 ]
 
 
@@ -103,7 +108,9 @@ def test_equal_values_have_one_id_whatever_their_type(plain: dict[str, Any], oth
 
 
 def test_every_field_is_part_of_the_id() -> None:
-    assert set(CHANGES) == {field.name for field in dataclasses.fields(RunSpec)} == set(ALLOWED)
+    assert {*CHANGES, *OWN} == {field.name for field in dataclasses.fields(RunSpec)} == set(ALLOWED)
+    own = spec(dataset="rings", **OWN)
+    assert len({own.run_id, *(spec(dataset="rings", **{**OWN, name: OTHER[name]}).run_id for name in OWN)}) == 3
     changed = [spec(**({name: value} | ({"hidden_sizes": None} if value == "cnn" else {}))) for name, value in CHANGES.items()]
     ids = [run.run_id for run in [spec(), *changed]]
     assert len(set(ids)) == len(ids)

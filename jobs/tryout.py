@@ -1,0 +1,177 @@
+"""python -m jobs.tryout < REQUEST > ANSWER: execute a user's own files, and try what a grid names of them.
+
+REQUEST is JSON: `files`, pairs of a path and a content (bytes as latin-1 text); `dataset`, `model`, `activation`, lists of the
+names in the grid; `data_dir`, the folder of the data sets; `is_kept`, whether to write an own data set there.
+
+ANSWER is JSON: `registered`, kind -> name -> the number of its file; `own_data`, of an own data set; `problems`, pairs of the
+number of a file and what is wrong with it.
+"""
+
+import itertools
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+import noisy.models  # registers what is built in
+from noisy.data import DataError
+from noisy.extend import Activation, Dataset, ExtensionError, find, load, own_random_numbers, registered, where
+from noisy.owndata import keep, kept, own_data, own_folder
+from noisy.spec import BUILT_IN, RunSpec
+
+_CPU = torch.device("cpu")
+_N_IMAGES = 2
+
+
+@dataclass
+class Tried:
+    """What was found so far. registered: kind -> name -> the number of its file; digests: of the files."""
+
+    paths: Sequence[str]
+    registered: dict[str, dict[str, int]] = field(default_factory=lambda: {"model": {}, "activation": {}, "dataset": {}})
+    digests: dict[int, str] = field(default_factory=dict)
+    own_data: str = ""
+    problems: list[tuple[int, str]] = field(default_factory=list)
+
+
+def main() -> None:
+    """The command line above. What own files print goes to standard error."""
+    request = json.load(sys.stdin)
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    tried = tried_out(request)
+    content = {"registered": tried.registered, "own_data": tried.own_data, "problems": tried.problems}
+    with open(answer, "w") as file:
+        json.dump(content, file)
+
+
+def tried_out(request: dict[str, Any]) -> Tried:
+    """Execute the files, then get the data set, then try each model with each activation until it fails."""
+    tried = Tried([path for path, _ in request["files"]])
+    for number, (path, text) in enumerate(request["files"]):
+        _execute(tried, number, path, text.encode("latin-1"))
+    for name in request["dataset"]:
+        if name in tried.registered["dataset"]:
+            _get_data(tried, name, Path(request["data_dir"]), request["is_kept"])
+    if tried.problems:
+        return tried
+    wrong = set[str]()
+    for model, activation, dataset in itertools.product(*(request[kind] for kind in ("model", "activation", "dataset"))):
+        names = {"model": model, "activation": activation, "dataset": dataset}
+        numbers = [tried.registered[kind][name] for kind, name in names.items() if name in tried.registered[kind]]
+        are_known = all(name in tried.registered[kind] or name in _built_in(kind) for kind, name in names.items())
+        if numbers and are_known and model not in wrong and (problem := _problem(tried, names, numbers)):
+            tried.problems.append((numbers[0], f"model {model!r} with activation {activation!r}: {problem}"))
+            wrong.add(model)
+    return tried
+
+
+def _execute(tried: Tried, number: int, path: str, content: bytes) -> None:
+    try:
+        tried.digests[number] = load(content, path)
+    except ExtensionError as error:
+        tried.problems.append((number, str(error)))
+        return
+    for kind, names in tried.registered.items():
+        for name in getattr(registered(tried.digests[number]), kind):
+            if name in names:
+                tried.problems.append((number, f"{kind} {name!r}: {Path(tried.paths[names[name]]).name} registers it too"))
+            names.setdefault(name, number)
+
+
+def _get_data(tried: Tried, name: str, data_dir: Path, is_kept: bool) -> None:
+    """An own data set: what was kept of it, or else what its function returns."""
+    number = tried.registered["dataset"][name]
+    made: Dataset = find("dataset", name, tried.digests[number])
+    folder = own_folder(name, tried.digests[number], data_dir)
+    try:
+        data = kept(name, folder, made.n_classes)
+        if data is None:
+            data = own_data(name, made.read(data_dir), made.n_classes)
+            if is_kept:
+                keep(data, folder)
+        assert data.own
+        tried.own_data = data.own.text
+    except DataError as error:
+        tried.problems.append((number, str(error)))
+    except (Exception, SystemExit) as error:
+        tried.problems.append((number, f"dataset {name!r}: {where(error, tried.paths)}"))
+
+
+def _problem(tried: Tried, names: dict[str, str], numbers: Sequence[int]) -> str:
+    """What is wrong with a network; empty if nothing is."""
+    digests = "+".join(sorted({tried.digests[number] for number in numbers}))
+    run = RunSpec(
+        names["dataset"],
+        names["activation"],
+        names["model"],
+        p=0,
+        repeat=0,
+        seed=0,
+        epochs=1,
+        batch_size=_N_IMAGES,
+        learning_rate=0.001,
+        weight_decay=0,
+        extensions=digests,
+        own_data=tried.own_data,
+    )
+    try:
+        return next(_problems(run), "")
+    except (Exception, SystemExit) as error:
+        return where(error, tried.paths)
+
+
+def _problems(run: RunSpec) -> Iterator[str]:
+    """What is wrong with the network of a run, found by a forward and a backward pass of two images."""
+    info = run.data
+    with own_random_numbers(run, _CPU):
+        network = noisy.models.build_model(run, info.n_classes)
+        if not isinstance(network, nn.Module):
+            yield f"it is {type(network).__name__}; allowed: a torch.nn.Module"
+        kinds = {str(parameter.dtype) for parameter in network.parameters()}
+        if kinds != {"torch.float32"}:
+            yield f"its parameters are {', '.join(sorted(kinds)) or 'none'}; allowed: float32"
+        logits = network.train()(torch.rand((_N_IMAGES, *info.shape)))
+        if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != (_N_IMAGES, info.n_classes):
+            found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+            yield f"{_N_IMAGES} images give {found}; allowed: {(_N_IMAGES, info.n_classes)}, (images, classes)"
+        if logits.dtype != torch.float32:
+            yield f"its output is {logits.dtype}; allowed: torch.float32"
+        functional.cross_entropy(logits, torch.zeros(_N_IMAGES, dtype=torch.int64)).backward()
+    if run.has_own_model:
+        yield from _unlike(run, network)
+
+
+def _unlike(run: RunSpec, network: nn.Module) -> Iterator[str]:
+    """Whether the same network can be built again, and whether it uses its activation."""
+    activation: Activation = find("activation", run.activation, run.extensions)
+    made = list[nn.Module]()
+
+    def make() -> nn.Module:
+        made.append(activation())
+        return made[-1]
+
+    with own_random_numbers(run, _CPU):
+        build = find("model", run.model_type, run.extensions)
+        again = build(Activation(make, activation.never_decreases), run.data.shape, run.data.n_classes)
+        pairs = zip(network.parameters(), again.parameters(), strict=True)
+        if not all(torch.equal(*pair) for pair in pairs):
+            yield "built again, it has other weights; allowed: random numbers of torch only, which are those of the run"
+        again(torch.rand((_N_IMAGES, *run.data.shape)))
+    if not made:
+        yield "it does not use its activation; allowed: layers made by activation()"
+
+
+def _built_in(kind: str) -> tuple[str, ...]:
+    return BUILT_IN["model_type" if kind == "model" else kind]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Own models, activations and data sets: the example of docs/extensions.md as a real campaign, and what broken files get."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hpc.execution.choice import SECTIONS
+from hpc.request.grid import load_grid
+from jobs.campaign import Campaign
+from tests import commands
+from tests.campaigns import done, each_run_once, table
+from tests.extensions import CODE, DIGEST, GRID, write
+from tests.hpc.test_killed import kill_during_work
+
+TAKEN = "from noisy.extend import activation\nactivation('relu')(abs)\n"
+
+
+@pytest.mark.slow
+def test_all_broken_files_are_named_at_once_before_anything_is_written(tmp_path: Path) -> None:
+    files = ["syntax.py", "missing.py", "taken.py"]
+    for name, text in zip(files, ["def broken(:", "import missing_package", TAKEN], strict=True):
+        (tmp_path / name).write_text(text)
+    grid = tmp_path / "grid.yaml"
+    grid.write_text(f"extensions: [{', '.join(files)}]\nactivations: [swish]\nmodels: {{mlp: {{epoch: 1}}}}\n")
+    before = sorted(tmp_path.iterdir())
+    refused = commands.submit(grid, tmp_path / "campaign", tmp_path / "data")
+    assert refused.returncode == 2 and "4 problems" in refused.stderr, "and none that follow from others"
+    for place, answer in enumerate(
+        ["syntax.py, line 1: SyntaxError", "missing.py, line 1: ModuleNotFoundError", "taken.py, line 2: ValueError"]
+    ):
+        assert f"line 1: extensions[{place}]: {answer}" in refused.stderr
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_what_is_wrong_with_the_names_of_files_is_said_without_executing_any(tmp_path: Path) -> None:
+    for value, answer in {
+        "my_nets.py": "extensions: not a list of values",
+        "[1]": "extensions[0]: not possible: 1",
+        "[none.py]": "extensions[0]: cannot be read from {} (No such file or directory): 'none.py'; allowed: ",
+        "[my_nets]": "extensions[0]: not possible: 'my_nets'; allowed: the path of a Python file",
+        "[my_nets.py, my_nets.py]": "extensions[1]: listed twice",
+    }.items():
+        grid = write(tmp_path, "raise SystemExit", f"extensions: {value}\n")
+        refused = commands.submit(grid, tmp_path / "campaign", tmp_path / "data")
+        assert refused.returncode == 2 and answer.format(tmp_path) in refused.stderr
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the example, in which it was trained."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    trained = commands.submit(write(folder), folder / "campaign", folder / "data")
+    assert trained.returncode == 0, trained.stderr
+    assert "resnet6 float32 unknown: a wide guess" in trained.stdout
+    return folder
+
+
+@pytest.mark.slow
+def test_the_example_of_the_page_is_a_campaign_like_any_other(undisturbed: Path) -> None:
+    campaign = Campaign(undisturbed / "campaign")
+    each_run_once(campaign.folder, 16)
+    assert [path.read_text() for path in campaign.extensions.iterdir()] == [CODE]
+    again = commands.submit(undisturbed / "grid.yaml", campaign.folder, undisturbed / "data")
+    assert again.stdout.startswith("Nothing to submit: 16 of 16 runs done")
+
+    reported = commands.call("analysis.report", "--output-dir", campaign.folder)
+    assert reported.returncode == 0 and f"own files: extensions/{DIGEST}_*" in reported.stdout
+    summary = pd.read_csv(campaign.folder / "results_summary.csv")
+    assert set(summary["model_type"]) == {"mlp", "resnet6"} and (summary["repeats"] == 2).all()
+    assert (summary.query("model_type == 'mlp'")["mean_test_accuracy"] > 0.9).all()
+    pairs = pd.read_csv(campaign.folder / "comparisons.csv").query("axis == 'activation'")
+    assert (pairs["value"] == "swish").all() and (pairs["n_pairs"] == 2).all(), "compared in pairs with what is built in"
+    page = (campaign.folder / "report.html").read_text()
+    assert "800 training and 200 test images of 3 x 16 x 16 values, 4 classes" in page
+    assert "each channel of each pixel is replaced" in (campaign.folder / "methods.md").read_text()
+    assert (campaign.folder / "figures" / "accuracy_resnet6.pdf").exists()
+
+
+@pytest.mark.slow
+def test_an_edit_under_way_changes_nothing_and_makes_new_runs_afterwards(undisturbed: Path, tmp_path: Path) -> None:
+    grid, campaign = write(tmp_path), tmp_path / "campaign"
+    kill_during_work(commands.submit_command(grid, campaign, undisturbed / "data"), campaign, n_more=2, moment_s=0)
+    assert 2 <= len(done(campaign)) < 16
+    process = commands.start(*commands.submit_command(grid, campaign, undisturbed / "data"))
+    assert process.stdout and any("runs to do" in line or "campaign" in line for line in process.stdout)
+    (tmp_path / "my_nets.py").write_text("raise RuntimeError('an edit')\n")
+    assert process.communicate()[1] == "" and process.returncode == 0
+    assert table(campaign) == table(undisturbed / "campaign"), "killed, resumed and edited: the same bits"
+
+    write(tmp_path, CODE.replace("torch.sigmoid(values)", "torch.sigmoid(1.7 * values)"))
+    edited = load_grid(grid, SECTIONS, undisturbed / "data").runs()
+    assert not set(edited.ids()) & done(campaign)
+    asked = commands.submit(grid, campaign, undisturbed / "data")
+    assert asked.returncode == 2 and "16 done runs are no longer part of this grid" in asked.stderr
+
+
+@pytest.mark.slow
+def test_runs_without_own_files_keep_their_names_beside_those_with(tmp_path: Path, digits_dir: Path) -> None:
+    plain = "dataset: digits\nactivations: [relu{}]\nps: [0]\nrepeats: 1\n"
+    before = load_grid(write(tmp_path, grid=plain.format("")), SECTIONS).runs()
+    grid = write(tmp_path, grid=plain.format(", swish") + "extensions: [my_nets.py]\n")
+    after = load_grid(grid, SECTIONS, digits_dir).runs()
+    assert len(after) == 2 and set(before.ids()) < set(after.ids())
+    assert [run.extensions for run in after] == ["", DIGEST]
+
+
+@pytest.mark.slow
+def test_what_an_own_model_costs_is_known_once_it_was_measured(tmp_path: Path) -> None:
+    grid = write(tmp_path, grid=GRID + "max_workers: 2\n")
+    places = ("--grid", grid, "--output-dir", tmp_path / "results" / "it", "--data-dir", tmp_path / "data")
+    measured = commands.call("hpc.calibrate", *places, "--seconds", 2)
+    assert measured.returncode == 0, measured.stderr
+    planned = commands.call("hpc.submit", *places, "--executor", "local", "--dry-run")
+    assert re.search(r"costs      mlp float32 measured \(.*\); resnet6 float32 measured", planned.stdout)
+    assert "rings is in" in planned.stdout
+    write(tmp_path, CODE + "\n", GRID)
+    edited = commands.call("hpc.submit", *places, "--executor", "local", "--dry-run")
+    assert "resnet6 float32 unknown: a wide guess" in edited.stdout
