@@ -60,7 +60,7 @@ def _one_of(names: tuple[str, ...]) -> Allowed:
 
 
 _MAX_INT = 2**31 - 1
-_DIGESTS = re.compile(r"[0-9a-f]{16}(\+[0-9a-f]{16})*")
+_DIGESTS = re.compile(r"([0-9a-f]{16}(\+[0-9a-f]{16})*)?")
 POSITIVE_INT = Allowed(f"an integer from 1 to {_MAX_INT}", lambda v: _is_int(v) and 1 <= v <= _MAX_INT)
 
 ALLOWED: dict[str, Allowed] = {
@@ -80,9 +80,7 @@ ALLOWED: dict[str, Allowed] = {
     ),
     "max_train_samples": Allowed(f"null or {POSITIVE_INT.text}", lambda v: v is None or POSITIVE_INT.holds(v)),
     "precision": _one_of(PRECISIONS),
-    "extensions": Allowed(
-        "digests of files, joined by +", lambda v: isinstance(v, str) and (v == "" or bool(_DIGESTS.fullmatch(v)))
-    ),
+    "extensions": Allowed("digests of files, joined by +", lambda v: isinstance(v, str) and bool(_DIGESTS.fullmatch(v))),
     "own_data": Allowed("the sizes and the digest of a data set", lambda v: isinstance(v, str) and (v == "" or is_text(v))),
 }
 # What a user's own file may register: beside the built-in names, any such name is allowed in a run that names the file.

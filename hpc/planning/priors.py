@@ -33,7 +33,7 @@ def estimate(run: RunSpec, execution: Execution, knowledge: Knowledge = PUBLISHE
 
 
 def _published(run: RunSpec) -> Range:
-    """CPU seconds of a run, from the published figure of its model type, scaled by its terms. For an own model: a wide guess."""
+    """CPU seconds of a run, from the published figure of its model type, scaled by its terms; a wide guess for an own model."""
     model_type = like(run.model_type)
     proportions, reference = PROPORTIONS[model_type], SPECS[model_type]
     found = CPU_S[model_type].scaled(float(proportions @ terms(run)) / float(proportions @ terms(reference)))
