@@ -10,6 +10,7 @@ number of a file and what is wrong with it.
 import itertools
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -43,6 +44,7 @@ class Tried:
 
 def main() -> None:
     """The command line above. What own files print goes to standard error."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: the command that asks says so
     request = json.load(sys.stdin)
     answer = os.dup(1)
     os.dup2(2, 1)

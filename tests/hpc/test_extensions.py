@@ -93,6 +93,7 @@ def test_an_edit_under_way_changes_nothing_and_makes_new_runs_afterwards(undistu
     edited = load_grid(grid, SECTIONS, undisturbed / "data").runs()
     assert not set(edited.ids()) & done(campaign)
     asked = commands.submit(grid, campaign, undisturbed / "data")
+    assert f"extensions: {DIGEST} -> " in asked.stdout
     assert asked.returncode == 2 and "16 done runs are no longer part of this grid" in asked.stderr
 
 
