@@ -1,16 +1,19 @@
 # `make quickstart`: set up, run a small campaign, draw its figure.   `make test`: set up, run the tests.
 # CPU-only PyTorch (a quarter of the disk, less than half the memory): `make quickstart TORCH=cpu`.
+# The versions of requirements.lock instead of the newest: `make setup LOCKED=1`.
 PYTHON ?= python3
 TORCH  ?= default
 VENV   := .venv
 BIN    := $(VENV)/bin
 LOWEST := .venv-lowest
+CRATE  := .venv-crate
 LOWEST_PYTHON ?= $(if $(shell python3.10 --version 2>/dev/null),python3.10,$(PYTHON))
 CPU_INDEX := https://download.pytorch.org/whl/cpu
 
+LOCK := $(if $(LOCKED),--constraint requirements.lock)
 PIP = $(if $(shell command -v uv),VIRTUAL_ENV=$(VENV) uv pip,$(BIN)/python -m pip)
 
-.PHONY: quickstart test test-lowest test-crash test-page test-slurm setup lint bench mutants clean
+.PHONY: quickstart test test-lowest test-crash test-crate test-page test-slurm setup lint bench mutants clean
 
 quickstart: setup
 	$(BIN)/python -m hpc.submit --grid grids/quickstart.yaml --executor local --yes
@@ -28,6 +31,9 @@ test-crash: setup
 	@echo "This installs Debian's strace, as root, where it is missing, and crashes a new campaign at every point."
 	command -v strace || { apt-get update --quiet && apt-get install --quiet --yes --no-install-recommends strace; }
 	$(BIN)/python -m pytest tests/crash --numprocesses=0
+
+test-crate: setup $(CRATE)/installed
+	$(BIN)/python -m pytest tests/crate --numprocesses=0
 
 test-page: setup
 	@echo "This installs Debian's chromium (and npm's axe-core, outside this folder), as root, where they are missing."
@@ -57,8 +63,14 @@ setup: $(VENV)/installed
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed; choose one with: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(if $(filter cpu,$(TORCH)),$(PIP) install torch torchvision --index-url $(CPU_INDEX))
-	$(PIP) install --quiet --editable '.[dev]'
+	$(if $(filter cpu,$(TORCH)),$(PIP) install $(LOCK) torch torchvision --index-url $(CPU_INDEX))
+	$(PIP) install --quiet $(LOCK) --editable '.[dev]'
+	touch $@
+
+# The validator of RO-Crates holds other packages at old versions, so it has a place of its own.
+$(CRATE)/installed:
+	$(PYTHON) -m venv $(CRATE)
+	$(CRATE)/bin/python -m pip install --quiet rocrate 'roc-validator>=0.13'
 	touch $@
 
 $(LOWEST)/installed: pyproject.toml
@@ -68,4 +80,4 @@ $(LOWEST)/installed: pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(LOWEST) .pytest_cache .ruff_cache mutants *.egg-info
+	rm -rf $(VENV) $(LOWEST) $(CRATE) .pytest_cache .ruff_cache mutants *.egg-info

@@ -96,7 +96,7 @@ def write(found: Agreement, to: Path, a: str, b: str) -> list[Path]:
     """Write compare.csv and the figure into a folder, which is made if it is missing. Returns their paths."""
     to.mkdir(parents=True, exist_ok=True)
     paths = [to / "compare.csv", *(to / f"compare{suffix}" for suffix in _FORMATS)]
-    publish(paths[0], found.table.to_csv(index=False).encode(errors="backslashreplace"))
+    publish(paths[0], found.table.to_csv(index=False, lineterminator="\n").encode(errors="backslashreplace"))
     with styled("paper"):
         figure = agreement_figure(found.table, a, b)
         for path, (suffix, options) in zip(paths[1:], _FORMATS.items(), strict=True):

@@ -6,8 +6,8 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.planned import MISSING
-from analysis.store import is_sealed, read_table
-from jobs.image import FINISHED
+from analysis.store import read_table
+from jobs.image import FINISHED, is_file_sealed
 from jobs.reading import open_regular
 from jobs.recorded import Recorded
 from noisy.runs import Runs
@@ -68,7 +68,7 @@ def _held(store: Path) -> tuple[Path, pd.DataFrame]:
         Refused: the last results cannot be read.
     """
     csv = store.with_name(PER_RUN_CSV)
-    if is_sealed(store):
+    if is_file_sealed(store):
         table = read_table(store, _COLUMNS)
         return store, table[table["status"] != MISSING]
     if not (store.exists() or csv.exists()):

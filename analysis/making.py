@@ -2,39 +2,26 @@
 
 import argparse
 import contextlib
-import errno
-import itertools
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import pandas as pd
-
-from analysis.comparisons import UnknownReference, reference_of
-from analysis.figures.campaign import MOST_SHEETS, sheets, with_cells
-from analysis.figures.saving import save_all
-from analysis.figures.sheets import in_grid_order
+from analysis.comparisons import UnknownReference
 from analysis.held import PER_RUN_CSV, Refused
-from analysis.merge import Merged, merge
-from analysis.methods import methods_text
-from analysis.page.render import Content, page
-from analysis.planned import MISSING, read_planned
+from analysis.planned import MISSING
 from analysis.printed import state, too_many, unexpected
 from analysis.report import WATCH_EVERY_S
-from analysis.tables import Tables, tables_of
+from analysis.writing import write
 from jobs.campaign import Campaign
 from jobs.commandline import the_campaign
-from jobs.files import advice_on, publish
+from jobs.files import advice_on
 from jobs.filters import FilterError, Nothing
 from jobs.manifest import ManifestError
 from jobs.printing import NotPrinted, printing
-from jobs.reading import open_regular
 
-_ROWS_A_TIME = 20_000
-_FILES = ("results.h5", PER_RUN_CSV, "results_summary.csv", "comparisons.csv", "methods.md", "report.html")
 _FOR_READERS = ("methods.md", "report.html", "figures")
 _WRITTEN = {  # how the output names the files
     "page": "report.html",
@@ -120,29 +107,10 @@ def _report(
 ) -> tuple[int, int]:
     """Make one report. Returns the exit status and the number of missing runs."""
     target = to or campaign.folder
-    paths = {name: target / name for name in _FILES}
-    _refuse_other_kinds(list(paths.values()), target / "figures")
-    _refuse_reference(campaign, reference, filters)
-    merged = merge(campaign, paths["results.h5"], accept_fewer, filters)
-    tables = tables_of(merged, paths["results.h5"], reference)
-    publish(paths[PER_RUN_CSV], _csv(tables.per_run))
-    publish(paths["results_summary.csv"], _csv(tables.summary))
-    publish(paths["comparisons.csv"], _csv(tables.comparisons))
-    figures = 0
-    if is_drawn:
-        figures = _write_for_readers(campaign, merged, tables, paths, style)
-    else:
-        _remove_for_readers(paths)
+    merged, tables, n_figures = write(campaign, target, accept_fewer, style, reference, is_drawn, filters)
     notes = [*(f"note: {text}" for text in merged.notes), *unexpected(tables.summary)]
-    places = {**paths, "figures": target / "figures"}
-    written = (f"{what:10} {places[name]}" for what, name in _WRITTEN.items() if is_drawn or name not in _FOR_READERS)
-    print(
-        *state(campaign, tables.per_run, tables.summary),
-        *written,
-        *too_many(figures),
-        *notes,
-        sep="\n",
-    )
+    written = (f"{what:10} {target / name}" for what, name in _WRITTEN.items() if is_drawn or name not in _FOR_READERS)
+    print(*state(campaign, tables.per_run, tables.summary), *written, *too_many(n_figures), *notes, sep="\n")
     if merged.problems:  # so that other commands read these files again
         with contextlib.suppress(OSError):
             campaign.remembered.unlink()
@@ -150,64 +118,3 @@ def _report(
         print(f"problem: {text}", file=sys.stderr)
     status = 1 if merged.problems or tables.summary["failed"].any() else 0
     return status, int(tables.summary[MISSING].sum())
-
-
-def _refuse_reference(campaign: Campaign, reference: str | None, filters: Sequence[str]) -> None:
-    """Refuse an unknown reference before anything is written."""
-    if reference is not None:
-        reference_of(list(dict.fromkeys(read_planned(campaign.manifest, filters).cells["activation"])), reference)
-
-
-def _write_for_readers(campaign: Campaign, merged: Merged, tables: Tables, paths: dict[str, Path], style: str) -> int:
-    """Write the figures, methods.md and report.html. Returns the number of figures."""
-    summary = in_grid_order(tables.summary, merged.planned.cells)
-    runs = with_cells(merged.runs, summary)
-    store = paths["results.h5"]
-    made = sheets(summary, runs, tables.comparisons, store)
-    figures = save_all(store.with_name("figures"), itertools.islice(made, MOST_SHEETS), style)
-    methods = methods_text(summary, tables.per_run, tables.comparisons)
-    publish(paths["methods.md"], methods.encode(errors="backslashreplace"))
-    content = Content(
-        campaign.folder.resolve().name,
-        summary,
-        tables.per_run,
-        tables.comparisons,
-        figures,
-        merged.problems,
-        merged.notes,
-        methods,
-        _grid(campaign),
-        style,
-    )
-    publish(paths["report.html"], page(content))
-    return len(figures)
-
-
-def _remove_for_readers(paths: dict[str, Path]) -> None:
-    """Remove figures and pages that an earlier report made from other numbers."""
-    if (folder := paths["results.h5"].with_name("figures")).is_dir():
-        save_all(folder, [], "paper")
-    for name in ("methods.md", "report.html"):
-        paths[name].unlink(missing_ok=True)
-
-
-def _grid(campaign: Campaign) -> str:
-    """The text of grid.yaml; empty if it cannot be read."""
-    with contextlib.suppress(OSError), open_regular(campaign.folder / "grid.yaml") as file:
-        return file.read().decode(errors="backslashreplace")
-    return ""
-
-
-def _refuse_other_kinds(files: list[Path], folder: Path) -> None:
-    """Before anything is written, refuse to replace a folder or a pipe that is in the place of a file."""
-    for path in files:
-        if os.path.lexists(path) and not path.is_file():
-            raise FileExistsError(errno.EEXIST, "is not a file", str(path))
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise FileExistsError(errno.EEXIST, "is not a folder", str(folder))
-
-
-def _csv(table: pd.DataFrame) -> Iterator[bytes]:
-    """The table as CSV, in pieces, so that the text of a million runs is never in memory as a whole."""
-    for start in range(0, max(len(table), 1), _ROWS_A_TIME):
-        yield table[start : start + _ROWS_A_TIME].to_csv(index=False, header=start == 0).encode(errors="backslashreplace")

@@ -7,8 +7,9 @@ is used only if the checksum of the whole file is right.
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import h5py
 import numpy as np
@@ -20,10 +21,11 @@ from analysis.counted import Counted, is_finished, rank_of
 from analysis.datasets import own_files
 from analysis.held import Refused, refuse_losses, refuse_part
 from analysis.planned import Planned, read_planned
-from analysis.store import RECORDED, Rows, complete, is_sealed, lay_out, remember
+from analysis.store import Rows, complete, lay_out, remember
 from jobs.campaign import Campaign
 from jobs.files import replacing
-from jobs.recorded import Recorded
+from jobs.image import is_file_sealed
+from jobs.recorded import RECORDED, Recorded
 from jobs.shard import Shard, read_shards, version_of
 
 _STORE_VERSION = 5  # of the layout of results.h5; a file of another version is made again
@@ -88,9 +90,23 @@ def look_at(campaign: Campaign) -> Merged:
     return Merged(planned, counted.table(planned), list(problems), [*doubts.notes(counted), *own_files(planned.runs)])
 
 
+def as_stored(store: Path, manifest: Path) -> Merged:
+    """What a results.h5 says, without the shards that it was made from; problems and notes are empty.
+
+    Raises:
+        ManifestError: the manifest cannot be read or was changed.
+        Refused: results.h5 is damaged, of another version of the code, or not of this manifest.
+    """
+    planned = read_planned(manifest)
+    previous = _previous(store, planned)
+    if not previous.sources:
+        raise Refused(f"{store}: it is damaged, of another version of the code, or not of the manifest beside it")
+    return Merged(planned, Counted.of(previous, planned.runs).table(planned), [], [])
+
+
 def _previous(store: Path, planned: Planned) -> Recorded:
     """What the store was made from; nothing if there is none, if it is damaged, or if its manifest or layout has changed."""
-    if is_sealed(store):
+    if is_file_sealed(store):
         with h5py.File(store, "r", locking=False) as h5:
             if (h5.attrs["store_version"], h5.attrs["manifest"]) == (_STORE_VERSION, _text(planned)):
                 return Recorded.from_bytes(planned.header.campaign, h5[RECORDED][()].tobytes())
@@ -131,11 +147,28 @@ def _update(
             refuse_losses(store, counted.recorded, shards)
         if not (previous.sources and is_complete):
             rows.clear(np.flatnonzero(counted.record < 0))
-        remember(file, counted.recorded.to_bytes())
-        runs = counted.table(planned)
-        attributes = {"store_version": _STORE_VERSION, "campaign": planned.header.campaign, "manifest": _text(planned)}
-        complete(file, {**runs, "run_id": planned.runs.run_id}, attributes)
+        runs = _finish(file, planned, counted)
     return counted, runs
+
+
+def _finish(file: BinaryIO, planned: Planned, counted: Counted) -> pd.DataFrame:
+    """Write all but the rows of a results.h5; returns the table of its runs."""
+    remember(file, counted.recorded.to_bytes())
+    runs = counted.table(planned)
+    attributes = {"store_version": _STORE_VERSION, "campaign": planned.header.campaign, "manifest": _text(planned)}
+    complete(file, {**runs, "run_id": planned.runs.run_id}, attributes)
+    return runs
+
+
+def forget_place(store: Path, planned: Planned) -> None:
+    """Write a results.h5 again as it would be on any disk: it does not remember the shards' inodes and times any more."""
+    recorded = _previous(store, planned)
+    placeless = Recorded.of(recorded.campaign, [replace(source, version=(0, 0, 0)) for source in recorded.sources])
+    with replacing(store) as file:
+        rows = lay_out(file, len(planned.runs), planned.n_epochs, planned.n_bytes)
+        with store.open("rb") as old:
+            rows.copy_from(Rows(old))
+        _finish(file, planned, Counted.of(placeless, planned.runs))
 
 
 def _fill(rows: Rows, planned: Planned, paths: list[Path], previous: Recorded) -> tuple[Counted, bool]:

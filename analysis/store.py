@@ -8,9 +8,8 @@ else is small. A seal as in a shard follows the HDF5 data, so that a single chan
 import errno
 import io
 import os
-import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
@@ -20,15 +19,14 @@ import numpy as np
 import pandas as pd
 
 from analysis.columns import PER_RUN
-from jobs.image import HISTORY
-from jobs.reading import open_regular
+from jobs.image import HISTORY, SEAL
+from jobs.reading import crc32_of
+from jobs.recorded import RECORDED
 
 _ON_DISK = (*(f"history_{name}" for name in HISTORY), "correct")
-RECORDED = "merge/recorded"  # in a group of its own, because xarray opens a file without its groups
 _BLOCK_BYTES = 2**24
 _SHORT_BYTES = 200
 _SPARE_BYTES = 2**17  # room for what HDF5 writes besides values
-_SEAL = b"crc32=%08x\n"
 
 
 class Rows:
@@ -123,15 +121,7 @@ def complete(file: BinaryIO, columns: Mapping[str, np.ndarray | pd.Series], attr
             h5.create_dataset(name, data=array, dtype=h5py.string_dtype() if is_long else None)
             _describe(h5, name, ("run",))
     file.seek(0)
-    file.write(_SEAL % _crc32(file))
-
-
-def is_sealed(store: Path) -> bool:
-    """Whether the file can be read and every byte of it is as it was written."""
-    with suppress(OSError), open_regular(store) as file:
-        n_bytes = os.fstat(file.fileno()).st_size - len(_SEAL % 0)
-        return n_bytes > 0 and _SEAL % _crc32(file, n_bytes) == file.read()
-    return False
+    file.write(SEAL % crc32_of(file))
 
 
 def read_table(store: Path, names: list[str]) -> pd.DataFrame:
@@ -140,12 +130,16 @@ def read_table(store: Path, names: list[str]) -> pd.DataFrame:
         return pd.DataFrame({name: h5[name].asstr()[()] for name in names})
 
 
-def _crc32(file: BinaryIO, n_bytes: int = 2**62) -> int:
-    """The crc32 of the next bytes, at most `n_bytes`."""
-    crc32 = 0
-    while block := file.read(min(2**20, n_bytes)):
-        crc32, n_bytes = zlib.crc32(block, crc32), n_bytes - len(block)
-    return crc32
+def differing(store: Path, columns: Mapping[str, np.ndarray | pd.Series]) -> list[str]:
+    """The names of columns for which a sealed file does not hold these values."""
+    with h5py.File(store, "r", locking=False) as h5:
+        return [name for name, column in columns.items() if name not in h5 or not _holds(h5[name][()], _array(column))]
+
+
+def _holds(stored: np.ndarray, array: np.ndarray) -> bool:
+    if array.dtype.kind == "S":
+        return stored.tolist() == array.tolist()
+    return np.array_equal(stored, array, equal_nan=array.dtype.kind == "f")
 
 
 @contextmanager

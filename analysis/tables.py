@@ -1,5 +1,6 @@
 """The three tables of a campaign, which have all numbers of its report."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,10 +8,13 @@ import pandas as pd
 
 from analysis.bits import open_bits
 from analysis.comparisons import compare_cells
+from analysis.held import PER_RUN_CSV
 from analysis.merge import Merged
 from analysis.planned import MISSING
 from analysis.sampling import explained_variance
 from analysis.statistics import summarise
+
+_ROWS_A_TIME = 20_000
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,10 @@ class Tables:
     per_run: pd.DataFrame
     summary: pd.DataFrame
     comparisons: pd.DataFrame
+
+    def named(self) -> dict[str, pd.DataFrame]:
+        """The name of each file -> its table."""
+        return {PER_RUN_CSV: self.per_run, "results_summary.csv": self.summary, "comparisons.csv": self.comparisons}
 
 
 def tables_of(merged: Merged, store: Path, reference: str | None = None) -> Tables:
@@ -38,3 +46,10 @@ def tables_of(merged: Merged, store: Path, reference: str | None = None) -> Tabl
         summary = summarise(merged.runs, cell, cells, explained_variance(merged.runs, cell, len(cells), bits))
         comparisons = compare_cells(merged.runs, summary, reference, bits)
     return Tables(merged.runs[merged.runs["status"] != MISSING], summary, comparisons)
+
+
+def csv_of(table: pd.DataFrame) -> Iterator[bytes]:
+    """A table as CSV, in pieces, so that the text of a million runs is never in memory at once."""
+    for start in range(0, max(len(table), 1), _ROWS_A_TIME):
+        text = table[start : start + _ROWS_A_TIME].to_csv(index=False, lineterminator="\n", header=start == 0)
+        yield text.encode(errors="backslashreplace")

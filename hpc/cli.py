@@ -46,6 +46,14 @@ COMMANDS = {
     "compare": Command(
         "analysis.compare", "do two campaigns agree?", ("results/a results/b", "old.csv results/b --to compared")
     ),
+    "archive": Command(
+        "analysis.archive", "pack a campaign into one file, or check one", ("results/reliable", "--check reliable.tar.gz")
+    ),
+    "merge": Command(
+        "analysis.merged",
+        "make one campaign of several",
+        ("results/a results/b --into results/both", "a.tar.gz results/b --into results/both"),
+    ),
 }
 _SHELLS = ("bash", "zsh", "fish")
 _CAMPAIGN = """\

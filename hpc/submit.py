@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from hpc.console import Refused, count, exit_with, positive
+from hpc.execution.adopting import starting_from
 from hpc.execution.choice import EXECUTORS, SECTIONS, best
 from hpc.execution.executor import Executor, Request
 from hpc.execution.submitting import submit
@@ -60,7 +61,13 @@ def carry_out(request: Request, executor: Executor) -> int:
     Raises:
         Refused, SchedulerError, DataError, ManifestError: it cannot be done.
     """
-    return executor.join(request) if request.options.join else submit(request, executor, EXECUTORS)
+    archive = request.options.archive
+    if request.options.join:
+        if archive:
+            raise Refused("--from: not possible together with --join")
+        return executor.join(request)
+    with starting_from(archive, request) as request:
+        return submit(request, executor, EXECUTORS)
 
 
 def request_of(
@@ -119,6 +126,7 @@ def add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Acti
     add = parser.add_argument
     add("--grid", type=Path, required=True, help="the grid file, such as grids/quickstart.yaml")
     choices = ("auto", *EXECUTORS)
+    add("--from", type=Path, dest="archive", metavar="FILE", help="start with the records of an archive; train only the rest")
     add("--executor", choices=choices, default="auto", help="auto: a scheduler if there is one, else local")
     add("--output-dir", type=_folder, help="the campaign's folder (default: the grid's output_dir)")
     add("--data-dir", type=_folder, help=f"the folder of the data sets (default: ${DATA_DIR_VARIABLE}, or the grid's data_dir)")

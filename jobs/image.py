@@ -7,20 +7,25 @@ attributes schema_version, campaign, submission, task, attempt, part, code_commi
 seal       15 bytes after the HDF5 data: `crc32=`, the crc32 of all earlier bytes in hexadecimal, and a line end
 """
 
+import contextlib
 import io
 import math
 import time
 import zlib
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import h5py
 import numpy as np
 
+from jobs.reading import crc32_of, open_regular
+
 SCHEMA_VERSION = 1
 HISTORY = ("train_loss", "test_loss", "test_accuracy")
 FINISHED = ("ok", "chance", "diverged")  # statuses of a done run; the only other status is "failed"
+SEAL = b"crc32=%08x\n"  # the last bytes of a file, with the crc32 of all bytes before them
 SIGNATURE = b"\x89HDF\r\n\x1a\n"  # the first bytes of HDF5 files
 _NEEDED: dict[str, Any] = {  # attributes that readers rely on
     **dict.fromkeys(("campaign", "current_run"), str),
@@ -103,12 +108,20 @@ def sealed(memory: io.BytesIO) -> bytes:
 
 
 def _seal(content: bytes | memoryview) -> bytes:
-    return b"crc32=%08x\n" % zlib.crc32(content)
+    return SEAL % zlib.crc32(content)
 
 
 def is_sealed(content: bytes) -> bool:
     """Whether the seal fits, so that every byte is as it was written."""
     return content.endswith(_seal(memoryview(content)[: -len(_seal(b""))]))
+
+
+def is_file_sealed(path: Path) -> bool:
+    """As `is_sealed`, for a file of any size; false if it cannot be read."""
+    with contextlib.suppress(OSError), open_regular(path) as file:
+        n_bytes = path.stat().st_size - len(SEAL % 0)
+        return n_bytes > 0 and SEAL % crc32_of(file, n_bytes) == file.read()
+    return False
 
 
 def parse(content: bytes) -> Body:

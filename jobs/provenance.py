@@ -52,4 +52,4 @@ def _cpu_model() -> str:
 
 def _git(*arguments: str) -> str:
     command = ["git", "--no-optional-locks", "-C", str(PROJECT_ROOT), *arguments]  # many tasks may ask at the same time
-    return subprocess.run(command, check=True, capture_output=True, text=True, errors="replace").stdout.strip()
+    return subprocess.run(command, check=True, capture_output=True, encoding="utf-8", errors="replace").stdout.strip()

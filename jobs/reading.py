@@ -3,6 +3,7 @@
 import json
 import os
 import stat
+import zlib
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, get_origin, get_type_hints
 
@@ -18,7 +19,7 @@ def open_regular(path: Path) -> BinaryIO:
     """
 
     def opener(name: str, flags: int) -> int:
-        descriptor = os.open(name, flags | os.O_NONBLOCK)
+        descriptor = os.open(name, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has neither this nor pipes with such names
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             return descriptor
         os.close(descriptor)
@@ -35,6 +36,14 @@ def read_regular(path: Path) -> bytes:
     """
     with open_regular(path) as file:
         return file.read()
+
+
+def crc32_of(file: BinaryIO, n_bytes: int = 2**62) -> int:
+    """The crc32 of the next bytes of a file, of at most `n_bytes`."""
+    crc32 = 0
+    while block := file.read(min(2**20, n_bytes)):
+        crc32, n_bytes = zlib.crc32(block, crc32), n_bytes - len(block)
+    return crc32
 
 
 def parse_json(text: str | bytes) -> Any:
@@ -58,7 +67,7 @@ def made(kind: type[Made], record: Any) -> Made:
     hints = get_type_hints(kind)
     found = {name: record[name] for name in hints if name in record}
     for name, value in found.items():
-        wanted: Any = get_origin(hints[name]) if get_origin(hints[name]) is tuple else hints[name]
+        wanted: Any = get_origin(hints[name]) if get_origin(hints[name]) in (tuple, list) else hints[name]
         is_flag = isinstance(value, bool) and wanted is not bool  # (bool is a subclass of int)
         if is_flag or not isinstance(value, (int, float) if wanted is float else wanted):
             raise TypeError(f"{name} is {value!r}")

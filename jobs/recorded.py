@@ -8,7 +8,7 @@ import contextlib
 import io
 import json
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +23,7 @@ from jobs.reading import read_regular
 from jobs.shard import Shard, Version, read_shards, version_of
 from noisy.runs import ID
 
+RECORDED = "merge/recorded"  # its place in results.h5; in a group of its own, because xarray opens a file without its groups
 STATUS = np.dtype("S8")  # as wide as the longest status, diverged
 _KINDS = no_runs().dtype
 NUMBERS = [name for name in _KINDS.names or () if _KINDS[name].kind != "S" and name != "crc32"]
@@ -114,10 +115,15 @@ class Recorded:
             sources.append(source)
         if len(sources) == len(self.sources) and all(map(operator.is_, sources, self.sources)):
             return self  # with all that was computed of it
+        return self.of(self.campaign, sources)
+
+    @classmethod
+    def of(cls, campaign: str, sources: Sequence[Source]) -> "Recorded":
+        """The value with these sources, in name order."""
         records = np.concatenate([np.empty(0, RECORD), *(source.records for source in sources)])
         parts = np.split(records, np.cumsum([len(source.records) for source in sources[:-1]], dtype=int))
         joined = (replace(source, records=part) for source, part in zip(sources, parts, strict=False))
-        return Recorded(self.campaign, tuple(joined), records)
+        return cls(campaign, tuple(joined), records)
 
     @cached_property
     def source(self) -> np.ndarray:

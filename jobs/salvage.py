@@ -4,24 +4,28 @@ ARRAYS is numpy's npz of `runs`, `history`, `correct`, `intact`, and the attribu
 not readable, and standard error says why. Any other status: HDF5 crashed, or exceeded the limits below.
 """
 
+import contextlib
 import io
 import json
-import resource
 import sys
 
 import numpy as np
 
 from jobs.image import ShardError, parse
 
-_CPU_S = 5
-_MEMORY_BYTES = 4 * 10**9
+try:
+    import resource
+except ImportError:  # Windows, where only the time of this process is limited (jobs/shard.py)
+    resource = None  # type: ignore[assignment]
+
+_LIMITS = {"RLIMIT_CPU": 5, "RLIMIT_AS": 4 * 10**9, "RLIMIT_CORE": 0}  # seconds, bytes, bytes
 
 
 def main() -> None:
     """The command line above."""
-    resource.setrlimit(resource.RLIMIT_CPU, (_CPU_S, _CPU_S))
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    for name, most in _LIMITS.items() if resource else ():
+        with contextlib.suppress(ValueError):  # macOS refuses a limit on memory below what the process has reserved
+            resource.setrlimit(getattr(resource, name), (most, most))
     try:
         arrays = salvage(sys.stdin.buffer.read())
     except ShardError as error:

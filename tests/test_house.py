@@ -157,7 +157,8 @@ def test_slurms_words_are_in_its_room() -> None:
 
 def test_commands_start_without_torch() -> None:
     """In fact, not only by their own imports: a login node and a laptop must not pay for torch, nor wait for what draws."""
-    commands = ["hpc.submit", "hpc.status", "hpc.runs", "analysis.making", "analysis.campaigns", "jobs.worker", "jobs.pool"]
+    commands = ["hpc.submit", "hpc.status", "hpc.runs", "jobs.worker", "jobs.pool"]
+    commands += [f"analysis.{name}" for name in ("making", "campaigns", "packing", "crate", "checked", "merging")]
     assert loaded_by(commands, "torch", "torchvision", "sklearn", "rich") == commands
 
 

@@ -61,7 +61,7 @@ def save_all(folder: Path, sheets: Iterable[Sheet], style: str) -> list[Saved]:
 
 def csv_bytes(table: pd.DataFrame) -> bytes:
     """A table as CSV."""
-    return table.to_csv(index=False).encode(errors="backslashreplace")
+    return table.to_csv(index=False, lineterminator="\n").encode(errors="backslashreplace")
 
 
 def _save(folder: Path, sheet: Sheet, style: str, before: dict[str, dict[str, str]]) -> tuple[Saved, dict[str, str]]:
@@ -112,7 +112,7 @@ def _as_made(paths: list[Path], made: dict[str, str], inputs: str) -> list[bytes
 def _remembered(folder: Path) -> dict[str, dict[str, str]]:
     """name of a figure -> digest of its inputs, and names of its files -> their digests; nothing if it cannot be read."""
     try:
-        found = json.loads((folder / _MADE).read_text())
+        found = json.loads((folder / _MADE).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     is_sound = isinstance(found, dict) and all(isinstance(files, dict) for files in found.values())

@@ -50,8 +50,8 @@ def page(content: Content) -> bytes:
     summary, runs = content.summary, content.runs
     inliner = Inliner()
     figures, left_out = _figures(content.figures, inliner)
-    script = (_HERE / "page.js").read_text()
-    css = (_HERE / "page.css").read_text() + inliner.css()
+    script = (_HERE / "page.js").read_text("utf-8")
+    css = (_HERE / "page.css").read_text("utf-8") + inliner.css()
     counts = {name: int(summary[name].sum()) for name in ("repeats", "missing", "failed", "chance", "diverged")}
     n_cells = min(len(summary), cells.MOST_CELLS)
     with_cell = with_cells(runs, summary, is_finished_only=False)

@@ -16,6 +16,7 @@ from hpc.state.measured import torch_of
 from hpc.state.runs import State
 from hpc.state.scheduler import Scheduler
 from hpc.state.submissions import Submission
+from jobs.adopted import Archive
 from jobs.campaign import Campaign
 from jobs.provenance import machine
 from noisy.runs import Runs
@@ -28,7 +29,8 @@ class Request:
 
     limit: the largest number of runs; abandoned: submissions to be treated as ended; options: those of the executor; command:
     the command line, quoted for a shell; knowledge: what is known about costs; calibrate_with: the grid file, if unknown costs
-    are to be measured first (else None); deadline: when everything has to be done.
+    are to be measured first (else None); deadline: when everything has to be done; archive: records with which
+    the campaign starts.
     """
 
     grid: Grid
@@ -45,6 +47,7 @@ class Request:
     knowledge: Knowledge = PUBLISHED
     calibrate_with: Path | None = None
     deadline: Deadline | None = None
+    archive: Archive | None = None
 
 
 class Executor(Scheduler):

@@ -9,6 +9,7 @@ import numpy as np
 
 from hpc import console
 from hpc.console import ALL_WELL, NO_SCHEDULER, SOME_FAILED, Refused, count
+from hpc.execution.adopting import adopt, with_archive
 from hpc.execution.calibrating import basis, known, measured, never_measured
 from hpc.execution.deadlines import refusal
 from hpc.execution.doubts import changes, long_runs
@@ -129,7 +130,7 @@ def _state(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
         raise SchedulerError(found.unreachable)
     if found.unreachable:
         print(f"warning: {found.unreachable}; runs whose state is unknown are left out", file=sys.stderr)
-    return found
+    return with_archive(found, request.archive) if request.archive else found
 
 
 def _to_submit(request: Request, found: State, left: np.ndarray | None) -> Runs:
@@ -143,7 +144,10 @@ def _consented(request: Request, planned: Plan | None, doubts: Sequence[str]) ->
     if not console.consents(planned, request.yes, doubts):
         what = count(planned.n_runs, "run") if planned else "the changed grid"
         raise Refused(f"not submitted: {'; '.join(doubts) or what}; --yes submits without asking")
-    return prepare(request.campaign, request.grid, request.runs, request.data_dir)
+    header = prepare(request.campaign, request.grid, request.runs, request.data_dir)
+    if request.archive:
+        adopt(request.campaign, header.campaign, request.runs, request.archive)
+    return header
 
 
 def _hand_over(request: Request, executor: Executor, number: int, header: Header, decision: Decision) -> int:

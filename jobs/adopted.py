@@ -1,0 +1,120 @@
+"""Records of another campaign as shards of this one: those of an archive, or those of a campaign that is merged into it.
+
+An adopted shard has the id of its new campaign, and 0 as its submission, which no submission of a campaign has. So nobody takes
+it for a shard of a task that is at work. Host, versions, code and all else stay as they were: they say where a record is from.
+"""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from jobs.campaign import shard_prefix
+from jobs.image import HISTORY, SCHEMA_VERSION, Record, image, is_file_sealed
+from jobs.manifest import Manifest, ManifestError, read_manifest
+from jobs.recorded import NUMBERS, RECORDED, Recorded
+from jobs.shard import Shard
+
+_LEFT_OUT = ("attributes_crc32", "current_run")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Records of one shard of another campaign. attributes: the shard's own."""
+
+    attributes: Mapping[str, Any]
+    records: list[Record]
+
+    @classmethod
+    def of_shard(cls, shard: Shard) -> "Origin":
+        """All intact records of a shard."""
+        names = [name for name in shard.runs.dtype.names or () if name != "crc32"]
+        records = [
+            Record(history=history, correct=correct, **{name: _plain(row[name]) for name in names})
+            for row, history, correct in zip(shard.runs, shard.history, shard.correct, strict=True)
+        ]
+        return cls(shard.attributes, records)
+
+    def adopted(self, campaign_id: str, place: int) -> tuple[str, bytes]:
+        """The name and the bytes of the shard that the campaign with this id gets.
+
+        Args:
+            place: a number for it; it becomes the number of the task.
+        """
+        kept = {name: value for name, value in self.attributes.items() if name not in _LEFT_OUT}
+        own = {"schema_version": SCHEMA_VERSION, "campaign": campaign_id, "submission": 0, "task": place, "part": 0}
+        attributes = {**kept, **own, "current_run": "", "adopted_from": self.attributes["campaign"]}
+        content = image(self.records, attributes)
+        token = hashlib.sha256(content).hexdigest()[:6]
+        return f"{shard_prefix(0, place, int(self.attributes['attempt']))}{token}-p00.h5", content
+
+
+@dataclass(frozen=True, eq=False)
+class Archive:
+    """The results of an archive. folder: where it is unpacked; recorded: as its results.h5 says."""
+
+    folder: Path
+    manifest: Manifest
+    recorded: Recorded
+
+    @classmethod
+    def of(cls, folder: Path) -> "Archive":
+        """Read the manifest and what results.h5 remembers.
+
+        Raises:
+            ManifestError: one of them cannot be read, or they do not belong together.
+        """
+        manifest, store = read_manifest(folder / "manifest.jsonl"), folder / "results.h5"
+        its_id = manifest.header.campaign
+        found = Recorded(its_id)
+        if is_file_sealed(store):
+            with h5py.File(store, "r", locking=False) as h5:
+                if RECORDED in h5 and len(h5["correct"]) == len(manifest.runs):
+                    found = Recorded.from_bytes(its_id, h5[RECORDED][()].tobytes())
+        if not found.sources:
+            raise ManifestError(f"{store}: cannot be read, or is not of the manifest beside it")
+        return cls(folder, manifest, found)
+
+    @cached_property
+    def counting(self) -> np.ndarray:
+        """int64 (n_runs,): the record that counts of each run of the manifest; -1 if there is none."""
+        place = self.manifest.runs.places_of(self.recorded.records["run_id"][self.recorded.counting])
+        counting = np.full(len(self.manifest.runs) + 1, -1)  # the last is that of runs that are no longer in the grid
+        counting[place] = self.recorded.counting
+        return counting[:-1]
+
+    def finished(self) -> np.ndarray:
+        """int64 (k,), ascending: the places in the manifest of runs that are done."""
+        is_done = np.append(self.recorded.is_finished, False)
+        return np.flatnonzero(is_done[self.counting])
+
+    def origins(self, places: np.ndarray) -> Iterator[Origin]:
+        """The records that count of these runs (ascending places in the manifest), by the shards that they were in."""
+        places = places[self.counting[places] >= 0]
+        if not len(places):
+            return
+        source = self.recorded.source[self.counting[places]]
+        with h5py.File(self.folder / "results.h5", "r", locking=False) as h5:
+            for number in np.unique(source):
+                rows = places[source == number]
+                history = np.stack([h5[f"history_{name}"][rows] for name in HISTORY], axis=1)
+                correct, texts = h5["correct"][rows], self.manifest.runs.take(rows).texts()
+                records = [self._record(*each) for each in zip(self.counting[rows], texts, history, correct, strict=True)]
+                yield Origin(self.recorded.sources[number].attributes, records)
+
+    def _record(self, number: int, spec: str, history: np.ndarray, correct: np.ndarray) -> Record:
+        row = self.recorded.records[number]
+        numbers = {name: row[name].item() for name in NUMBERS}
+        n_epochs = np.flatnonzero(~np.isnan(history).all(axis=0)).max(initial=-1) + 1
+        bits = correct[: -(-numbers["n_test"] // 8)]
+        texts = {"run_id": row["run_id"].decode(), "spec": spec, "status": row["status"].decode()}
+        return Record(**texts, **numbers, message=self.recorded.message(number), history=history[:, :n_epochs], correct=bits)
+
+
+def _plain(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value.item()
