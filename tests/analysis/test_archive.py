@@ -195,7 +195,7 @@ BAD = (
     (("--check", "x.tar.gz", "--shards"), "--check: not possible together"),
     (("--output-dir", "CAMPAIGN", "--to", "/"), "allowed: the name of a file"),
     (("--output-dir", "CAMPAIGN", "--to", "/no/where/x.tar.gz"), "allowed: the name of a file"),
-    (("--output-dir", "CAMPAIGN", "--reference", "gelu"), "no activation of this campaign"),
+    (("--output-dir", "CAMPAIGN", "--reference", "gelu"), "not an activation of this campaign"),
 )
 
 
