@@ -17,7 +17,7 @@ from analysis.held import Refused
 from analysis.merge import Merged, look_at
 from jobs.adopted import Archive, Origin
 from jobs.archived import ArchiveError, unpacked, wrong_files
-from jobs.campaign import Campaign
+from jobs.campaign import Campaign, listed
 from jobs.files import advice_on, make_folder, new_folder, publish
 from jobs.image import FINISHED
 from jobs.manifest import Manifest, ManifestError, new_id, read_manifest, write_manifest
@@ -131,6 +131,9 @@ def _fill(campaign: Campaign, parts: Sequence[Part]) -> list[str]:
     its_id, problems, place = new_id(), list[str](), 0
     campaign.shards.mkdir()
     for part in parts:
+        for path in listed(Campaign(part.folder).extensions):  # equal names are equal files: the digest is in the name
+            make_folder(campaign.extensions)
+            publish(campaign.extensions / path.name, read_regular(path))
         for origin in part.origins():
             if isinstance(origin, str):
                 problems.append(origin)

@@ -18,7 +18,7 @@ from analysis.cover import About, readme, requirements
 from analysis.held import PER_RUN_CSV, Refused
 from analysis.merge import forget_place
 from jobs.archived import SUMS, ArchiveError, files_of, sums, unpacked
-from jobs.campaign import Campaign
+from jobs.campaign import Campaign, listed
 from jobs.commandline import the_campaign
 from jobs.files import advice_on, publish, replacing
 from jobs.image import FINISHED
@@ -144,6 +144,11 @@ def _collect(campaign: Campaign, folder: Path, chosen: dict[str, Any]) -> tuple[
         (folder / "shards").mkdir()
         for path in campaign.shard_paths():
             shutil.copyfile(path, folder / "shards" / path.name)
+    if own := listed(campaign.extensions):
+        described["extensions/"] = "the user's own models, activations and data sets, as they were executed"
+        (folder / "extensions").mkdir()
+        for path in own:
+            publish(folder / "extensions" / path.name, read_regular(path))
     publish(folder / "archive.json", about.to_json())
     publish(folder / "requirements.txt", requirements().encode())
     publish(folder / "README.md", readme(about, described).encode(errors="backslashreplace"))

@@ -96,9 +96,12 @@ def test_damaged_shards_are_named_and_the_rest_is_merged(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_an_archive_is_merged_as_its_campaign_is(tmp_path: Path) -> None:
     a = campaign(tmp_path / "a", RUNS[:3], [record(RUNS[0]), record(RUNS[1], 299), failure(RUNS[2])])
+    a.extensions.mkdir()
+    (a.extensions / "0123_nets.py").write_text("# own")
     assert commands.call("analysis.archive", "--output-dir", a.folder).returncode == 1  # since a run failed
     assert merged(tmp_path / "folder", a.folder)[0] == 0
     assert merged(tmp_path / "packed", tmp_path / "a.tar.gz")[0] == 0
+    assert [(tmp_path / name / "extensions/0123_nets.py").read_text() for name in ("folder", "packed")] == ["# own"] * 2
     pd.testing.assert_frame_equal(
         *(look_at(Campaign(tmp_path / name)).runs.drop(columns="shard") for name in ("folder", "packed"))
     )
