@@ -75,7 +75,7 @@ def exhaust_memory() -> None:
 def preempt() -> None:
     """Let another job take a whole node."""
     node = running()[0][2]
-    sh(f"sbatch --partition=urgent --nodelist={node} --exclusive --time=1 --output=/dev/null --wrap 'sleep 1'")
+    sh(f"sbatch --partition=urgent --nodelist={node} --exclusive --time=1 --output=/dev/null --wrap 'sleep 3'")
     wait_for(lambda: state_seen("PREEMPTED"))
 
 
