@@ -75,7 +75,7 @@ def test_a_run_that_exhausts_memory_harms_no_other(
     assert 1 <= status["failed"] <= 2  # one that killed a worker, and one that killed the sweep
     assert 0 < status["done"] < 6
     logs = commands.call("hpc.logs", "--failed", "--output-dir", campaign)
-    assert re.search(r"OUT_OF_MEMORY on \S+ \(asked for", logs.stdout), logs.stdout
+    assert "OUT_OF_MEMORY (asked for" in logs.stdout
     again = submit(grid, campaign, digits_dir)  # without the limit
     assert re.search(rf"retries +{status['failed']} run", again.stdout)  # each alone, where it harms no other
     drain()
