@@ -42,8 +42,8 @@ test-page: setup
 
 test-slurm: setup
 	@echo "This installs Debian's slurmctld slurmd slurm-client slurmdbd munge mariadb-server, as root,"
-	@echo "and starts two Slurms of 4 nodes on this machine (tests/slurm/start); they are stopped at the end."
-	$(BIN)/python -m pytest tests/slurm --numprocesses=2 --durations=15
+	@echo "and starts three Slurms of 4 nodes on this machine (tests/slurm/start); they are stopped at the end."
+	$(BIN)/python -m pytest tests/slurm --numprocesses=3 --durations=15  # more than cores: they often wait for Slurm
 
 lint: setup
 	$(BIN)/ruff check .

@@ -26,7 +26,8 @@ _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))  
 PORT = int(os.environ.get("SLURM_TEST_PORT", "16800")) + 40 * _WORKER
 NODES = f"n{_WORKER}x"  # how the names of its nodes begin
 
-# 12 runs of half a second to a second; `stop_clock` makes tasks last until Slurm has acted
+# 12 runs of a quarter of a second; `stop_clock` makes tasks last until Slurm has acted. A worker that trains loads torch first,
+# which takes 2 CPU s, so there are few of them.
 GRID = """
 dataset: digits
 activations: [relu, tanh]
@@ -35,7 +36,7 @@ repeats: 2
 epochs: 60
 batch_size: 512
 hidden_sizes: [32]
-max_workers: 3
+max_workers: 2
 """
 SHORT = GRID.replace("epochs: 60", "epochs: 20")
 LONG = GRID.replace("epochs: 60", "epochs: 20000")
@@ -52,7 +53,7 @@ def wait_for(condition: Callable[[], Any], timeout_s: float = 400) -> Any:
     while time.monotonic() < deadline_s:
         if found := condition():
             return found
-        time.sleep(0.3)
+        time.sleep(0.2)
     raise AssertionError(f"it did not happen within {timeout_s} s; the queue:\n{sh('squeue -r')}{sh('sinfo -N -l')}")
 
 

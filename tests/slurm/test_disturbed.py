@@ -18,6 +18,7 @@ from tests.slurm.cluster import (
     go_on,
     local_table,
     n_running,
+    processes,
     records,
     release_what_is_held,
     sh,
@@ -61,14 +62,20 @@ def ends_by_itself(campaign: Path) -> None:
     assert not list((campaign / "submissions").glob("*/claims/*"))
 
 
+def is_tried_again(campaign: Path) -> bool:
+    """Whether a task has a second attempt. What a busy node did not end in time is released, as an administrator does."""
+    release_what_is_held()
+    return any("-1-" in path.name for path in (campaign / "shards").iterdir())
+
+
 def test_an_undisturbed_campaign(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
     submitted = submit(grid, campaign, digits_dir, *CUT)
-    assert "4 tasks for 6 workers submitted as" in submitted.stdout
+    assert "4 tasks for 4 workers submitted as" in submitted.stdout
     wait_for(lambda: n_running() > 0)
     again = submit(grid, campaign, digits_dir, *CUT)
     assert "of submission 0001 still at work (queued or running)" in again.stdout
     assert "Nothing to submit" in again.stdout
-    assert max(n_running() for _ in range(10)) <= 3  # max_workers
+    assert max(n_running() for _ in range(10)) <= 2  # max_workers
     drain()
     assert set(records(campaign).values()) == {1}
     assert table(campaign) == undisturbed
@@ -83,7 +90,7 @@ def test_a_node_goes_down(grid: Path, campaign: Path, digits_dir: Path, undistur
     node = sh("squeue --noheader --array --states=RUNNING --format=%N").split()[0]
     sh(f"scontrol update nodename={node} state=down reason=test")
     go_on(pids)
-    wait_for(lambda: "-1-" in " ".join(path.name for path in (campaign / "shards").iterdir()))  # another attempt
+    wait_for(lambda: is_tried_again(campaign))
     sh(f"scontrol update nodename={node} state=resume", check=False)  # it may be back by itself
     ends_by_itself(campaign)
     assert table(campaign) == undisturbed
@@ -104,7 +111,7 @@ def test_workers_are_cancelled_by_hand(grid: Path, campaign: Path, digits_dir: P
     jobs = submit(grid, campaign, digits_dir, *CUT).stdout.split("submitted as ")[1].splitlines()[0].split()
     wait_for(lambda: records(campaign))
     pids = stop_clock(campaign)
-    sh(f"scancel {jobs[0]}_[1-2]")
+    sh(f"scancel {jobs[0]}_1")
     status = json.loads(commands.call("hpc.status", "--output-dir", campaign, "--json").stdout)
     assert status["done"] + status["running"] + status["queued"] == 12
     sh(f"scancel {' '.join(jobs)}")
@@ -162,13 +169,18 @@ def test_two_submits_at_the_same_moment(grid: Path, campaign: Path, digits_dir: 
 
 
 def test_a_worker_over_its_time_is_requeued(grid: Path, campaign: Path, digits_dir: Path, undisturbed: str) -> None:
-    """It hangs. Warned one or two minutes before the limit, it drops the run that trains and gives back what it holds."""
+    """It hangs. Warned one or two minutes before the limit, it drops the run that trains and gives back what it holds.
+
+    Once it trains, the limit is made shorter, so that the warning comes sooner.
+    """
     submit(grid, campaign, digits_dir, "--runs-per-task", 12, "--sbatch", "time=3")
     wait_for(lambda: records(campaign))
     (pid,) = stop_clock(campaign)
+    job = sh("squeue --noheader --states=RUNNING --format=%A").strip()
+    sh(f"scontrol update jobid={job} timelimit=2")
     wait_for(lambda: is_pending(pid, signal.SIGUSR2))
     go_on([pid])
-    wait_for(lambda: "-1-" in " ".join(path.name for path in (campaign / "shards").iterdir()))
+    wait_for(lambda: is_tried_again(campaign))
     finish(grid, campaign, digits_dir)
     assert table(campaign) == undisturbed
 
@@ -221,7 +233,8 @@ def test_an_eventful_campaign_ends_without_a_second_command(
     stop_clock(campaign)
     sh("sbatch --partition=urgent --nodes=4 --exclusive --time=1 --output=/dev/null --wrap 'sleep 3'")
     wait_for(lambda: "PREEMPTED" in sh("sacct --allocations --duplicates --noheader --format=State"))
-    pids = stop_clock(campaign)  # started again
+    wait_for(lambda: release_what_is_held() and processes(campaign))  # started again
+    pids = stop_clock(campaign)
     node = sh("squeue --noheader --array --states=RUNNING --format=%N").split()[0]
     sh(f"scontrol update nodename={node} state=down reason=test", check=False)
     go_on(pids)

@@ -72,9 +72,12 @@ def test_a_node_that_swallows_workers_is_named_and_avoided(
 def test_where_one_node_swallows_workers_the_others_do_all(
     campaign: Path, grid: Path, digits_dir: Path, swallowing_node: str
 ) -> None:
-    grid.write_text(SHORT.replace("max_workers: 3", "max_workers: 16"))
-    submit(grid, campaign, digits_dir, "--runs-per-task", "1", "--sbatch", "cpus-per-task=5")  # four workers fill a node
+    grid.write_text(SHORT.replace("max_workers: 2", "max_workers: 4"))
+    options = ("--runs-per-task", "1", "--sbatch", "cpus-per-task=20")  # a worker fills a node
+    job = submit(grid, campaign, digits_dir, *options).stdout.split("submitted as ")[1].split()[0]
     drain()
+    ends = f"sacct --jobs={job} --allocations --noheader --parsable2 --format=State,NodeList"
+    wait_for(lambda: f"FAILED|{swallowing_node}" in sh(ends), 30)
     assert set(records(campaign).values()) == {1}
     assert len(records(campaign)) == 12
 

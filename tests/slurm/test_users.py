@@ -35,7 +35,7 @@ def seen_by(user: User, campaign: Path) -> tuple[int, dict]:
 def test_a_limit_on_submitted_jobs_holds_back_and_the_rest_follows(users: tuple[User, User], limit: str) -> None:
     """Of four tasks two may be in the queue. A limit of another account of the user does not matter."""
     user, (kind, key) = users[0], limit.split()
-    campaign, grid = user.home / key.lower() / kind, grid_of(user, SHORT)
+    campaign, grid = user.home / key.lower() / kind, grid_of(user, SHORT.replace("workers: 2", "workers: 3"))
     whose = f"account where name={user.account}" if kind == "account" else f"user where name={user.name} account={user.account}"
     sh(f"sacctmgr -i modify {whose} set {key}=2")
     sh(f"sacctmgr -i add account other; sacctmgr -i add user {user.name} account=other; true")
