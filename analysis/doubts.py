@@ -1,6 +1,5 @@
 """What cannot be trusted in a campaign's records (problems), and what a reader should know (notes). Each is one line."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,11 +7,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.counted import Counted, is_finished
+from jobs.duplicates import ALONE, SAME_MACHINE, digest
 from jobs.shard import Shard, read_shards
 from noisy.runs import Runs
 
-# If these are equal, results are equal in every bit.
-_SAME_MACHINE = ("cpu", "product_route", "device", "cpu_threads", "versions")
 _RUN = ["row", "machine"]
 _CONTENT = np.dtype([("row", int), ("machine", int), ("digest", "u8"), ("accuracy", float), ("loss", float), ("place", int)])
 
@@ -76,9 +74,9 @@ def _contents(counted: Counted, runs: Runs, shards: Path) -> Iterator[tuple]:
     """_CONTENT of finished records, for runs with several of them from equal machines. Their shards are read again."""
     recorded = counted.recorded
     _, machine = np.unique(
-        ["|".join(one) for one in zip(*map(counted.of_sources, _SAME_MACHINE), strict=True)], return_inverse=True
+        ["|".join(one) for one in zip(*map(counted.of_sources, SAME_MACHINE), strict=True)], return_inverse=True
     )
-    is_alone = np.isin(counted.of_sources("runs_together"), ["", "1"])  # empty in shards of earlier versions, which means 1
+    is_alone = np.isin(counted.of_sources("runs_together"), ALONE)
     compared = np.flatnonzero((counted.row >= 0) & recorded.is_finished & is_alone[recorded.source])
     pairs = pd.DataFrame({"row": counted.row[compared], "machine": machine[recorded.source[compared]]}, compared)
     again = pairs.index[pairs.duplicated(keep=False)]
@@ -90,12 +88,5 @@ def _contents(counted: Counted, runs: Runs, shards: Path) -> Iterator[tuple]:
         if isinstance(shard, Shard):  # it may have been removed meanwhile
             row = runs.places_of(shard.runs["run_id"])
             for i in np.flatnonzero(is_again[row] & is_finished(shard.runs["status"])):
-                status, accuracy, loss = (shard.runs[i][name] for name in ("status", "test_accuracy", "test_loss"))
-                yield row[i], machine[place], _digest(status, shard.history[i], shard.correct[i]), accuracy, loss, place
-
-
-def _digest(status: bytes, history: np.ndarray, correct: np.ndarray) -> int:
-    """A 64-bit hash of status, history and bits, without padding."""
-    n_epochs = np.flatnonzero(~np.isnan(history).all(axis=0)).max(initial=-1) + 1
-    content = [status, np.ascontiguousarray(history[:, :n_epochs]).tobytes(), correct.tobytes().rstrip(b"\0")]
-    return int.from_bytes(hashlib.blake2b(b"|".join(content), digest_size=8).digest(), "big")
+                accuracy, loss = (shard.runs[i][name] for name in ("test_accuracy", "test_loss"))
+                yield row[i], machine[place], digest(shard.runs[i], shard.history[i], shard.correct[i]), accuracy, loss, place

@@ -21,6 +21,7 @@ from hpc.planning.cost import Range
 from hpc.planning.model import Knowledge, kind_of
 from hpc.planning.priors import estimate
 from hpc.request.grid import load_grid
+from hpc.request.settings import SET_HELP
 from hpc.request.yaml_file import GridError
 from jobs.campaign import Campaign
 from jobs.commandline import Parser
@@ -35,6 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = Parser("calibrate", "Measure what runs of a grid cost.")
     add = parser.add_argument
     add("--grid", type=Path, required=True, help="the grid file, such as grids/quickstart.yaml")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help=SET_HELP)
     add("--executor", choices=tuple(EXECUTORS), default="local", help=f"where to measure; on a cluster with {_WORKERS} workers")
     add("--output-dir", type=Path, help="the folder of the campaign whose costs are wanted (default: the grid's output_dir)")
     add("--data-dir", type=Path, help="the folder of the data sets (default: the grid's data_dir)")
@@ -51,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
 def _calibrate(options: argparse.Namespace, command: str) -> int:
     try:
         data_dir = options.data_dir or os.environ.get("NOISY_DATA_DIR")
-        grid = load_grid(options.grid, SECTIONS, Path(data_dir) if data_dir else None)
+        grid = load_grid(options.grid, SECTIONS, Path(data_dir) if data_dir else None, options.set)
     except GridError as error:
         raise Refused(f"--grid {options.grid}: {count(len(error.problems), 'problem')}", error.problems) from error
     if grid.execution.use_cuda:

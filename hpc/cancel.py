@@ -24,7 +24,7 @@ from hpc.console import (
 )
 from hpc.execution.choice import EXECUTORS
 from hpc.state.chosen import OFFERED, chosen
-from hpc.state.known import Submitted, recorded_by
+from hpc.state.known import Submitted, done_for, recorded_by
 from hpc.state.runs import State, state
 from hpc.state.scheduler import SchedulerError
 from jobs.campaign import Campaign
@@ -49,7 +49,8 @@ def _cancel(options: argparse.Namespace) -> int:
         raise SchedulerError(found.unreachable)
     warn_of_problems(found)
     meant = chosen(found, options.filter)
-    wanted, unknown = (np.intersect1d(meant, found.places(*names)) for names in (("queued", "running"), ("unknown",)))
+    at_work = np.union1d(found.places("queued", "running"), found.under_redo)
+    wanted, unknown = (np.intersect1d(meant, places) for places in (at_work, found.places("unknown")))
     status = SOME_FAILED if found.problems or len(unknown) else ALL_WELL
     if len(unknown):
         print(f"warning: {count(len(unknown), 'run')} may be queued or running, and cannot be cancelled", file=sys.stderr)
@@ -84,7 +85,7 @@ def _pass_over(campaign: Campaign, found: State, submitted: Submitted, wanted: n
     passed_over = tasks.run_id[is_wanted].astype(str).tolist()
     publish(campaign.new_cancelled(number), "".join(f"{run_id}\n" for run_id in passed_over).encode())
     cancelled = np.array([*submitted.cancelled, *passed_over], ID)
-    done = found.recorded.records["run_id"][found.recorded.is_finished]
+    done = done_for(found.known)[submitted.submission.redo]
     over = np.concatenate([cancelled, done, recorded_by(found.recorded, number)])
     with_work = set(tasks.task[~np.isin(tasks.run_id, over)].tolist())
     if submitted.submission.is_claimed:

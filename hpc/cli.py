@@ -26,6 +26,7 @@ class Command(NamedTuple):
 
 
 COMMANDS = {
+    "init": Command("hpc.init", "write a grid with comments, to be changed", ("", "my_grid.yaml")),
     "submit": Command(
         "hpc.submit",
         "plan the missing runs of a grid, show their cost, train them",
@@ -38,6 +39,7 @@ COMMANDS = {
     "explain": Command("hpc.explain", "all that is known of one run", ("3f2a91c0", "results/reliable 3f2a91c0")),
     "logs": Command("hpc.logs", "what runs printed, and how they ended", ("--failed", "3f2a91c0")),
     "cancel": Command("hpc.cancel", "cancel runs that are queued or running", ("p=0.9", "model_type=cnn 'repeat>=20' --yes")),
+    "redo": Command("hpc.redo", "train again what is done, and compare", ("--sample 20", "activation=tanh --replace")),
     "calibrate": Command("hpc.calibrate", "measure what runs cost", ("--grid grid.yaml", "--grid grid.yaml --show")),
     "doctor": Command("hpc.doctor", "check whether campaigns can run here", ("--run", "--executor local --json")),
     "report": Command(

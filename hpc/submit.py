@@ -14,12 +14,13 @@ from pathlib import Path
 
 from hpc.console import Refused, count, exit_with, positive
 from hpc.execution.adopting import starting_from
-from hpc.execution.choice import EXECUTORS, SECTIONS, best
+from hpc.execution.choice import EXECUTORS, SECTIONS, add_own_options, best, refuse_others
 from hpc.execution.executor import Executor, Request
 from hpc.execution.submitting import submit
 from hpc.planning.retrying import MAX_TRIES
 from hpc.request.deadline import Deadline, deadline_of
 from hpc.request.grid import load_grid
+from hpc.request.settings import SET_HELP
 from hpc.request.yaml_file import PRINTABLE, GridError
 from jobs.campaign import Campaign
 from jobs.commandline import Parser
@@ -79,10 +80,10 @@ def request_of(
         Refused: the grid has problems, or options do not fit each other.
     """
     name = best() if options.executor == "auto" else options.executor
-    _refuse_others(options, name, own_options)
+    refuse_others(options, name, own_options)
     try:
         data_dir = options.data_dir or os.environ.get(DATA_DIR_VARIABLE)
-        grid = load_grid(options.grid, SECTIONS, Path(data_dir) if data_dir else None)
+        grid = load_grid(options.grid, SECTIONS, Path(data_dir) if data_dir else None, options.set)
     except GridError as error:
         raise Refused(f"--grid {options.grid}: {count(len(error.problems), 'problem')}", error.problems) from error
     for section in (section for section, given in grid.options.items() if given and section != name):
@@ -112,19 +113,11 @@ def _deadline(text: str) -> Deadline:
         raise Refused(f"--deadline: not possible: {error}") from error
 
 
-def _refuse_others(options: argparse.Namespace, name: str, own_options: dict[str, list[argparse.Action]]) -> None:
-    """Refuse the options of another executor: they would be ignored."""
-    for other, actions in own_options.items():
-        given = [each.option_strings[0] for each in actions if getattr(options, each.dest) != each.default]
-        if other != name and given:
-            why = f"this runs with --executor {name}" if options.executor == name else f"no {other} was found on this machine"
-            raise Refused(f"{', '.join(given)}: only with --executor {other}, and {why}")
-
-
 def add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Action]]:
     """Add all options. Returns those that only one executor has: its name -> its options."""
     add = parser.add_argument
     add("--grid", type=Path, required=True, help="the grid file, such as grids/quickstart.yaml")
+    add("--set", action="append", default=[], metavar="KEY=VALUE", help=SET_HELP)
     choices = ("auto", *EXECUTORS)
     add("--from", type=Path, dest="archive", metavar="FILE", help="start with the records of an archive; train only the rest")
     add("--executor", choices=choices, default="auto", help="auto: a scheduler if there is one, else local")
@@ -137,10 +130,7 @@ def add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Acti
     add("--abandon", type=positive, action="append", default=[], metavar="NUMBER", help="treat this submission as ended")
     add("--no-calibrate", action="store_true", help="do not measure unknown costs first (this takes some seconds)")
     add("--yes", action="store_true", help="do not ask")
-    return {
-        name: executor.add_options(parser.add_argument_group(f"only with --executor {name}").add_argument)
-        for name, executor in EXECUTORS.items()
-    }
+    return add_own_options(parser)
 
 
 def _folder(text: str) -> Path:

@@ -44,6 +44,10 @@ class Campaign:
         """The folder of the shards."""
         return self.folder / "shards"
 
+    def replaced(self, number: int) -> Path:
+        """The shards as they were before the redo that began with this submission replaced records of them."""
+        return self.folder / "replaced" / f"{number:04d}"
+
     @property
     def remembered(self) -> Path:
         """A cache of what the shards say (jobs/recorded.py); it may be removed."""

@@ -8,7 +8,7 @@ import contextlib
 import io
 import json
 import operator
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -124,6 +124,11 @@ class Recorded:
         parts = np.split(records, np.cumsum([len(source.records) for source in sources[:-1]], dtype=int))
         joined = (replace(source, records=part) for source, part in zip(sources, parts, strict=False))
         return cls(campaign, tuple(joined), records)
+
+    def only(self, submissions: Collection[int]) -> "Recorded":
+        """What the shards of some submissions say."""
+        sources = tuple(source for source in self.sources if source.task[0] in submissions)
+        return Recorded(self.campaign, sources, np.concatenate([np.empty(0, RECORD), *(one.records for one in sources)]))
 
     @cached_property
     def source(self) -> np.ndarray:

@@ -56,6 +56,12 @@ class Shard:
         damaged = tuple(run_id.decode(errors="replace") for run_id in runs["run_id"][~intact])
         return cls(path, attributes, runs[intact], history[intact], correct[intact], damaged)
 
+    def record(self, i: int) -> Record:
+        """One of its records, as it can be written again."""
+        row = {name: self.runs[name][i].item() for name in self.runs.dtype.names or () if name != "crc32"}
+        fields: dict[str, Any] = {name: value.decode() if isinstance(value, bytes) else value for name, value in row.items()}
+        return Record(**fields, history=self.history[i], correct=self.correct[i])
+
 
 class ShardWriter:
     """Writes the shard of one attempt. A random token in the name keeps it apart from another writer of the same attempt."""

@@ -3,7 +3,6 @@
 import ctypes
 import hashlib
 import json
-import math
 import operator
 import re
 import unicodedata
@@ -11,10 +10,11 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, replace
 from enum import IntEnum
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from noisy.allowed import MAX_INT, POSITIVE_INT, Allowed, integer, is_number, one_of, or_null
 from noisy.datasets import DATASETS, DatasetInfo, info_of, is_text
 
 ACTIVATION_NAMES = ("relu", "tanh", "sigmoid", "leaky_relu", "gelu")
@@ -40,46 +40,28 @@ def named(text: str, of: str = "") -> str:
     return text.encode("ascii", "backslashreplace").decode() + (f" (with {', '.join(names)})" if names else "")
 
 
-class Allowed(NamedTuple):
-    """The allowed values of a field: text for an error message, and a test."""
-
-    text: str
-    holds: Callable[[Any], bool]
-
-
-def _is_int(value: Any) -> bool:
-    return isinstance(value, int | np.integer) and not isinstance(value, bool)
-
-
-def _is_number(value: Any) -> bool:
-    return (_is_int(value) and abs(value) < 2**63) or (isinstance(value, float | np.floating) and math.isfinite(value))
-
-
-def _one_of(names: tuple[str, ...]) -> Allowed:
-    return Allowed("one of " + ", ".join(names), lambda value: isinstance(value, str) and value in names)
-
-
-_MAX_INT = 2**31 - 1
 _DIGESTS = re.compile(r"([0-9a-f]{16}(\+[0-9a-f]{16})*)?")
-POSITIVE_INT = Allowed(f"an integer from 1 to {_MAX_INT}", lambda v: _is_int(v) and 1 <= v <= _MAX_INT)
 
 ALLOWED: dict[str, Allowed] = {
-    "dataset": _one_of(tuple(DATASETS)),
-    "activation": _one_of(ACTIVATION_NAMES),
-    "model_type": _one_of(MODEL_TYPES),
-    "p": Allowed("a number from 0 to 1", lambda v: _is_number(v) and 0 <= v <= 1),
-    "repeat": Allowed(f"an integer from 0 to {_MAX_INT}", lambda v: _is_int(v) and 0 <= v <= _MAX_INT),
-    "seed": Allowed("an integer from 0 to 2**63 - 1", lambda v: _is_int(v) and 0 <= v < 2**63),
+    "dataset": one_of(tuple(DATASETS)),
+    "activation": one_of(ACTIVATION_NAMES),
+    "model_type": one_of(MODEL_TYPES),
+    "p": Allowed(
+        "a number from 0 to 1", lambda v: is_number(v) and 0 <= v <= 1, {"type": "number", "minimum": 0, "maximum": 1}
+    ),
+    "repeat": integer(0, MAX_INT),
+    "seed": integer(0, 2**63 - 1, "from 0 to 2**63 - 1"),
     "epochs": POSITIVE_INT,
     "batch_size": POSITIVE_INT,
-    "learning_rate": Allowed("a number above 0", lambda v: _is_number(v) and v > 0),
-    "weight_decay": Allowed("a number of at least 0", lambda v: _is_number(v) and v >= 0),
+    "learning_rate": Allowed("a number above 0", lambda v: is_number(v) and v > 0, {"type": "number", "exclusiveMinimum": 0}),
+    "weight_decay": Allowed("a number of at least 0", lambda v: is_number(v) and v >= 0, {"type": "number", "minimum": 0}),
     "hidden_sizes": Allowed(
         f"a list with at least one item, each {POSITIVE_INT.text}",
         lambda v: isinstance(v, list | tuple) and len(v) > 0 and all(map(POSITIVE_INT.holds, v)),
+        {"type": "array", "minItems": 1, "items": POSITIVE_INT.schema},
     ),
-    "max_train_samples": Allowed(f"null or {POSITIVE_INT.text}", lambda v: v is None or POSITIVE_INT.holds(v)),
-    "precision": _one_of(PRECISIONS),
+    "max_train_samples": or_null(POSITIVE_INT),
+    "precision": one_of(PRECISIONS),
     "extensions": Allowed("digests of files, joined by +", lambda v: isinstance(v, str) and bool(_DIGESTS.fullmatch(v))),
     "own_data": Allowed("the sizes and the digest of a data set", lambda v: isinstance(v, str) and (v == "" or is_text(v))),
 }
@@ -87,6 +69,7 @@ ALLOWED: dict[str, Allowed] = {
 OWN_NAME = Allowed(
     "a name of lower-case letters, digits and _, of at most 40 characters, that begins with a letter",
     lambda v: isinstance(v, str) and bool(re.fullmatch("[a-z][a-z0-9_]{0,39}", v, re.ASCII)),
+    {"type": "string", "pattern": "^[a-z][a-z0-9_]{0,39}$"},
 )
 BUILT_IN = {"dataset": tuple(DATASETS), "activation": ACTIVATION_NAMES, "model_type": MODEL_TYPES}
 _WITH_OWN = {**ALLOWED, **dict.fromkeys(BUILT_IN, OWN_NAME)}

@@ -99,7 +99,7 @@ ROOMS = {
     "state": {"planning", "state"},
     "execution": {"request", "planning", "state", "execution", "console"},
 }
-COMMANDS = ("cli", "submit", "status", "runs", "explain", "logs", "cancel", "doctor", "calibrate")
+COMMANDS = ("cli", "submit", "status", "runs", "explain", "logs", "cancel", "doctor", "calibrate", "init", "redo")
 SLURM = r"slurm|s(batch|queue|acct|acctmgr|control|info|cancel|run)\b|submitit|afterany|OUT_OF_MEMORY|NODE_FAIL|\bTIMEOUT\b"
 
 

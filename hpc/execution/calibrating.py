@@ -119,6 +119,7 @@ def _measure(request: Request) -> str:
     assert request.calibrate_with
     command = [sys.executable, "-m", "hpc.calibrate", "--missing", "--seconds", str(_QUICK_S), "--executor", "local"]
     command += ["--grid", str(request.calibrate_with.absolute()), "--output-dir", str(request.campaign.folder.absolute())]
+    command += [word for setting in request.grid.settings for word in ("--set", setting)]
     done = subprocess.run(
         [*command, "--data-dir", str(request.data_dir)], cwd=PROJECT_ROOT, capture_output=True, text=True, check=False
     )

@@ -24,13 +24,21 @@ from noisy.spec import Execution
 
 
 @dataclass(frozen=True)
+class Redo:
+    """What makes a request one to train runs again. asked: in words; number: of its first submission, 0 before there is one."""
+
+    asked: str
+    number: int = 0
+
+
+@dataclass(frozen=True)
 class Request:
     """What a command line asks for: a grid, the folders of its campaign and its data, and which of its runs to submit.
 
     limit: the largest number of runs; abandoned: submissions to be treated as ended; options: those of the executor; command:
     the command line, quoted for a shell; knowledge: what is known about costs; calibrate_with: the grid file, if unknown costs
     are to be measured first (else None); deadline: when everything has to be done; archive: records with which
-    the campaign starts.
+    the campaign starts; redo: if the runs are done and are to be trained again.
     """
 
     grid: Grid
@@ -48,6 +56,7 @@ class Request:
     calibrate_with: Path | None = None
     deadline: Deadline | None = None
     archive: Archive | None = None
+    redo: Redo | None = None
 
 
 class Executor(Scheduler):

@@ -44,10 +44,19 @@ def submit_command(campaign: Campaign, found: State) -> str:
     """The command that submits again, with the executor and the data folder of the last submission."""
     command = f"noisy submit --grid {quoted(campaign.grid)} --output-dir {quoted(campaign.folder)}"
     with contextlib.suppress(ManifestError, IndexError):
-        last = found.known.submitted[-1].submission
-        command += f" --data-dir {quoted(Path(read_task(campaign.tasks(last.number), 0, 0).data_dir))}"
-        command += f" --executor {last.executor}"
+        command += f" --data-dir {quoted(data_dir_of(campaign, found))}"
+        command += f" --executor {found.known.submitted[-1].submission.executor}"
     return command
+
+
+def data_dir_of(campaign: Campaign, found: State) -> Path:
+    """Where the last submission found its data.
+
+    Raises:
+        ManifestError, IndexError: that is not known.
+    """
+    last = found.known.submitted[-1].submission
+    return Path(read_task(campaign.tasks(last.number), 0, 0).data_dir)
 
 
 def report_command(campaign: Campaign) -> str:

@@ -28,7 +28,12 @@ def lines_of(decision: Decision, found: State, request: Request, where: str, cos
     planned = decision.whole
     cores = planned.execution.cpu_threads + planned.execution.data_workers
     yield f"campaign   {request.campaign.folder}"
-    yield f"runs       {planned.n_runs} to run; {found.count('done')} of the grid's {len(found.runs)} are done"
+    if request.grid.settings:
+        yield f"set        {'; '.join(request.grid.settings)}"
+    if request.redo:
+        yield f"again      {request.redo.asked}"
+    whose = "redo" if request.redo else "grid"
+    yield f"runs       {planned.n_runs} to run; {found.count('done')} of the {whose}'s {len(found.runs)} are done"
     at_a_time = f"{len(planned.tasks):,}, {planned.workers} at a time, {count(cores, 'core')} each, {where}"
     rows = [("tasks", at_a_time, ""), *_figures(planned)]
     if decision.arrays:

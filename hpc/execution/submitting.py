@@ -23,10 +23,10 @@ from hpc.planning.workers import needed_mb
 from hpc.request.prepare import campaign_id, check_folder, prepare
 from hpc.state import submissions
 from hpc.state.arrays import arrays_of
-from hpc.state.runs import State, state
+from hpc.state.runs import State, state, state_of_redo
 from hpc.state.scheduler import Scheduler, SchedulerError
 from hpc.state.submissions import Submission, SubmissionTaken
-from jobs.manifest import Header
+from jobs.manifest import Header, read_header
 from jobs.provenance import code_commit
 from jobs.taskfile import Task
 from noisy.runs import Runs
@@ -53,7 +53,7 @@ def submit(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
                 continue
         if header is None:
             show_decision(decision, found, request, executor.where, costs)
-            doubts = [*changes(request.campaign, request.runs, found), *long_runs(decision.whole)]
+            doubts = [*_changes(request, found), *long_runs(decision.whole)]
             if executor.is_rehearsal(request.options):
                 return executor.rehearse(request, decision)
             if request.dry_run:
@@ -63,6 +63,8 @@ def submit(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
             status = _hand_over(request, executor, number, header, decision)
         except SubmissionTaken:
             continue
+        if request.redo and not request.redo.number:  # later rounds belong to the same redo
+            request = replace(request, redo=replace(request.redo, number=number))
         if decision.arrays:  # a scheduler may have accepted fewer tasks
             taken = submissions.read(request.campaign, number).arrays
             decision = replace(decision, now=decision.now.first(max((array.n_tasks for array in taken), default=0)))
@@ -70,7 +72,7 @@ def submit(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
             status = NO_SCHEDULER  # runs were left out
         pause_s = executor.pause_s(request, decision) if decision.n_held_back else None
         if pause_s is None:
-            if not executor.is_asked:  # all is executed by now
+            if not (executor.is_asked or request.redo):  # all is executed by now
                 print(f"Next: {next_command(request.campaign, _state(request, executor, schedulers), request.command)}")
             return status
         left = np.concatenate([task.runs.run_id for task in decision.held_back])
@@ -130,7 +132,13 @@ def _state(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
         raise SchedulerError(found.unreachable)
     if found.unreachable:
         print(f"warning: {found.unreachable}; runs whose state is unknown are left out", file=sys.stderr)
+    if request.redo:
+        return state_of_redo(found, request.redo.number, request.runs)
     return with_archive(found, request.archive) if request.archive else found
+
+
+def _changes(request: Request, found: State) -> list[str]:
+    return [] if request.redo else changes(request.campaign, request.runs, found)
 
 
 def _to_submit(request: Request, found: State, left: np.ndarray | None) -> Runs:
@@ -144,6 +152,9 @@ def _consented(request: Request, planned: Plan | None, doubts: Sequence[str]) ->
     if not console.consents(planned, request.yes, doubts):
         what = count(planned.n_runs, "run") if planned else "the changed grid"
         raise Refused(f"not submitted: {'; '.join(doubts) or what}; --yes submits without asking")
+    if request.redo:
+        request.grid.own.stage(request.grid.dataset, request.data_dir)
+        return read_header(request.campaign.manifest)
     header = prepare(request.campaign, request.grid, request.runs, request.data_dir)
     if request.archive:
         adopt(request.campaign, header.campaign, request.runs, request.archive)
@@ -160,7 +171,8 @@ def _hand_over(request: Request, executor: Executor, number: int, header: Header
     if not now.tasks:
         return ALL_WELL
     arrays = arrays_of(header.campaign, number, len(now.tasks), decision.arrays, decision.waits_for)
-    others = {"arrays": arrays, "code_commit": commit, "deadline": request.deadline.text if request.deadline else ""}
+    redo = {"redo": request.redo.number or number, "asked": request.redo.asked} if request.redo else {}
+    others = {**redo, "arrays": arrays, "code_commit": commit, "deadline": request.deadline.text if request.deadline else ""}
     submission = Submission.by_this_process(number, header.campaign, executor.name, now, **others)
     together = (replace(now.execution, runs_together=task.runs_together) for task in now.tasks)
     tasks = (
@@ -184,11 +196,12 @@ def _hand_over(request: Request, executor: Executor, number: int, header: Header
 def _nothing_to_submit(request: Request, executor: Executor, found: State) -> int:
     """Say that nothing is missing. Returns the exit status."""
     console.show_others(found)
-    doubts = changes(request.campaign, request.runs, found)
-    if not _only_looks(request, executor):
+    doubts = _changes(request, found)
+    if not (_only_looks(request, executor) or request.redo):
         _consented(request, None, doubts)  # the grid may have become smaller
     done = f"{found.count('done')} of {count(len(found.runs), 'run')} done"
-    print(f"Nothing to submit: {done}. Next: {next_command(request.campaign, found, request.command)}")
+    following = "" if request.redo else f" Next: {next_command(request.campaign, found, request.command)}"
+    print(f"Nothing to submit: {done}.{following}")
     if found.unreachable:
         return NO_SCHEDULER
     return SOME_FAILED if found.is_given_up.any() or found.count("unknown") else ALL_WELL

@@ -41,6 +41,7 @@ def summary(
         "left_s": left,
         "deadlines": deadlines(found, left, schedulers, now_s),
         "at_work": {f"{s.number:04d}": len(activity.tasks) for s, activity in found.activities.items()},
+        "redos": {f"{s.number:04d}": s.asked for s in found.activities if s.redo},
         "unchecked": [f"{s.number:04d}" for s, activity in found.activities.items() if not activity.is_known],
         "waiting": dict(Counter(worker.why for a in found.activities.values() for worker in a.workers if worker.why)),
         "drift": drift(of_campaign(found.recorded, found.runs)),
@@ -93,7 +94,8 @@ def lines_of(folder: Path, shown: Mapping[str, Any]) -> Iterator[str]:
     for number, n_tasks in shown["at_work"].items():
         abandon = f"noisy submit --abandon {int(number)}"
         unchecked = f"; this cannot be checked from here: if you know that they are gone, {abandon}"
-        note = unchecked if number in shown["unchecked"] else ""
+        note = f"; a redo of {shown['redos'][number]}" if number in shown["redos"] else ""
+        note += unchecked if number in shown["unchecked"] else ""
         yield f"  submission {number}: {count(n_tasks, 'task')} at work or waiting{note}"
     for why, n_workers in shown["waiting"].items():
         yield f"    {count(n_workers, 'worker')} waiting: {why}"

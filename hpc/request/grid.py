@@ -2,25 +2,17 @@
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hpc.request.keys import AXES, DEFAULTS, KEYS, SCALARS, TRAINING, fields_of
 from hpc.request.own import NOTHING_OWN, Own, read_own
-from hpc.request.paths import FOLDER
-from hpc.request.yaml_file import Check, GridError, parse_yaml
+from hpc.request.settings import put
+from hpc.request.yaml_file import Check, GridError, parse_yaml, with_values
 from noisy.runs import Runs
-from noisy.spec import (
-    ALLOWED,
-    DEFAULT_HIDDEN_SIZES,
-    MODEL_TYPES,
-    POSITIVE_INT,
-    Allowed,
-    Execution,
-    RunSpec,
-    as_trained,
-)
+from noisy.spec import ALLOWED, MODEL_TYPES, Allowed, Execution, RunSpec, as_trained
 
 Problem = tuple[str, Any, str]  # what is wrong, the value, what is allowed
 Sections = Mapping[str, Callable[[Any, Any], Problem | None]]  # name of an executor's section -> the check of one option
@@ -29,50 +21,11 @@ MAX_RUNS = 10_000_000
 _RUNS_ON_GPU = 128  # runs trained together, enough to keep a GPU busy; a worker halves the number if memory is too small
 _MAX_BYTES = 200_000  # size of a grid file; PyYAML takes seconds for such a file
 
-_TRAINING_DEFAULTS: dict[str, Any] = {
-    "epochs": 5,
-    "batch_size": 128,
-    "learning_rate": 0.001,
-    "weight_decay": 0.0,
-    "max_train_samples": None,
-    "hidden_sizes": list(DEFAULT_HIDDEN_SIZES),
-    "precision": "float32",
-}
-_AXES = {"activations": "activation", "model_types": "model_type", "ps": "p"}  # key -> field of RunSpec
-_AXIS_DEFAULTS = {
-    "activations": ["relu", "tanh", "sigmoid"],
-    "model_types": ["mlp"],
-    "ps": [0.0, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0],
-}
-
-
 _TOLD_APART = {  # key -> which values of it are different trainings
     "max_train_samples": "each number of images once; null is all {n_train:,}",
     "batch_size": "at most one value of {n_train:,} or more, because all of them mean one batch of all images",
 }
 _FLOAT_TOLD_APART = "values that differ in float32, in which training computes"
-_SCALARS: dict[str, tuple[Allowed, Any]] = {  # key -> what is allowed, default
-    "output_dir": (FOLDER, "results"),
-    "dataset": (ALLOWED["dataset"], "mnist"),
-    "data_dir": (FOLDER, "data"),
-    "seed": (ALLOWED["seed"], 1234),
-    "repeats": (POSITIVE_INT, 5),
-    "max_workers": (
-        Allowed(f"null (all cores) or {POSITIVE_INT.text}", lambda v: v is None or POSITIVE_INT.holds(v)),
-        None,
-    ),
-    "worker_time_min": (
-        Allowed(
-            "an integer from 5 to 10080 (a week)", lambda v: isinstance(v, int) and not isinstance(v, bool) and 5 <= v <= 10080
-        ),
-        60,
-    ),
-    "cpu_threads_per_worker": (POSITIVE_INT, 1),
-    "data_workers": (ALLOWED["repeat"], 0),
-    "use_cuda": (Allowed("true or false", lambda v: isinstance(v, bool)), False),
-}
-_KEYS = (*_SCALARS, *_AXES, *_TRAINING_DEFAULTS, "models", "extensions")
-_DEFAULTS = {"extensions": [], **_AXIS_DEFAULTS, **{key: default for key, (_, default) in _SCALARS.items()}}
 
 
 @dataclass(frozen=True)
@@ -95,8 +48,9 @@ class Grid:
     worker_time_min: int  # time limit of a worker on a scheduler
     execution: Execution
     options: dict[str, dict[str, str | int | float | bool]]
-    text: str  # the text of the file
+    text: str  # the text of the file, with the values of `--set`
     own: Own = NOTHING_OWN  # the user's own models, activations and data sets
+    settings: tuple[str, ...] = ()  # what `--set` replaced: KEY=VALUE
 
     @property
     def n_runs(self) -> int:
@@ -118,13 +72,16 @@ class Grid:
         return Runs.of_grid(self.cells(), self.repeats)
 
 
-def load_grid(path: Path, sections: Sections, data_dir: Path | None = None) -> Grid:
-    """Read and validate a grid file. Own files that it names are executed in another process. data_dir: instead of the grid's.
+def load_grid(path: Path, sections: Sections, data_dir: Path | None = None, settings: Sequence[str] = ()) -> Grid:
+    """Read and validate a grid file. Own files that it names are executed in another process.
 
-    sections: name of each allowed section for an executor -> the check of one option.
+    Args:
+        sections: name of each allowed section for an executor -> the check of one option.
+        data_dir: instead of the grid's.
+        settings: KEY=VALUE, which replace values of the file; KEY as in `models.cnn.epochs`.
 
     Raises:
-        GridError: the file has problems; the error lists all of them.
+        GridError: the file or a setting has problems; the error lists all of them.
     """
     try:
         if path.exists() and not path.is_file():  # opening a pipe could wait forever
@@ -133,7 +90,7 @@ def load_grid(path: Path, sections: Sections, data_dir: Path | None = None) -> G
             content = file.read(_MAX_BYTES + 1)  # not more, because the path may be /dev/zero
         if len(content) > _MAX_BYTES:
             raise GridError([f"more than {_MAX_BYTES:,} bytes; allowed: the path of a grid file"])
-        return parse_grid(content.decode(), sections, path.parent, data_dir)
+        return parse_grid(content.decode(), sections, path.parent, data_dir, settings)
     except OSError as error:
         raise GridError(
             [f"cannot be read: {error.strerror}; allowed: the path of a grid file, such as grids/quickstart.yaml"]
@@ -142,15 +99,22 @@ def load_grid(path: Path, sections: Sections, data_dir: Path | None = None) -> G
         raise GridError([f"byte {error.start}: not UTF-8 text; allowed: a YAML file"]) from error
 
 
-def parse_grid(text: str, sections: Sections | None = None, folder: Path = Path(), data_dir: Path | None = None) -> Grid:
+def parse_grid(
+    text: str,
+    sections: Sections | None = None,
+    folder: Path = Path(),
+    data_dir: Path | None = None,
+    settings: Sequence[str] = (),
+) -> Grid:
     """Validate the text of a grid file; see `load_grid`. folder: in which its own files are."""
     values, check = parse_yaml(text)
+    changed = put(settings, values, check)
     sections = sections or {}
-    check.keys("", values, (*_KEYS, *sections))
-    given = _DEFAULTS | values
+    check.keys("", values, (*KEYS, *sections))
+    given = DEFAULTS | values
     own = read_own(given, folder, data_dir, check)
-    scalars = {key: check.value(key, given[key], own.allowed(key, allowed)) for key, (allowed, _) in _SCALARS.items()}
-    axes = {key: check.axis(key, given[key], own.allowed(field, ALLOWED[field])) for key, field in _AXES.items()}
+    scalars = {name: check.value(name, given[name], own.allowed(key.field, key.allowed)) for name, key in SCALARS.items()}
+    axes = {name: check.axis(name, given[name], own.allowed(key.field, key.allowed)) for name, key in AXES.items()}
     _check_twins("ps", "p", axes["ps"], 0, check)
     training = _training(values, axes["model_types"], scalars["dataset"], own, check)
     options = {name: _section(name, values.get(name, {}), problem_of, check) for name, problem_of in sections.items()}
@@ -170,8 +134,9 @@ def parse_grid(text: str, sections: Sections | None = None, folder: Path = Path(
             _RUNS_ON_GPU if scalars["use_cuda"] else 1,
         ),
         options=options,
-        text=text,
+        text=with_values(text, values, changed) if changed else text,
         own=own,
+        settings=tuple(settings),
     )
     if grid.n_runs > MAX_RUNS:
         raise GridError([f"the grid: {grid.n_runs:,} runs; allowed: at most {MAX_RUNS:,}; shorten an axis or repeats"])
@@ -182,25 +147,25 @@ def _training(values: dict, model_types: tuple, dataset: Any, own: Own, check: C
     """The axes of every model type. Values under `models` replace those at the top of the grid, which replace the defaults."""
     every, allowed, info = own.names("model_type", MODEL_TYPES), own.samples(dataset), own.info(dataset)
     models = check.mapping("models", values.get("models", {}), every)
-    given = {name: check.mapping(f"models.{name}", models.get(name, {}), _fields_of(name)) for name in every}
-    top = {name: _training_axis(name, name, values[name], allowed, check) for name in _TRAINING_DEFAULTS if name in values}
+    given = {name: check.mapping(f"models.{name}", models.get(name, {}), fields_of(name)) for name in every}
+    top = {name: _training_axis(name, name, values[name], allowed, check) for name in TRAINING if name in values}
     overrides = {
         model: {
             name: _training_axis(f"models.{model}.{name}", name, value, allowed, check)
             for name, value in given[model].items()
-            if name in _fields_of(model)
+            if name in fields_of(model)
         }
         for model in every
     }
-    defaults = {name: (tuple(value) if isinstance(value, list) else value,) for name, value in _TRAINING_DEFAULTS.items()}
+    defaults = {name: (tuple(k.default) if isinstance(k.default, list) else k.default,) for name, k in TRAINING.items()}
     run = [model for model in model_types if model in every]
     for model in (model for model in every if model in models and run and model not in run):
         check.problem(f"models.{model}", "not used: model_types does not list it", models[model], f"{' and '.join(run)} here")
     for name in top:
-        if run and all(name in overrides[model] or name not in _fields_of(model) for model in run):
+        if run and all(name in overrides[model] or name not in fields_of(model) for model in run):
             why = f"each model type that is run ({', '.join(run)}) has no such key, or its own value under models"
             check.problem(name, f"not used: {why}", values[name], "leaving it out")
-    training = {model: {name: {**defaults, **top, **overrides[model]}[name] for name in _fields_of(model)} for model in run}
+    training = {model: {name: {**defaults, **top, **overrides[model]}[name] for name in fields_of(model)} for model in run}
     _check_all_twins(training, overrides, info.n_train if info else 2**31, check)  # 2**31: more than any value
     return training
 
@@ -209,12 +174,12 @@ def _check_all_twins(training: dict[str, dict[str, tuple]], overrides: dict[str,
     """Check that no axis lists the same training twice. For example, two values of `batch_size` may both mean all images."""
     places: dict[str, tuple[str, tuple, int]] = {}
     for model, axes in training.items():
-        if all(ALLOWED["max_train_samples"].holds(value) for value in axes["max_train_samples"]):
-            fewest = min(as_trained("max_train_samples", value, n_train) for value in axes["max_train_samples"])
-            for name, values in axes.items():
-                place = f"models.{model}.{name}" if name in overrides[model] else name
-                n_used = fewest if name == "batch_size" else n_train
-                places[place] = name, values, min(n_used, places.get(place, (name, values, n_used))[2])
+        samples = filter(ALLOWED["max_train_samples"].holds, axes["max_train_samples"])
+        fewest = min((as_trained("max_train_samples", value, n_train) for value in samples), default=n_train)
+        for name, values in axes.items():
+            place = f"models.{model}.{name}" if name in overrides[model] else name
+            n_used = fewest if name == "batch_size" else n_train
+            places[place] = name, values, min(n_used, places.get(place, (name, values, n_used))[2])
     for place, (name, values, n_used) in places.items():
         _check_twins(place, name, values, n_used, check)
 
@@ -236,10 +201,6 @@ def _training_axis(where: str, name: str, value: Any, samples: Allowed, check: C
     allowed = samples if name == "max_train_samples" else ALLOWED[name]
     is_axis = isinstance(value, list) and (name != "hidden_sizes" or any(isinstance(item, list) for item in value))
     return check.axis(where, value, allowed) if is_axis else (check.value(where, value, allowed),)
-
-
-def _fields_of(model_type: str) -> tuple[str, ...]:
-    return tuple(name for name in _TRAINING_DEFAULTS if name != "hidden_sizes" or model_type == "mlp")
 
 
 def _section(name: str, value: Any, problem_of: Callable[[Any, Any], Problem | None], check: Check) -> dict:

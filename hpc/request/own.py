@@ -23,8 +23,10 @@ from noisy.spec import ALLOWED, BUILT_IN, Allowed, digest_of
 _MOST_BYTES = 1_000_000
 _KINDS = {"model_type": "model", "activation": "activation", "dataset": "dataset"}  # field of RunSpec -> what is registered
 _USED = {"model": "model_types", "activation": "activations", "dataset": "dataset"}  # what is registered -> key of the grid
-_PATH = Allowed(
-    "the path of a Python file, from the grid's folder", lambda v: isinstance(v, str) and v.endswith(".py") and v.isprintable()
+OWN_FILE = Allowed(
+    "the path of a Python file, from the grid's folder",
+    lambda v: isinstance(v, str) and v.endswith(".py") and v.isprintable(),
+    {"type": "string", "pattern": r"\.py$"},
 )
 
 
@@ -123,7 +125,7 @@ def read_own(values: Mapping[str, Any], folder: Path, data_dir: Path | None, che
     if paths == []:
         return NOTHING_OWN
     n_before = len(check.problems)
-    files = tuple(_read(place, path, folder, check) for place, path in enumerate(check.axis("extensions", paths, _PATH)))
+    files = tuple(_read(place, path, folder, check) for place, path in enumerate(check.axis("extensions", paths, OWN_FILE)))
     used = {kind: [name for name in _listed(values[key]) if isinstance(name, str)] for kind, key in _USED.items()}
     assumed = {  # a file with a problem may register them
         kind: {name: 0 for name in used[kind] if name not in BUILT_IN[field]} for field, kind in _KINDS.items()
@@ -151,11 +153,11 @@ def _read(place: int, name: Any, folder: Path, check: Check) -> OwnFile:
     try:
         content = read_regular(path)
         if len(content) > _MOST_BYTES:
-            check.problem(f"extensions[{place}]", f"more than {_MOST_BYTES:,} bytes", name, _PATH.text)
+            check.problem(f"extensions[{place}]", f"more than {_MOST_BYTES:,} bytes", name, OWN_FILE.text)
         return OwnFile(path.absolute(), content)
     except (OSError, ValueError) as error:
         if isinstance(name, str):
-            check.problem(f"extensions[{place}]", f"cannot be read from {folder} ({brief(error)})", name, _PATH.text)
+            check.problem(f"extensions[{place}]", f"cannot be read from {folder} ({brief(error)})", name, OWN_FILE.text)
         return OwnFile(path, b"")
 
 

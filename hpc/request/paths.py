@@ -17,4 +17,5 @@ def _expands(path: str) -> bool:
         return False
 
 
-FOLDER = Allowed("the path of a folder, in printable characters", _is_path)
+_PATTERN = "^[^\\x00-\\x1f\\x7f]*[^\\x00-\\x20\\x7f][^\\x00-\\x1f\\x7f]*$"  # no control character, and not only spaces
+FOLDER = Allowed("the path of a folder, in printable characters", _is_path, {"type": "string", "pattern": _PATTERN})

@@ -1,9 +1,10 @@
 """Strict reading of a user's YAML: each problem names place, value and what is allowed. Only this module reads YAML."""
 
+import contextlib
 import difflib
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -11,6 +12,7 @@ import yaml
 from noisy.spec import Allowed, shown
 
 PRINTABLE = "printable characters only"
+_WANTED = "allowed: key: value pairs, lists as [a, b]"
 
 
 class GridError(ValueError):
@@ -24,15 +26,18 @@ class GridError(ValueError):
 class Check:
     """Collects problems. Each method returns a usable value even after a problem, so that checking can continue.
 
-    lines: the place of a value, such as `models.mlp.epochs` or `ps[2]` -> its line in the file.
+    lines: the place of a value, such as `models.mlp.epochs` or `ps[2]` -> its line in the file. replaced: the places whose
+    values, and all below them, are not those of the file but of `--set`.
     """
 
     def __init__(self, problems: list[str], lines: Mapping[str, int]) -> None:
-        self.problems, self._lines = problems, lines
+        self.problems, self.replaced, self._lines = problems, list[str](), lines
 
     def problem(self, where: str, what: str, value: Any, allowed: str) -> None:
         """Add a problem."""
         line = f"line {self._lines[where]}: " if where in self._lines else ""
+        if any(where == place or where.startswith((f"{place}.", f"{place}[")) for place in self.replaced):
+            line = "--set "
         where = where if where.isascii() and where.isprintable() else ascii(where)
         self.problems.append(f"{line}{where}: {what}: {shown(value)}; allowed: {allowed}")
 
@@ -81,27 +86,81 @@ def parse_yaml(text: str) -> tuple[dict, Check]:
     Raises:
         GridError: it is not YAML, or not a mapping, so that nothing else can be checked.
     """
-    wanted = "allowed: key: value pairs, lists as [a, b]"
+    node, values, problems = _parsed(text, "the file", _WANTED)
+    if not isinstance(values, dict):
+        raise GridError([f"the file: not a mapping: {str(values)[:60]!r}; {_WANTED}"])
+    return values, Check(problems, dict(_lines(node)))
+
+
+def parse_value(text: str) -> Any:
+    """A value as a grid file would have it.
+
+    Raises:
+        GridError: it is not YAML, or has a problem that `_Loader` notes.
+    """
+    _, value, problems = _parsed(text, "the value", "allowed: a value as in a grid file, such as 3 or [0.0, 0.5]")
+    if problems:
+        raise GridError(problems)
+    return value
+
+
+def _parsed(text: str, what: str, wanted: str) -> tuple[yaml.Node, Any, list[str]]:
+    """The node of a text, its value, and the problems of its keys. what, wanted: words for errors.
+
+    Raises:
+        GridError: it is not YAML.
+    """
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
         if loader.problems:
             raise GridError(loader.problems)
-        values = loader.construct_document(node) if node else None
+        return node, loader.construct_document(node) if node else None, loader.problems
     except GridError:
         raise
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
+        where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else what
         raise GridError([f"{where}: not YAML: {error.problem}; {wanted}"]) from error
-    except RecursionError as error:
-        raise GridError([f"the file: not YAML: nested too deeply; {wanted}"]) from error
     except Exception as error:  # PyYAML's constructors raise KeyError, IndexError, ValueError, RecursionError, ...
-        what = (str(error).splitlines() or [""])[0]
-        raise GridError([f"the file: not YAML: {what or type(error).__name__}; {wanted}"]) from error
-    if not isinstance(values, dict):
-        raise GridError([f"the file: not a mapping: {str(values)[:60]!r}; {wanted}"])
-    return values, Check(loader.problems, dict(_lines(node)))
+        said = "nested too deeply" if isinstance(error, RecursionError) else (str(error).splitlines() or [""])[0]
+        raise GridError([f"{what}: not YAML: {said or type(error).__name__}; {wanted}"]) from error
+
+
+def with_values(text: str, values: dict, keys: Iterable[str]) -> str:
+    """The text of a grid with other values of some keys at its top. The rest of the text stays, and so do its comments.
+
+    Args:
+        values: all of the grid, as they are to be read from the new text.
+    """
+    node = _Loader(text).get_single_node()
+    of_file = {key.value: (key.end_mark.index, _end(value, text)) for key, value in node.value}
+    edited, start = text, node.start_mark
+    for key, (key_end, end) in sorted(of_file.items(), key=lambda one: -one[1][0]):
+        if key in keys:
+            edited = f"{edited[: text.index(':', key_end) + 1]} {_flow(values[key])}{edited[end:]}"
+    new = "".join(f"{key}: {_flow(values[key])}\n{' ' * start.column}" for key in keys if key not in of_file)
+    edited = edited[: start.index] + new + edited[start.index :]
+    with contextlib.suppress(GridError):
+        if parse_yaml(edited)[0] == values:
+            return edited
+    return yaml.safe_dump(values, sort_keys=False)  # its form is not a key a line
+
+
+def _end(node: yaml.Node, text: str) -> int:
+    """Where the text of a node ends. A comment in the same line stays, but not one behind the last of several lines."""
+    if isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        end = _end(last[1] if isinstance(last, tuple) else last, text)
+        return end + len(text[end:].partition("\n")[0])
+    return node.end_mark.index
+
+
+def _flow(value: Any) -> str:
+    """A value in one line of YAML."""
+    return (
+        yaml.safe_dump(value, default_flow_style=True, width=math.inf, sort_keys=False).removesuffix("\n").removesuffix("\n...")
+    )
 
 
 def _lines(node: yaml.Node, where: str = "") -> Iterator[tuple[str, int]]:

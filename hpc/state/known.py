@@ -61,6 +61,11 @@ class Known:
     is_queue_known: bool = True
     problems: list[str] = field(default_factory=list)
 
+    def of_redo(self, redo: int) -> "Known":
+        """What is known of the submissions of one redo, which are as those of a campaign of its own."""
+        submitted = [each for each in self.submitted if each.submission.redo == redo]
+        return replace(self, recorded=self.recorded.only({each.submission.number for each in submitted}), submitted=submitted)
+
 
 def on_disk(campaign: Campaign, campaign_id: str, schedulers: Mapping[str, Scheduler], seen: Recorded | None = None) -> Known:
     """What the files say, without asking a scheduler. Files of a submission that cannot be read are named and left out.
@@ -106,8 +111,8 @@ def asked(
         read_claims: reads the claims of a submission. It is called after the schedulers said which workers there are.
         read_again: reads the shards again, because a task that has ended meanwhile may have written more.
     """
-    finished = finished_by(known.recorded)
-    is_over = [_is_over(each, finished, abandoned) for each in known.submitted]
+    finished = done_for(known)
+    is_over = [_is_over(each, finished[each.submission.redo], abandoned) for each in known.submitted]
     at_work = {each.submission: Activity({}) for each, over in zip(known.submitted, is_over, strict=True) if over}
     problems, is_queue_known = list[str](), True
     for name, scheduler in schedulers.items():
@@ -124,10 +129,14 @@ def asked(
         for each, over in zip(known.submitted, is_over, strict=True)
     ]
     recorded = known.recorded
-    if any(not over and unexplained(each, recorded, finished) for each, over in zip(submitted, is_over, strict=True)):
+
+    def open_ends_of(each: Submitted) -> list[EndedAttempt]:
+        return unexplained(each, recorded, finished[each.submission.redo])
+
+    if any(not over and open_ends_of(each) for each, over in zip(submitted, is_over, strict=True)):
         recorded = read_again()
-        finished = finished_by(recorded)
-    open_ends = {each.submission: unexplained(each, recorded, finished) for each in submitted}
+        finished = done_for(replace(known, recorded=recorded))
+    open_ends = {each.submission: open_ends_of(each) for each in submitted}
     explained: dict[Submission, list[Outcome]] = {}
     for name, scheduler in schedulers.items():
         try:
@@ -208,6 +217,12 @@ def keep(campaign: Campaign, before: Known, known: Known, abandoned: Collection[
 def finished_by(recorded: Recorded) -> np.ndarray:
     """S16, ascending: the run_ids of all done runs."""
     return np.unique(recorded.records["run_id"][recorded.is_finished])
+
+
+def done_for(known: Known) -> dict[int, np.ndarray]:
+    """Submission.redo -> S16, ascending: the run_ids that are done for it. For a redo, only its own records count."""
+    redos = {each.submission.redo for each in known.submitted} - {0}
+    return {0: finished_by(known.recorded)} | {redo: finished_by(known.of_redo(redo).recorded) for redo in redos}
 
 
 def recorded_by(recorded: Recorded, submission: int) -> np.ndarray:

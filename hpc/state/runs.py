@@ -71,6 +71,13 @@ class State:
         """The state of the run at `place`."""
         return STATES[self.code[place]]
 
+    @property
+    def under_redo(self) -> np.ndarray:
+        """int64 (k,), ascending: the runs that redos at work have still to train again."""
+        redos = {submission.redo for submission in self.activities} - {0}
+        states = [state_of_redo(self, redo, self.runs).places("queued", "running") for redo in redos]
+        return np.unique(np.concatenate([np.empty(0, int), *states]))
+
     def places(self, *names: str) -> np.ndarray:
         """int64 (k,), ascending: the places of the runs in one of these states."""
         return np.flatnonzero(np.isin(self.code, [_CODE[name] for name in names]))
@@ -117,6 +124,12 @@ def state(
     if write and not known.unreachable:
         keep(campaign, before, known, abandoned)
     return classify(runs, known)
+
+
+def state_of_redo(found: State, redo: int, runs: Runs) -> State:
+    """The state of runs that are trained again: as if the submissions of this redo (0: there is none yet) were a campaign."""
+    own = classify(runs, found.known.of_redo(redo or -1))
+    return State(runs, own.code, own.is_given_up, found.known)
 
 
 def classify(runs: Runs, known: Known) -> State:

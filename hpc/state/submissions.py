@@ -38,7 +38,8 @@ class Submission:
     process: the process that submits or executes it. arrays: empty for local submissions. is_interrupted: whether that process
     ended before its tasks. code_commit: that of the code that submitted it; empty in earlier versions. is_claimed: whether
     workers claim its tasks (jobs/claims.py), as they do since schema 3. deadline: when everything has to be done; empty for
-    none (hpc/request/deadline.py reads it).
+    none (hpc/request/deadline.py reads it). redo: 0, or, if its runs were done and are trained again, the number of the first
+    submission of this redo (its own number, or that of an earlier one); asked: the words that asked for the redo.
     """
 
     number: int
@@ -55,6 +56,8 @@ class Submission:
     code_commit: str = ""
     is_claimed: bool = False
     deadline: str = ""
+    redo: int = 0
+    asked: str = ""
     schema: int = field(default=SCHEMA_VERSION, compare=False)
 
     @property

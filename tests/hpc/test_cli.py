@@ -39,7 +39,10 @@ def test_examples_name_options_that_exist(name: str, example: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "said"),
-    [("statsu", "no command 'statsu' (meant: status?); allowed: submit, "), ("x", "no command 'x'; allowed: submit, ")],
+    [
+        ("statsu", "no command 'statsu' (meant: status?); allowed: init, submit, "),
+        ("x", "no command 'x'; allowed: init, submit, "),
+    ],
 )
 def test_an_unknown_command_names_the_one_that_is_meant(name: str, said: str) -> None:
     shown = commands.call("hpc.cli", name)

@@ -36,6 +36,7 @@ REFUSED = {  # what it is -> the grid, options (HERE: the folder of the test), p
     "a grid that is a pipe": ("", ("--grid", "HERE/pipe"), "not a file (a folder, a pipe or a device)"),
     "a grid that is a device": ("", ("--grid", "/dev/zero"), "not a file (a folder, a pipe or a device)"),
     "a broken grid": ("ps: [2]", (), "line 1: ps[0]: not possible: 2"),
+    "a broken setting": (ONE, ("--set", "ps=[2]"), "--set ps[0]: not possible: 2"),
     "a grid in bytes": ("\0", (), "not YAML"),
     "a folder that is a file": (ONE, ("--output-dir", "HERE/grid.yaml"), "HERE/grid.yaml: not a folder"),
     "a folder below a file": (ONE, ("--output-dir", "HERE/grid.yaml/new/x"), "HERE/grid.yaml: not a folder"),
@@ -136,6 +137,7 @@ def test_the_table_has_all_options() -> None:
     others = {action.option_strings[-1] for action in parser._actions} - set(owned)
     for_all = {
         "--grid",
+        "--set",
         "--executor",
         "--output-dir",
         "--data-dir",

@@ -24,6 +24,21 @@ _SHORT = {
     **{"d": "dependency", "m": "distribution", "n": "ntasks", "p": "partition", "q": "qos", "t": "time", "w": "nodelist"},
     "x": "exclude",
 }
+_PLAIN = {"type": ["string", "number", "boolean"], "pattern": "^[^\\x00-\\x1f\\x7f]*$"}  # (a pattern is for texts alone)
+EXAMPLE = "slurm: {}                            # any option of sbatch: {partition: cpu, account: my-lab}"
+SCHEMA: dict[str, Any] = {  # of a grid's section
+    "type": "object",
+    "description": "any option of sbatch",
+    "propertyNames": {
+        "pattern": "^[a-z][a-z0-9_-]*$",
+        "not": {"enum": sorted({*_SHORT, *_OURS, *(name.replace("-", "_") for name in _OURS)})},
+    },
+    "properties": {
+        "setup": {"type": "array", "items": {"type": "string"}, "description": "shell commands before a worker starts"},
+        "mem": {**_PLAIN, "type": [*_PLAIN["type"], "null"]},
+    },
+    "additionalProperties": _PLAIN,
+}
 _MEMORY = ("mem", "mem_per_cpu", "mem_per_gpu")
 _FROM_ENVIRONMENT = {f"SBATCH_{name.upper()}": name for name in ("partition", "account", "qos", "reservation", "constraint")}
 _WHAT_TO_CHANGE = {  # part of the message of sbatch -> the options that it is about

@@ -135,6 +135,7 @@ BROKEN = {
     "unknown dataset": ("dataset: cifar10", "'cifar10'; allowed: one of mnist, fashion_mnist, kmnist, digits"),
     "scalar for an axis": ("ps: 0.5", "ps: not a list of values: 0.5; allowed: a list with at least one value"),
     "empty axis": ("activations: []", "activations: not a list of values: []"),
+    "no number of samples": ("max_train_samples: []", "max_train_samples: not a list of values: []; allowed: a list with at"),
     "no repeats": ("repeats: 0", "repeats: not possible: 0; allowed: an integer from 1"),
     "fractional integer": ("epochs: 2.5", "epochs: not possible: 2.5; allowed: an integer from 1"),
     "true for a number": ("batch_size: true", "batch_size: not possible: True"),

@@ -12,7 +12,7 @@ from hpc.request.yaml_file import GridError
 from noisy.spec import RunSpec
 
 
-def _drawn_grid(random: random.Random) -> dict:
+def drawn_grid(random: random.Random) -> dict:
     """A small grid of digits, with values that are often near each other."""
 
     def axis(*values: object) -> list:
@@ -47,7 +47,7 @@ def _as_trained(run: RunSpec) -> tuple:
 def test_a_grid_is_refused_if_and_only_if_it_holds_a_training_twice() -> None:
     seen = {True: 0, False: 0}
     for number in range(250):
-        values = _drawn_grid(random.Random(number))
+        values = drawn_grid(random.Random(number))
         defaults: dict = {"batch_size": 128, "max_train_samples": None, "learning_rate": 0.001, "weight_decay": 0, "epochs": 5}
         cells = []
         for model in values["model_types"]:
