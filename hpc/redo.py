@@ -5,7 +5,6 @@ gives the answer. Exit status: 0 all agree; 1 some differ, failed, or cannot be 
 """
 
 import argparse
-import json
 import os
 import secrets
 import shlex
@@ -31,10 +30,9 @@ from hpc.request.grid import Grid, load_grid
 from hpc.request.yaml_file import GridError
 from hpc.state.chosen import OFFERED, chosen
 from hpc.state.runs import State, state, state_of_redo
-from jobs.campaign import Campaign, listed
+from jobs.campaign import Campaign
 from jobs.commandline import Parser
 from jobs.manifest import Manifest, ManifestError
-from noisy.runs import Runs
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -83,7 +81,7 @@ def _redo(options: argparse.Namespace, own_options: dict[str, list[argparse.Acti
     if len(state_of_redo(found, redo.number, runs).to_submit(options.retry_failed)):
         data_dir = Path(options.data_dir or os.environ.get("NOISY_DATA_DIR") or _last_data_dir(campaign, found)).resolve()
         request = Request(
-            _grid(campaign, manifest.runs, data_dir),
+            _grid(campaign, data_dir),
             campaign,
             data_dir,
             runs,
@@ -113,13 +111,10 @@ def _last(asked: Asked, found: State, is_new: bool = False) -> Redo:
     return asked.redo((each.submission for each in found.known.submitted), 1 + secrets.randbelow(10**6), is_new)
 
 
-def _grid(campaign: Campaign, runs: Runs, data_dir: Path) -> Grid:
-    """The campaign's grid, with the campaign's own copies of the user's files."""
-    digests = {digest for of_cell in runs.by_cell(lambda run: run.extensions) for digest in of_cell.split("+")}
-    copies = [f"{path.parent.name}/{path.name}" for path in listed(campaign.extensions) if path.name.split("_")[0] in digests]
-    settings = [f"extensions={json.dumps(copies)}"] if copies else []
+def _grid(campaign: Campaign, data_dir: Path) -> Grid:
+    """The campaign's grid, which names the campaign's own copies of the user's files."""
     try:
-        return load_grid(campaign.grid, SECTIONS, data_dir, settings)
+        return load_grid(campaign.grid, SECTIONS, data_dir)
     except GridError as error:
         raise Refused(f"{campaign.grid}: {count(len(error.problems), 'problem')}", error.problems) from error
 

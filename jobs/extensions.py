@@ -15,6 +15,12 @@ from noisy.runs import Runs
 from noisy.spec import digest_of
 
 
+def copy_name(name: str, content: bytes) -> str:
+    """The name of the copy of a file. A copy of a copy has the same name."""
+    digest = digest_of(content)
+    return name if name.startswith(f"{digest}_") else f"{digest}_{name}"
+
+
 def keep_copies(campaign: Campaign, files: Iterable[tuple[str, bytes]]) -> None:
     """Write the copies that are not there yet, or that are damaged. files: names and contents.
 
@@ -22,7 +28,7 @@ def keep_copies(campaign: Campaign, files: Iterable[tuple[str, bytes]]) -> None:
         OSError: they cannot be written.
     """
     for name, content in files:
-        path = campaign.extensions / f"{digest_of(content)}_{name}"
+        path = campaign.extensions / copy_name(name, content)
         with contextlib.suppress(OSError):
             if read_regular(path) == content:
                 continue

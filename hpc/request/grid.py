@@ -11,6 +11,7 @@ from hpc.request.keys import AXES, DEFAULTS, KEYS, SCALARS, TRAINING, fields_of
 from hpc.request.own import NOTHING_OWN, Own, read_own
 from hpc.request.settings import put
 from hpc.request.yaml_file import Check, GridError, parse_yaml, with_values
+from jobs.extensions import copy_name
 from noisy.runs import Runs
 from noisy.spec import ALLOWED, MODEL_TYPES, Allowed, Execution, RunSpec, as_trained
 
@@ -48,7 +49,7 @@ class Grid:
     worker_time_min: int  # time limit of a worker on a scheduler
     execution: Execution
     options: dict[str, dict[str, str | int | float | bool]]
-    text: str  # the text of the file, with the values of `--set`
+    text: str  # what a campaign keeps of the file: see `_kept`
     own: Own = NOTHING_OWN  # the user's own models, activations and data sets
     settings: tuple[str, ...] = ()  # what `--set` replaced: KEY=VALUE
 
@@ -134,13 +135,21 @@ def parse_grid(
             _RUNS_ON_GPU if scalars["use_cuda"] else 1,
         ),
         options=options,
-        text=with_values(text, values, changed) if changed else text,
+        text=_kept(text, values, changed, own),
         own=own,
         settings=tuple(settings),
     )
     if grid.n_runs > MAX_RUNS:
         raise GridError([f"the grid: {grid.n_runs:,} runs; allowed: at most {MAX_RUNS:,}; shorten an axis or repeats"])
     return grid
+
+
+def _kept(text: str, values: dict, changed: list[str], own: Own) -> str:
+    """The text that a campaign keeps: with the values of `--set`, and with the names of its own copies of the user's files."""
+    if own.files:
+        copies = [f"extensions/{copy_name(file.path.name, file.content)}" for file in own.files]
+        values, changed = values | {"extensions": copies}, [*dict.fromkeys([*changed, "extensions"])]
+    return with_values(text, values, changed) if changed else text
 
 
 def _training(values: dict, model_types: tuple, dataset: Any, own: Own, check: Check) -> dict[str, dict[str, tuple]]:

@@ -62,8 +62,10 @@ def test_the_example_of_the_page_is_a_campaign_like_any_other(undisturbed: Path)
     campaign = Campaign(undisturbed / "campaign")
     each_run_once(campaign.folder, 16)
     assert [path.read_text() for path in campaign.extensions.iterdir()] == [CODE]
-    again = commands.submit(undisturbed / "grid.yaml", campaign.folder, undisturbed / "data")
-    assert again.stdout.startswith("Nothing to submit: 16 of 16 runs done")
+    for grid in (undisturbed / "grid.yaml", campaign.grid, campaign.grid):  # the campaign's own names its copy
+        again = commands.submit(grid, campaign.folder, undisturbed / "data")
+        assert again.stdout.startswith("Nothing to submit: 16 of 16 runs done"), again.stderr
+    assert len(list(campaign.extensions.iterdir())) == 1
 
     reported = commands.call("analysis.report", "--output-dir", campaign.folder)
     assert reported.returncode == 0 and f"own files: extensions/{DIGEST}_*" in reported.stdout

@@ -138,6 +138,7 @@ def test_the_table_has_all_options() -> None:
     for_all = {
         "--grid",
         "--set",
+        "--from",
         "--executor",
         "--output-dir",
         "--data-dir",
