@@ -1,7 +1,6 @@
 """What all commands share: exit statuses, showing a plan, asking, finding the campaign, counts and durations in words."""
 
 import argparse
-import contextlib
 import os
 import shlex
 import sys
@@ -68,8 +67,10 @@ def exit_with(command: Callable[[], int], on_silence: str = "", on_interrupt: st
             f"{error.filename2 or error.filename or 'a file'}: {error.strerror or error}" + (f"; {advice}" if advice else "")
         )
     except KeyboardInterrupt:
-        with contextlib.suppress(OSError):  # its terminal may be gone
+        try:
             print(on_interrupt, file=sys.stderr, end="\n" if on_interrupt else "", flush=True)
+        except OSError:  # its terminal is gone
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())  # because Python flushes once more when it ends
         sys.exit(INTERRUPTED)
     sys.exit(WRONG_INPUT)
 

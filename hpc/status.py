@@ -46,6 +46,7 @@ def _watch(options: argparse.Namespace) -> int:
     while True:
         started_s = time.monotonic()
         status, at_work = _once(options)
+        print(end="", flush=True)  # whoever reads the file need not wait for a full buffer
         if not at_work:
             return status
         time.sleep(max(_WATCH_EVERY_S, 10 * (time.monotonic() - started_s)))  # uses a tenth of a core at most

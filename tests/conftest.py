@@ -13,6 +13,7 @@ from tests.campaigns import GRID, made_once
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the threads of several test processes would wait for each other
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each process that a test starts would compile the project anew
+os.environ.pop("PYTHONUNBUFFERED", None)  # users have buffers: what must be seen at once is flushed
 
 
 SLURM = ("sbatch", "squeue", "sacct", "sacctmgr", "scancel", "scontrol", "sinfo", "srun")
