@@ -156,4 +156,6 @@ def _rank_notes(n: int, n_nonzero: int, family_size: int) -> list[str]:
     if smallest * family_size <= 1 - CONFIDENCE:
         return []
     which = f"at n = {n}" if n == n_nonzero else f"with {n_nonzero} of {n} pairs that differ"
-    return [f"{which} no rank or sign test can fall below {smallest:.4g} ({min(1, smallest * family_size):.4g} corrected)"]
+    level = 1 - CONFIDENCE
+    holm = f"such a p-value is below {level:.2g} after correction only if other comparisons of the family have smaller p-values"
+    return [f"{which} no rank or sign test can fall below {smallest:.4g}" + (f"; {holm}" if smallest <= level else "")]

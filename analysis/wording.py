@@ -89,8 +89,9 @@ def _ranked(family: pd.DataFrame, size: int) -> Iterator[str]:
     powerless = smallest * size > _ALPHA
     if powerless.any():
         yield (
-            f"For {int(powerless.sum()):,} of these there are too few pairs to be below {_ALPHA} after correction, whatever "
-            f"the data: their smallest possible p-value is {smallest[powerless].min():.3g} before it."
+            f"For {int(powerless.sum()):,} of these there are so few pairs that the p-value is below {_ALPHA} after correction "
+            "only if other comparisons of the family have smaller ones: the smallest that is possible before correction is "
+            f"{smallest[powerless].min():.3g}."
         )
 
 

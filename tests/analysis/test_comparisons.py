@@ -99,6 +99,18 @@ def test_only_repeats_that_are_finished_in_both_cells_are_pairs() -> None:
     assert table["mean_difference"][1] == pytest.approx(kept.mean(), abs=1e-12)
 
 
+@pytest.mark.parametrize(("n", "family_size", "said"), [(5, 22, False), (9, 22, True), (9, 12, False), (12, 22, False)])
+def test_the_note_of_a_rank_test_holds_for_holms_correction(n: int, family_size: int, said: bool) -> None:
+    """n = 9: 2 / 2**9 = 0.0039. With a family of 22 it is below 0.05 if it is the tenth or a later one, and never as the first."""
+    from statsmodels.stats.multitest import multipletests
+
+    smallest = 2.0 ** (1 - n)
+    alone = multipletests([smallest] * family_size, method="holm")[1][0]
+    last = multipletests([1e-9] * (family_size - 1) + [smallest], method="holm")[1][-1]
+    assert said == (last <= 0.05 < alone)
+    assert any("only if other comparisons" in note for note in _rank_notes(n, n, family_size)) == said
+
+
 def test_a_run_at_chance_brings_a_rank_test_and_the_note_of_what_it_can_say() -> None:
     from scipy.stats import wilcoxon
 
@@ -112,7 +124,7 @@ def test_a_run_at_chance_brings_a_rank_test_and_the_note_of_what_it_can_say() ->
     row = table.iloc[1]
     values = np.array([outcome(runs[i])[1] for i in range(len(runs)) if runs[i].p == 0.5]).reshape(5, 2)
     assert row["p_raw"] == pytest.approx(wilcoxon(values[:, 1] - values[:, 0], method="exact").pvalue, abs=1e-12)
-    assert "at n = 5 no rank or sign test can fall below 0.0625 (0.125 corrected)" in row["note"]
+    assert "at n = 5 no rank or sign test can fall below 0.0625" in row["note"]
     assert "runs at chance: the t interval may miss the mean" in row["note"]
     assert (row["n_chance_reference"], row["n_chance_value"], row["share_chance_value"]) == (0, 2, 0.4)
     assert row["n_pairs_trained"] == 3

@@ -123,7 +123,7 @@ def test_sentences_say_what_a_reviewer_asks(campaign: tuple) -> None:
         "hold together at 95 % (Bonferroni)",
         "p-values are corrected by Holm's method",
         "which is conditional on training",
-        "their smallest possible p-value is 0.0625 before it",
+        "the smallest that is possible before correction is 0.0625",
     ):
         assert words in text
 
