@@ -101,7 +101,7 @@ def test_only_repeats_that_are_finished_in_both_cells_are_pairs() -> None:
 
 @pytest.mark.parametrize(("n", "family_size", "said"), [(5, 22, False), (9, 22, True), (9, 12, False), (12, 22, False)])
 def test_the_note_of_a_rank_test_holds_for_holms_correction(n: int, family_size: int, said: bool) -> None:
-    """n = 9: at least 2 / 2**9 = 0.0039. Of 22 such values none is below 0.05 after correction; one of them with smaller others is."""
+    """n = 9: at least 0.0039. Of 22 such values none is below 0.05 after correction; one among smaller others is."""
     from statsmodels.stats.multitest import multipletests
 
     smallest = 2.0 ** (1 - n)
