@@ -63,6 +63,7 @@ def test_each_line_answers_what_the_page_says(tmp_path: Path) -> None:
     folder.mkdir()
     program = commands.noisy_program(tmp_path / "bin")
     environment = {**os.environ, "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
+    environment.pop("NOISY_DATA_DIR", None)
     answers = []
     for command, expected in STEPS:
         done = subprocess.run(

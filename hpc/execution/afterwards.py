@@ -14,7 +14,7 @@ from hpc.state.scheduler import Scheduler, SchedulerError
 from jobs.campaign import Campaign
 from jobs.recorded import Recorded
 
-_WORTH_S = 60.0  # seconds of all cores from which the figures teach something
+_WORTH_S = 600.0  # seconds of all cores from which the figures teach something
 _LEAST = {"cpu": CPU_LEAST, "memory": MEMORY_LEAST, "time": TIME_LEAST}
 
 
