@@ -4,6 +4,7 @@ import argparse
 import io
 import os
 import sys
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -16,6 +17,7 @@ from analysis.figures.style import styled
 from analysis.held import Refused
 from analysis.merge import look_at
 from analysis.planned import CELL_FIELDS, MISSING
+from jobs.archived import SUMS, ArchiveError, unpacked, wrong_files
 from jobs.campaign import Campaign
 from jobs.files import publish
 from jobs.manifest import ManifestError
@@ -74,15 +76,17 @@ def compare(a: Path, b: Path, to: Path, in_pairs: bool) -> Agreement:
 
 
 def read_runs(path: Path) -> pd.DataFrame:
-    """Read the runs of a campaign that have a record, from a folder's shards or from a CSV. Nothing is written.
+    """Read the runs of a campaign that have a record, from a folder's shards, an archive or a CSV. Nothing is written.
 
     Raises:
         Unusable: it cannot be read, or has no run.
     """
     try:
-        table = _from_folder(path) if path.is_dir() else pd.read_csv(path, dtype={"hidden_sizes": str})
-    except (OSError, ValueError, ManifestError, Refused) as error:
-        raise Unusable(error if isinstance(error, ManifestError | Refused) else f"{path}: cannot be read ({error})") from error
+        table = _read(path)
+    except (ArchiveError, ManifestError, Refused) as error:
+        raise Unusable(error) from error
+    except (OSError, ValueError) as error:
+        raise Unusable(f"{path}: cannot be read ({error})") from error
     lacking = [name for name in _NEEDED if name not in table]
     if lacking:
         raise Unusable(f"{path}: no column {', '.join(lacking)}; allowed: a results_per_run.csv of noisy report")
@@ -90,6 +94,20 @@ def read_runs(path: Path) -> pd.DataFrame:
     if table.empty:
         raise Unusable(f"{path}: no run has a record")
     return table
+
+
+def _read(path: Path) -> pd.DataFrame:
+    is_archive = (path / SUMS).exists() if path.is_dir() else tarfile.is_tarfile(path)
+    if not is_archive:
+        return _from_folder(path) if path.is_dir() else _from_csv(path)
+    with unpacked(path) as folder:
+        if wrong := wrong_files(folder):
+            raise ArchiveError(f"{path}: {len(wrong)} files are not as packed; see noisy archive --check {path}")
+        return _from_csv(folder / "results_per_run.csv")
+
+
+def _from_csv(path: Path) -> pd.DataFrame:
+    return pd.read_csv(path, dtype={"hidden_sizes": str})
 
 
 def write(found: Agreement, to: Path, a: str, b: str) -> list[Path]:

@@ -21,6 +21,7 @@ from jobs.reading import brief, read_regular
 from jobs.recorded import Recorded
 
 _CLOSE = 1e-9  # relative: other versions of scipy and numpy may round the last digits in another way
+_WIDTH = 21  # of the first column, in characters
 
 
 def check(folder: Path) -> tuple[list[str], list[str]]:
@@ -31,7 +32,8 @@ def check(folder: Path) -> tuple[list[str], list[str]]:
     """
     lines, problems = [], wrong_files(folder)
     lines.append(
-        "digests    " + (f"{len(problems)} files are not as they were packed" if problems else "all files are as packed")
+        f"{'digests':{_WIDTH}}"
+        + (f"{len(problems)} files are not as they were packed" if problems else "all files are as packed")
     )
     try:
         about = About.from_json(read_regular(folder / "archive.json"))
@@ -41,16 +43,19 @@ def check(folder: Path) -> tuple[list[str], list[str]]:
         merged = as_stored(folder / "results.h5", folder / "manifest.jsonl")
     except (Refused, ManifestError) as error:
         return lines, [*problems, _inside(str(error), folder)]
-    lines.append(f"runs       {about.summary()}")
+    lines.append(f"{'runs':{_WIDTH}}{about.summary()}")
     wrong = differing(folder / "results.h5", {**merged.runs, "run_id": merged.planned.runs.run_id})
     problems += [f"results.h5: its column {name} is not what its records say" for name in wrong]
     tables = tables_of(merged, folder / "results.h5", about.reference or None)
     for name, table in tables.named().items():
         said, is_right = _compared(folder / name, table)
-        (lines if is_right else problems).append(f"{name}: {said}")
+        if is_right:
+            lines.append(f"{name:{_WIDTH}}{said}")
+        else:
+            problems.append(f"{name}: {said}")
     if about.has_shards:
         problems += [_inside(text, folder) for text in _shards(folder, merged)]
-        lines.append(f"shards     {len(Campaign(folder).shard_paths()):,} files, read again")
+        lines.append(f"{'shards':{_WIDTH}}{len(Campaign(folder).shard_paths()):,} files, read again")
     return lines, problems
 
 

@@ -1,6 +1,6 @@
 """noisy compare A B: do two campaigns agree, cell by cell?
 
-A and B are folders of campaigns, or files results_per_run.csv. Writes compare.csv, compare.pdf and compare.png.
+A and B are folders of campaigns, archives, or files results_per_run.csv. Writes compare.csv, compare.pdf and compare.png.
 Exit status: 0 they agree, 1 a cell differs more than chance explains, 2 the input is wrong or a file cannot be written.
 """
 
@@ -13,7 +13,7 @@ def main(argv: list[str] | None = None) -> None:
     """The command line above."""
     parser = Parser("compare", "Do two campaigns agree, cell by cell?")
     for name in ("A", "B"):
-        parser.add_argument(name, type=Path, help="the folder of a campaign, or its results_per_run.csv")
+        parser.add_argument(name, type=Path, help="the folder of a campaign, its archive, or its results_per_run.csv")
     parser.add_argument(
         "--to", type=Path, default=Path(), help="folder for compare.csv and the figure (default: the current one)"
     )

@@ -84,8 +84,7 @@ def _check(path: Path) -> int:
 
 def _make(options: argparse.Namespace) -> int:
     campaign = the_campaign(options.output_dir)
-    folder = campaign.folder.resolve()
-    target = options.to or folder.with_name(f"{folder.name}.tar.gz")
+    target = options.to or _beside(campaign.folder)
     if target.is_dir() or not target.absolute().parent.is_dir():
         raise FileNotFoundError(
             errno.ENOENT, "not possible; allowed: the name of a file in a folder that is there", str(target)
@@ -97,6 +96,12 @@ def _make(options: argparse.Namespace) -> int:
     for text in problems:
         print(f"problem: {text}", file=sys.stderr)
     return 1 if problems or about.n_failed else 0
+
+
+def _beside(folder: Path) -> Path:
+    """The file beside a campaign's folder, with the folder's name; `.` and `x/..` are resolved, since they have none."""
+    named = folder if folder.name not in ("", "..") else folder.resolve()
+    return named.with_name(f"{named.name}.tar.gz")
 
 
 def archive(campaign: Campaign, target: Path, **chosen: Any) -> tuple[About, list[str]]:

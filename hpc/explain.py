@@ -4,6 +4,7 @@ Exit status: 0 shown; 1 a file of the campaign cannot be read; 2 the input is wr
 """
 
 import argparse
+import textwrap
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
@@ -23,7 +24,8 @@ from jobs.commandline import Parser
 from jobs.recorded import Recorded
 
 _LOG_LINES = 10  # lines of each log
-_MACHINE = ("device", "cpu", "cpu_threads", "runs_together", "versions", "code_commit")
+_WIDTH = 88  # of long texts, in characters
+_MACHINE = (("device", "cpu", "cpu_threads", "runs_together"), ("versions",), ("code_commit",))  # a line each
 _MEASURED = ("test_accuracy", "test_loss", "n_correct", "n_test")
 
 
@@ -58,10 +60,11 @@ def page(campaign: Campaign, found: State, place: int, now_s: float) -> Iterator
     yield _line("state", found.of(place) + (f"; {reason}" if reason else ""))
     columns = planned_columns(found.runs.take(only))
     values = ((name, column.at(np.array([0]))[0]) for name, column in columns.items() if name != "run_id")
-    yield _line("spec", " ".join(f"{name}={'' if value is None else value}" for name, value in values))
+    yield from _lines("spec", " ".join(f"{name}={'' if value is None else value}" for name, value in values))
     for each in found.known.submitted:
         for task in each.tasks.task[each.tasks.run_id == run_id].tolist():
-            where = f"submission {each.submission.number:04d} ({each.submission.created}), task {task}"
+            created_s = datetime.fromisoformat(each.submission.created).timestamp()
+            where = f"submission {each.submission.number:04d} ({_time(created_s)}), task {task}"
             yield _line("submitted", where + (", cancelled there" if run.run_id in each.cancelled else ""))
     places = np.flatnonzero(found.recorded.records["run_id"] == run_id).tolist()
     for record in places:
@@ -98,7 +101,9 @@ def _record(found: State, record: int) -> Iterator[str]:
     if status != "failed":
         used = f"{row['cpu_s']:.1f} CPU s, {row['wall_s']:.1f} s, at most {row['peak_mem_mb']:.0f} MB"
         yield _line("", used + _asked(found, number, job))
-    yield _line("", ", ".join(f"{name} {source.attributes[name]}" for name in _MACHINE if source.attributes.get(name)))
+    for names in _MACHINE:
+        if known := [f"{name} {source.attributes[name]}" for name in names if source.attributes.get(name)]:
+            yield _line("", ", ".join(known))
     yield _line("", f"shards/{source.name}")
 
 
@@ -131,6 +136,13 @@ def _next(campaign: Campaign, found: State, place: int) -> str:
 
 def _line(what: str, text: str) -> str:
     return f"{what:12}{text}"
+
+
+def _lines(what: str, text: str) -> Iterator[str]:
+    """A long text on several lines; no word is divided."""
+    for line in textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False):
+        yield _line(what, line)
+        what = ""
 
 
 def _time(seconds: float) -> str:

@@ -14,6 +14,7 @@ from hpc.state.scheduler import Scheduler, SchedulerError
 from jobs.campaign import Campaign
 from jobs.recorded import Recorded
 
+_WORTH_S = 600.0  # seconds of all cores from which the figures teach something
 _LEAST = {"cpu": CPU_LEAST, "memory": MEMORY_LEAST, "time": TIME_LEAST}
 
 
@@ -50,7 +51,9 @@ def _used(records: np.ndarray) -> Used:
 
 
 def lines_of(known: Mapping[str, Any]) -> Iterator[str]:
-    """The figures as lines of text."""
+    """The figures as lines of text; none for a campaign so small that most of its time is the start of Python."""
+    if known["core_s"] < _WORTH_S:
+        return
     shares = ", ".join(
         f"{name} {known[name]:.0%} ({'good' if known[name] >= least else 'low'}: at least {least:.0%} is good)"
         for name, least in _LEAST.items()

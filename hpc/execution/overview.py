@@ -13,6 +13,7 @@ from hpc.planning.decision import Decision
 from hpc.planning.tasks import Plan
 from hpc.state.runs import State
 
+_FEW_S = 36.0  # less than this, a hundredth of an hour, is shown in seconds
 _WIDTH = 11, 52  # widths in characters: the label, the plan's figure
 
 
@@ -73,6 +74,8 @@ def _beside(decision: Decision, rows: list[tuple[str, str, str]]) -> Iterator[tu
 
 
 def _hours(seconds: Range, unit: str) -> str:
+    if seconds.high < _FEW_S:
+        return f"{seconds.middle:.2g} {unit} s expected ({seconds.low:.2g} to {seconds.high:.2g})"
     low, middle, high = (hours(each / 3600) for each in (seconds.low, seconds.middle, seconds.high))
     return f"{middle} {unit} hours expected ({low} to {high})"
 

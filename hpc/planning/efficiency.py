@@ -45,7 +45,7 @@ class Efficiency:
     """cpu, memory, time: used / asked for, None if nothing was asked for; memory and time only of workers that trained runs.
 
     overhead: the share of the workers' time that was not training; wait_s: seconds from the submission to the first start;
-    n_jobs: number of jobs that began; n_idle: number of these that found nothing to do.
+    n_jobs: number of jobs that began; n_idle: number of these that found nothing to do; core_s: their time x their cores.
     """
 
     cpu: float
@@ -55,6 +55,7 @@ class Efficiency:
     wait_s: float
     n_jobs: int
     n_idle: int
+    core_s: float
 
     @property
     def advice(self) -> str:
@@ -87,4 +88,5 @@ def efficiency(spans: Iterable[Span], used: Mapping[str, Used]) -> Efficiency | 
         wait_s=max(0.0, min(span.began_s for span in began) - min(span.queued_s for span in began)),
         n_jobs=len(began),
         n_idle=len(began) - len(busy),
+        core_s=core_s,
     )

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import shutil
 import subprocess
 import tarfile
@@ -15,6 +16,7 @@ import pytest
 from rocrate.rocrate import ROCrate
 
 from analysis.checked import _is_close
+from analysis.packing import _beside
 from jobs.archived import SUMS, sums
 from jobs.campaign import Campaign
 from jobs.files import publish
@@ -55,12 +57,32 @@ def check(path: Path) -> subprocess.CompletedProcess:
     return commands.call("analysis.archive", "--check", path)
 
 
+def test_an_archive_is_compared_packed_and_unpacked(made: Campaign, packed: Path, opened: Path, tmp_path: Path) -> None:
+    for path in (packed, opened):
+        answer = commands.call("analysis.compare", made.folder, path, "--to", tmp_path / "out")
+        assert answer.returncode == 0, answer.stderr
+        assert f"B          {path}: 18 finished runs\n" in answer.stdout
+    with (opened / "results_per_run.csv").open("a") as file:
+        file.write("\n")
+    refused = commands.call("analysis.compare", made.folder, opened, "--to", tmp_path / "none")
+    assert refused.returncode == 2 and not (tmp_path / "none").exists()
+    assert refused.stderr == f"error: B: {opened}: 1 files are not as packed; see noisy archive --check {opened}\n"
+
+
+def test_an_archive_lies_beside_its_folder(made: Campaign, packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(made.folder.parent)
+    assert _beside(Path("nets 1")) == Path("nets 1.tar.gz")
+    assert _beside(made.folder) == packed
+    monkeypatch.chdir(made.folder)
+    assert _beside(Path()) == _beside(Path("shards/..")) == packed
+
+
 def test_an_archive_is_checked_packed_and_unpacked(packed: Path, opened: Path) -> None:
     for path in (packed, opened):
         answer = check(path)
         assert answer.returncode == 0, answer.stderr
         assert answer.stdout.count("made again, equal in every byte") == 3
-        assert "shards     3 files, read again" in answer.stdout
+        assert re.search(r"^shards +3 files, read again$", answer.stdout, re.MULTILINE)
     assert subprocess.run(["sha256sum", "--check", "--quiet", SUMS], cwd=opened, check=False).returncode == 0
 
 

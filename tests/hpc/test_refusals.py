@@ -116,7 +116,7 @@ def test_a_dry_run_plans_what_it_can_where_slurm_is_silent(
         said = refuse("--dry-run", status=3)
     assert "the limits and the queue of the cluster are unknown; noisy submit --executor local" in said
     plan = capfd.readouterr().out
-    assert "8 to run; 0 of the grid's 8 are done" in plan and "CPU hours expected" in plan
+    assert "8 to run; 0 of the grid's 8 are done" in plan and "CPU s expected" in plan
     assert plan.endswith("Dry run: nothing was written.\n")
 
 

@@ -54,7 +54,7 @@ def test_a_campaign_from_nothing_to_nothing_missing(grid: Path, tmp_path: Path, 
     dry = submit(grid, out, digits_dir, "--dry-run")
     assert dry.returncode == 0, dry.stderr
     assert re.search(r"runs +8 to run; 0 of the grid's 8 are done\n", dry.stdout)
-    assert re.search(r"CPU time +\S+ CPU hours expected \(\S+ to \S+\)\n", dry.stdout)
+    assert re.search(r"CPU time +\S+ CPU s expected \(\S+ to \S+\)\n", dry.stdout)
     assert re.search(r"memory +\S+ GB at most", dry.stdout)
     assert not out.exists(), "a dry run wrote"
 

@@ -146,7 +146,7 @@ def test_a_dry_run_with_a_full_queue_shows_the_cost(
 ) -> None:
     assert run(Cluster(n_queued=2), request(tmp_path, digits_dir, feeds=True, dry_run=True)) == 0
     shown = capsys.readouterr().out
-    assert "8 to run" in shown and "CPU hours expected" in shown and "Dry run: nothing was written." in shown
+    assert "8 to run" in shown and "CPU s expected" in shown and "Dry run: nothing was written." in shown
     assert not (tmp_path / "campaign").exists()
 
 

@@ -1,7 +1,10 @@
 """What was asked for beside what was used: shares, against sums written out."""
 
+from dataclasses import asdict
+
 import pytest
 
+from hpc.execution.afterwards import lines_of
 from hpc.planning.efficiency import Span, Used, efficiency
 
 HOUR = 3600.0
@@ -43,3 +46,15 @@ def test_without_limits_only_the_processor_is_judged_and_without_jobs_nothing() 
     assert found and (found.memory, found.time, found.cpu) == (None, None, 0.95)
     assert efficiency([], {}) is None
     assert efficiency([span("1", 0, 1)], {"2": Used(1, 1, 1)}) is None
+
+
+def test_the_figures_of_a_campaign_of_seconds_are_not_shown() -> None:
+    """Most of its time is the start of Python, so they would advise to change what is well."""
+
+    def said(core_s: float) -> list[str]:
+        found = efficiency([Span("local-0001", 0, 0, core_s / 2, cores=2)], {"local-0001": Used(core_s / 4, core_s / 4, 300)})
+        assert found and found.core_s == core_s
+        return list(lines_of(asdict(found) | {"advice": found.advice}))
+
+    assert said(599) == []
+    assert said(601)[-1].startswith("  next time: CPU")
