@@ -84,9 +84,9 @@ def test_everything_is_in_it_and_nothing_in_the_campaign_has_changed(made: Campa
 def test_it_is_the_same_in_every_byte_also_after_a_report_and_elsewhere(packed: Path, made: Campaign, tmp_path: Path) -> None:
     shutil.copytree(made.folder, tmp_path / made.folder.name, copy_function=shutil.copy2)
     assert commands.call("analysis.report", "--output-dir", tmp_path / made.folder.name).returncode == 0
-    options = ("--output-dir", tmp_path / made.folder.name, "--shards", "--author", "A. Author", "--to", tmp_path / "again")
+    options = ("--output-dir", tmp_path / made.folder.name, "--shards", "--author", "A. Author", "--to", tmp_path / "again.tgz")
     assert commands.call("analysis.archive", *options).returncode == 0
-    assert (tmp_path / "again").read_bytes() == packed.read_bytes()
+    assert (tmp_path / "again.tgz").read_bytes() == packed.read_bytes()
 
 
 def test_nothing_of_this_machine_and_moment_is_in_it(packed: Path) -> None:
