@@ -16,6 +16,7 @@ from analysis.store import differing
 from analysis.tables import csv_of, tables_of
 from jobs.archived import ArchiveError, wrong_files
 from jobs.campaign import Campaign
+from jobs.extensions import intact_copies
 from jobs.manifest import ManifestError
 from jobs.reading import brief, read_regular
 from jobs.recorded import Recorded
@@ -46,6 +47,7 @@ def check(folder: Path) -> tuple[list[str], list[str]]:
     lines.append(f"{'runs':{_WIDTH}}{about.summary()}")
     wrong = differing(folder / "results.h5", {**merged.runs, "run_id": merged.planned.runs.run_id})
     problems += [f"results.h5: its column {name} is not what its records say" for name in wrong]
+    problems += [_inside(text, folder) for text in intact_copies(Campaign(folder), merged.planned.runs)[1]]
     tables = tables_of(merged, folder / "results.h5", about.reference or None)
     for name, table in tables.named().items():
         said, is_right = _compared(folder / name, table)

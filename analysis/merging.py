@@ -15,9 +15,11 @@ import numpy as np
 
 from analysis.held import Refused
 from analysis.merge import Merged, look_at
+from analysis.planned import CELL_FIELDS
 from jobs.adopted import Archive, Origin
 from jobs.archived import ArchiveError, unpacked, wrong_files
-from jobs.campaign import Campaign, listed
+from jobs.campaign import Campaign
+from jobs.extensions import intact_copies
 from jobs.files import advice_on, make_folder, new_folder, publish
 from jobs.image import FINISHED
 from jobs.manifest import Manifest, ManifestError, new_id, read_manifest, write_manifest
@@ -26,6 +28,7 @@ from jobs.provenance import code_commit
 from jobs.reading import read_regular
 from jobs.shard import Shard, read_shards
 from noisy.runs import Runs
+from noisy.spec import RunSpec
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ def merge_campaigns(paths: Sequence[Path], into: Path) -> list[str]:
     with ExitStack() as stack:
         parts = _opened(paths, stack)
         _refuse_other_data(parts)
+        _refuse_other_files(parts)
         make_folder(into.absolute().parent)
         with new_folder(into) as hidden:
             problems = _fill(Campaign(hidden), parts)
@@ -110,10 +114,30 @@ def _opened(paths: Sequence[Path], stack: ExitStack) -> list[Part]:
 
 
 def _refuse_other_data(parts: Sequence[Part]) -> None:
-    datasets = [(part, {cell.spec.dataset for cell in part.manifest.runs.cells}) for part in parts]
+    datasets = [(part, {_data_of(cell.spec) for cell in part.manifest.runs.cells}) for part in parts]
     if len(set.union(*(names for _, names in datasets))) > 1:
         each = "\n  ".join(f"{part.path}: {', '.join(sorted(names))}" for part, names in datasets)
         raise ManifestError(f"a campaign has one data set, and these have several; nothing was written\n  {each}")
+
+
+def _data_of(run: RunSpec) -> str:
+    return f"{run.dataset} ({run.own_data})" if run.own_data else run.dataset
+
+
+def _refuse_other_files(parts: Sequence[Part]) -> None:
+    """Refuse runs that differ in their own files only. Tables do not name these files, so a cell would be there twice."""
+    files = dict[tuple, str]()
+    for part in parts:
+        for cell in part.manifest.runs.cells:
+            run = cell.spec
+            named = " and ".join(f"extensions/{digest}_*" for digest in run.extensions.split("+"))
+            other = files.setdefault(tuple(getattr(run, name) for name in CELL_FIELDS), named)
+            if other != named:
+                raise ManifestError(
+                    f"{part.path}: model {run.model_type!r} with activation {run.activation!r} on {run.dataset} was trained "
+                    f"with {named}, and another campaign has {other}; allowed: campaigns with the same version of an own file; "
+                    "nothing was written"
+                )
 
 
 def _part(path: Path, stack: ExitStack) -> Part:
@@ -131,9 +155,11 @@ def _fill(campaign: Campaign, parts: Sequence[Part]) -> list[str]:
     its_id, problems, place = new_id(), list[str](), 0
     campaign.shards.mkdir()
     for part in parts:
-        for path in listed(Campaign(part.folder).extensions):  # equal names are equal files: the digest is in the name
+        copies, missing = intact_copies(Campaign(part.folder), part.manifest.runs)
+        problems += missing
+        for name, content in copies:  # equal names are equal files: the digest is in the name
             make_folder(campaign.extensions)
-            publish(campaign.extensions / path.name, read_regular(path))
+            publish(campaign.extensions / name, content)
         for origin in part.origins():
             if isinstance(origin, str):
                 problems.append(origin)

@@ -17,14 +17,16 @@ from analysis.comparisons import UnknownReference
 from analysis.cover import About, readme, requirements
 from analysis.held import PER_RUN_CSV, Refused
 from analysis.merge import forget_place
-from jobs.archived import SUMS, ArchiveError, files_of, sums, unpacked
-from jobs.campaign import Campaign, listed
+from jobs.archived import SUMS, ArchiveError, files_of, is_plain, sums, unpacked
+from jobs.campaign import Campaign
 from jobs.commandline import the_campaign
+from jobs.extensions import intact_copies
 from jobs.files import advice_on, publish, replacing
 from jobs.image import FINISHED
 from jobs.manifest import ManifestError
 from jobs.printing import NotPrinted, printing
 from jobs.reading import read_regular
+from jobs.shard import version_of
 
 _DESCRIBED = {
     "README.md": "what this is, how to check it, how to make it again",
@@ -41,6 +43,7 @@ _DESCRIBED = {
     "ro-crate-metadata.json": "the same for programs (RO-Crate 1.1)",
     SUMS: "the SHA-256 of every other file",
 }
+_ENDINGS = (".tar.gz", ".tgz")
 _NOT_IN_NAMES = re.compile(r"[^\w.+-]+")
 
 
@@ -85,10 +88,10 @@ def _check(path: Path) -> int:
 def _make(options: argparse.Namespace) -> int:
     campaign = the_campaign(options.output_dir)
     target = options.to or _beside(campaign.folder)
-    if target.is_dir() or not target.absolute().parent.is_dir():
-        raise FileNotFoundError(
-            errno.ENOENT, "not possible; allowed: the name of a file in a folder that is there", str(target)
-        )
+    is_name = target.name.endswith(_ENDINGS)  # so a file of a campaign, or any other one, is never replaced by mistake
+    if not is_name or target.is_dir() or not target.absolute().parent.is_dir():
+        allowed = f"the name of a file in a folder that is there, with {' or '.join(_ENDINGS)} at its end"
+        raise FileNotFoundError(errno.ENOENT, f"not possible; allowed: {allowed}", str(target))
     chosen = {"has_shards": options.shards, "style": options.style, "reference": options.reference or ""}
     about, problems = archive(campaign, target, **chosen, license=options.license, authors=options.author)
     print(f"{target}: {about.summary()}\nsize       {target.stat().st_size / 1e6:,.1f} MB")
@@ -119,7 +122,8 @@ def archive(campaign: Campaign, target: Path, **chosen: Any) -> tuple[About, lis
         ManifestError, Refused, UnknownReference: there is nothing to pack, or no report can be made.
         OSError: a file cannot be read or written; a file that was at `target` is untouched.
     """
-    name = _NOT_IN_NAMES.sub("_", campaign.folder.resolve().name).strip("._") or "campaign"
+    name = _NOT_IN_NAMES.sub("_", campaign.folder.resolve().name).strip("._")
+    name = name if name and is_plain(name) else f"campaign_{name}"  # some systems do not allow all names
     with tempfile.TemporaryDirectory(prefix=".noisy-archive-", dir=target.absolute().parent) as temporary:
         content = Path(temporary) / name
         content.mkdir()
@@ -136,6 +140,7 @@ def _collect(campaign: Campaign, folder: Path, chosen: dict[str, Any]) -> tuple[
     for path in (campaign.folder / "results.h5", campaign.folder / PER_RUN_CSV):
         if path.is_file():  # what a report would lose, an archive must not lose either; and what is known is not read again
             shutil.copyfile(path, folder / path.name)
+    before = _versions(campaign)
     merged, _, _ = write(campaign, folder, style=chosen["style"], reference=chosen["reference"] or None)
     if not merged.runs["status"].isin(FINISHED).any():
         raise ManifestError(f"{campaign.folder}: no run is finished: there is nothing to pack")
@@ -149,18 +154,25 @@ def _collect(campaign: Campaign, folder: Path, chosen: dict[str, Any]) -> tuple[
         (folder / "shards").mkdir()
         for path in campaign.shard_paths():
             shutil.copyfile(path, folder / "shards" / path.name)
-    if own := listed(campaign.extensions):
+    own, missing = intact_copies(campaign, merged.planned.runs)
+    if own:
         described["extensions/"] = "the user's own models, activations and data sets, as they were executed"
         (folder / "extensions").mkdir()
-        for path in own:
-            publish(folder / "extensions" / path.name, read_regular(path))
+        for name, copy in own:
+            publish(folder / "extensions" / name, copy)
     publish(folder / "archive.json", about.to_json())
     publish(folder / "requirements.txt", requirements().encode())
     publish(folder / "README.md", readme(about, described).encode(errors="backslashreplace"))
     sizes = {file: (folder / file).stat().st_size for file in files_of(folder)}
     publish(folder / METADATA, crate_metadata(about, sizes, _DESCRIBED))
     publish(folder / SUMS, sums(folder))
-    return about, merged.problems
+    if about.has_shards and _versions(campaign) != before:
+        missing.append("shards were written while the report was made, and may say more than it does; archive again later")
+    return about, [*merged.problems, *missing]
+
+
+def _versions(campaign: Campaign) -> list[tuple]:
+    return [(path.name, *version_of(path)) for path in campaign.shard_paths()]
 
 
 def _pack(folder: Path, target: Path, time_s: int) -> None:

@@ -4,6 +4,7 @@ An archive may come from anyone. It is used only if it holds nothing but files a
 """
 
 import contextlib
+import gzip
 import hashlib
 import re
 import shutil
@@ -12,6 +13,7 @@ import tempfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from jobs.reading import brief, open_regular
 
@@ -38,11 +40,20 @@ def unpacked(path: Path) -> Iterator[Path]:
         return
     with tempfile.TemporaryDirectory(prefix="noisy-archive-") as temporary:
         try:
-            with open_regular(path) as file, tarfile.open(fileobj=file, mode="r:*") as tar:
+            with open_regular(path) as file, _plain(file) as plain, tarfile.open(fileobj=plain, mode="r:") as tar:
                 folder = _unpack(tar, Path(temporary))
+                while plain.read(_BLOCK_BYTES):  # up to gzip's checksum: tarfile stops before it, and also where it is damaged
+                    pass
         except (OSError, tarfile.TarError, EOFError, zlib.error, ValueError) as error:
             raise ArchiveError(f"{path}: cannot be used as an archive ({brief(error)})") from error
         yield folder
+
+
+def _plain(file: BinaryIO) -> BinaryIO:
+    """The tar in a file, which may be packed by gzip."""
+    is_gzip = file.read(2) == b"\x1f\x8b"
+    file.seek(0)
+    return cast(BinaryIO, gzip.GzipFile(fileobj=file)) if is_gzip else file
 
 
 def _unpack(tar: tarfile.TarFile, target: Path) -> Path:

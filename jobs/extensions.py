@@ -4,6 +4,7 @@ So an edit of the file under way changes nothing: it makes other runs, with anot
 """
 
 import contextlib
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,11 +15,14 @@ from jobs.reading import brief, read_regular
 from noisy.runs import Runs
 from noisy.spec import digest_of
 
+_NOT_IN_NAMES = re.compile(r"[^\w.+ -]")
+_LONGEST = 50  # characters of a name, of up to 4 bytes each
+
 
 def copy_name(name: str, content: bytes) -> str:
-    """The name of the copy of a file. A copy of a copy has the same name."""
+    """The name of the copy of a file, which all systems and archives allow. A copy of a copy has the same name."""
     digest = digest_of(content)
-    return name if name.startswith(f"{digest}_") else f"{digest}_{name}"
+    return name if name.startswith(f"{digest}_") else f"{digest}_{_NOT_IN_NAMES.sub('_', name)[-_LONGEST:]}"
 
 
 def keep_copies(campaign: Campaign, files: Iterable[tuple[str, bytes]]) -> None:
@@ -43,14 +47,35 @@ def load_copies(campaign: Campaign, runs: Runs) -> None:
         ManifestError: a copy is missing or was changed.
         ExtensionError: it cannot be executed here.
     """
-    digests = {digest for of_cell in runs.by_cell(lambda run: run.extensions) for digest in of_cell.split("+")} - {""}
+    digests = _needed(runs)
     if not digests:
         return
     from noisy.extend import load  # here, not above: it loads torch
 
-    for digest in sorted(digests):
+    for digest in digests:
         path, content = _copy(campaign, digest)
         load(content, str(path))
+
+
+def intact_copies(campaign: Campaign, runs: Runs) -> tuple[list[tuple[str, bytes]], list[str]]:
+    """Names and contents of the copies that are as they were written; a line for each other one that these runs need."""
+    found, problems = list[tuple[str, bytes]](), list[str]()
+    for path in listed(campaign.extensions):
+        with contextlib.suppress(OSError):
+            content = read_regular(path)
+            if path.name.startswith(f"{digest_of(content)}_"):
+                found.append((path.name, content))
+    for digest in _needed(runs):
+        try:
+            _copy(campaign, digest)
+        except ManifestError as error:
+            problems.append(str(error))
+    return found, problems
+
+
+def _needed(runs: Runs) -> list[str]:
+    """The digests of the own files that these runs need."""
+    return sorted({digest for of_cell in runs.by_cell(lambda run: run.extensions) for digest in of_cell.split("+")} - {""})
 
 
 def _copy(campaign: Campaign, digest: str) -> tuple[Path, bytes]:

@@ -8,6 +8,7 @@ An own file is executed once in a process (`load`). What it registers is kept un
 """
 
 import functools
+import sys
 import traceback
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -110,7 +111,7 @@ def dataset(name: str, *, n_classes: int) -> Callable[[Made], Made]:
 
     def register(made: Made) -> Made:
         if not (isinstance(n_classes, int) and n_classes >= 2):
-            raise ValueError(f"dataset {name!r}: n_classes: {n_classes!r}: allowed: an integer of at least 2")
+            raise ValueError(f"dataset {name!r}: n_classes: {n_classes!r}; allowed: an integer of at least 2")
         _add("dataset", name, Dataset(made, n_classes))
         return made
 
@@ -127,11 +128,13 @@ def load(content: bytes, path: str) -> str:
     if digest not in _files:
         module = types.ModuleType(f"extension_{digest}")
         module.__file__ = path
+        sys.modules[module.__name__] = module  # where dataclasses, pickle and others look up the module of a class
         _open.append(Registry())
         try:
-            exec(compile(content, path, "exec"), module.__dict__)
+            exec(compile(content, path, "exec", dont_inherit=True), module.__dict__)
             _files[digest] = _open[-1]
         except (Exception, SystemExit) as error:
+            del sys.modules[module.__name__]
             raise ExtensionError(where(error, [path])) from error
         finally:
             _open.pop()
@@ -183,7 +186,7 @@ def where(error: BaseException, paths: Sequence[str]) -> str:
 def _add(kind: str, name: str, made: Any) -> None:
     is_built_in = _open[-1] is _files[""]
     if not OWN_NAME.holds(name):
-        raise ValueError(f"{kind} {shown(name)}: allowed: {OWN_NAME.text}")
+        raise ValueError(f"{kind} {shown(name)}; allowed: {OWN_NAME.text}")
     taken = BUILT_IN["model_type" if kind == "model" else kind]
     if name in getattr(_open[-1], kind) or (name in taken and not is_built_in):
         raise ValueError(f"{kind} {name!r}: this name is taken; allowed: a name that is not registered yet")

@@ -41,6 +41,8 @@ def mlp(
 def cnn(activation: Activation, image_shape: tuple[int, int, int], n_classes: int) -> nn.Sequential:
     """Two blocks of convolution 3x3 (32, then 64 channels), activation, max-pooling 2; then linear 128, activation, linear."""
     channels, height, width = image_shape
+    if min(height, width) < 4:
+        raise ValueError(f"images of {height} x {width}; allowed: at least 4 x 4, since cnn halves both twice")
     return nn.Sequential(
         *_block(channels, 32, activation),
         *_block(32, 64, activation),

@@ -201,6 +201,8 @@ def _nothing_to_submit(request: Request, executor: Executor, found: State) -> in
         _consented(request, None, doubts)  # the grid may have become smaller
     done = f"{found.count('done')} of {count(len(found.runs), 'run')} done"
     following = "" if request.redo else f" Next: {next_command(request.campaign, found, request.command)}"
+    if request.dry_run and request.archive:
+        following = " Dry run: nothing was written."  # so a report has nothing to read yet
     print(f"Nothing to submit: {done}.{following}")
     if found.unreachable:
         return NO_SCHEDULER

@@ -106,9 +106,9 @@ def test_everything_is_in_it_and_nothing_in_the_campaign_has_changed(made: Campa
 def test_it_is_the_same_in_every_byte_also_after_a_report_and_elsewhere(packed: Path, made: Campaign, tmp_path: Path) -> None:
     shutil.copytree(made.folder, tmp_path / made.folder.name, copy_function=shutil.copy2)
     assert commands.call("analysis.report", "--output-dir", tmp_path / made.folder.name).returncode == 0
-    options = ("--output-dir", tmp_path / made.folder.name, "--shards", "--author", "A. Author", "--to", tmp_path / "again")
+    options = ("--output-dir", tmp_path / made.folder.name, "--shards", "--author", "A. Author", "--to", tmp_path / "again.tgz")
     assert commands.call("analysis.archive", *options).returncode == 0
-    assert (tmp_path / "again").read_bytes() == packed.read_bytes()
+    assert (tmp_path / "again.tgz").read_bytes() == packed.read_bytes()
 
 
 def test_nothing_of_this_machine_and_moment_is_in_it(packed: Path) -> None:
@@ -217,17 +217,24 @@ BAD = (
     (("--check", "x.tar.gz", "--shards"), "--check: not possible together"),
     (("--output-dir", "CAMPAIGN", "--to", "/"), "allowed: the name of a file"),
     (("--output-dir", "CAMPAIGN", "--to", "/no/where/x.tar.gz"), "allowed: the name of a file"),
+    (("--output-dir", "CAMPAIGN", "--to", "CAMPAIGN/manifest.jsonl"), "with .tar.gz or .tgz at its end"),
     (("--output-dir", "CAMPAIGN", "--reference", "gelu"), "not an activation of this campaign"),
 )
 
 
 @pytest.mark.parametrize(("options", "said"), BAD)
 def test_bad_input_is_answered_in_words(options: tuple[str, ...], said: str, made: Campaign) -> None:
-    answer = commands.call("analysis.archive", *(str(made.folder) if one == "CAMPAIGN" else one for one in options))
+    answer = commands.call("analysis.archive", *(one.replace("CAMPAIGN", str(made.folder)) for one in options))
     assert answer.returncode == 2
     assert said in answer.stderr
     assert "Traceback" not in answer.stderr
     assert not list(made.folder.parent.glob(".noisy*"))
+
+
+def test_a_name_that_a_system_does_not_allow_is_not_that_of_the_folder_in_an_archive(tmp_path: Path) -> None:
+    made = campaign(tmp_path / "aux", [spec(repeat=repeat) for repeat in range(2)])
+    assert commands.call("analysis.archive", "--output-dir", made.folder).returncode == 0
+    assert check(tmp_path / "aux.tar.gz").returncode == 0
 
 
 def test_numbers_are_close_up_to_the_last_digits() -> None:

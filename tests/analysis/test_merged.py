@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -9,11 +10,12 @@ import pytest
 from analysis.merge import look_at
 from jobs.archived import SUMS, sums
 from jobs.campaign import Campaign
+from jobs.extensions import copy_name
 from jobs.files import publish
 from jobs.image import Record
 from jobs.manifest import read_header, read_manifest, write_manifest
 from jobs.recorded import Recorded
-from noisy.spec import RunSpec
+from noisy.spec import RunSpec, digest_of
 from tests import commands
 from tests.records import failure, record, write_shard
 from tests.specs import runs, spec
@@ -97,16 +99,61 @@ def test_damaged_shards_are_named_and_the_rest_is_merged(tmp_path: Path) -> None
 def test_an_archive_is_merged_as_its_campaign_is(tmp_path: Path) -> None:
     a = campaign(tmp_path / "a", RUNS[:3], [record(RUNS[0]), record(RUNS[1], 299), failure(RUNS[2])])
     a.extensions.mkdir()
-    (a.extensions / "0123_nets.py").write_text("# own")
+    name = copy_name("nets.py", b"# own")
+    (a.extensions / name).write_text("# own")
     assert commands.call("analysis.archive", "--output-dir", a.folder).returncode == 1  # since a run failed
     assert merged(tmp_path / "folder", a.folder)[0] == 0
     assert merged(tmp_path / "packed", tmp_path / "a.tar.gz")[0] == 0
-    assert [(tmp_path / name / "extensions/0123_nets.py").read_text() for name in ("folder", "packed")] == ["# own"] * 2
+    assert [(tmp_path / each / "extensions" / name).read_text() for each in ("folder", "packed")] == ["# own"] * 2
     pd.testing.assert_frame_equal(
         *(look_at(Campaign(tmp_path / name)).runs.drop(columns="shard") for name in ("folder", "packed"))
     )
     (one,), (other,) = (Recorded("").updated(Campaign(tmp_path / name).shard_paths()).sources for name in ("folder", "packed"))
     assert one.attributes == other.attributes | {"campaign": one.attributes["campaign"]}
+
+
+def own_run(content: bytes, **changes: Any) -> RunSpec:
+    """A run with an own activation of a file with this content."""
+    return spec(activation="swish", extensions=digest_of(content), **changes)
+
+
+def test_a_copy_of_an_own_file_that_was_changed_is_named_and_not_taken(tmp_path: Path) -> None:
+    run, name = own_run(b"# own"), copy_name("nets.py", b"# own")
+    for folder, text in (("a", "# own"), ("b", "# changed")):
+        made = campaign(tmp_path / folder, [run], [record(run)])
+        made.extensions.mkdir()
+        (made.extensions / name).write_text(text)
+    status, said = merged(tmp_path / "c", tmp_path / "a", tmp_path / "b")
+    assert (status, f"b/extensions/{name}: was changed" in said) == (1, True)
+    assert (tmp_path / "c/extensions" / name).read_text() == "# own"
+
+
+@pytest.mark.slow
+def test_an_archive_names_an_own_file_that_is_not_as_it_was_executed(tmp_path: Path) -> None:
+    run = own_run(b"# own")
+    a = campaign(tmp_path / "a", [run], [record(run)])
+    made = commands.call("analysis.archive", "--output-dir", a.folder)
+    assert (made.returncode, f"a/extensions: no file {run.extensions}_*" in made.stderr) == (1, True)
+    checked = commands.call("analysis.archive", "--check", tmp_path / "a.tar.gz")
+    assert (checked.returncode, f"problem: extensions: no file {run.extensions}_*" in checked.stderr) == (1, True)
+
+
+def test_two_versions_of_an_own_file_would_be_one_cell_and_are_refused(tmp_path: Path) -> None:
+    for folder, text in (("a", b"1"), ("b", b"2")):
+        campaign(tmp_path / folder, [own_run(text)], [record(own_run(text))])
+    status, said = merged(tmp_path / "c", tmp_path / "a", tmp_path / "b")
+    assert (status, "allowed: campaigns with the same version of an own file" in said) == (2, True)
+    other = campaign(tmp_path / "other", [own_run(b"2", p=0.9)], [])
+    assert merged(tmp_path / "c", tmp_path / "a", other.folder)[0] == 1, "no cell in common; but the copies are missing"
+
+
+def test_two_own_data_sets_of_one_name_are_two_data_sets(tmp_path: Path) -> None:
+    for folder, digest in (("a", "1" * 16), ("b", "2" * 16)):
+        run = own_run(b"", dataset="bars", own_data=f"train=100,test=40,classes=2,shape=1x6x6,digest={digest}")
+        campaign(tmp_path / folder, [run], [])
+    status, said = merged(tmp_path / "c", tmp_path / "a", tmp_path / "b")
+    assert (status, "a campaign has one data set" in said) == (2, True)
+    assert not (tmp_path / "c").exists()
 
 
 def test_what_cannot_be_merged_is_refused_and_nothing_is_written(tmp_path: Path) -> None:

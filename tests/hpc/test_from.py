@@ -53,6 +53,9 @@ def test_a_smaller_grid_takes_only_its_own_runs_and_a_later_one_the_rest(
 ) -> None:
     grid, folder = tmp_path / "grid.yaml", tmp_path / "campaign"
     grid.write_text(GRID.replace("[relu, tanh]", "[relu]").replace("repeats: 2", "repeats: 1"))
+    answer = commands.submit(grid, folder, digits_dir, "--from", packed, "--dry-run")
+    assert answer.stdout.endswith("Nothing to submit: 2 of 2 runs done. Dry run: nothing was written.\n")
+    assert not folder.exists()
     answer = commands.submit(grid, folder, digits_dir, "--from", packed)
     assert "Nothing to submit: 2 of 2 runs done" in answer.stdout
     assert len(done(folder)) == 2

@@ -1,6 +1,8 @@
 """An archive from anyone is unpacked only if nothing in it can do harm, and each of its files is compared with its digest."""
 
+import gzip
 import io
+import lzma
 import os
 import subprocess
 import tarfile
@@ -94,6 +96,12 @@ NOT_ARCHIVES: dict[str, Callable[[Path], object]] = {
     "text": lambda path: path.write_text("no"),
     "empty": lambda path: path.write_bytes(b""),
     "cut": lambda path: path.write_bytes(packed(path, honest()).read_bytes()[:-30]),
+    "without its end": lambda path: path.write_bytes(packed(path, honest()).read_bytes()[:-8]),
+    "with another checksum": lambda path: path.write_bytes(packed(path, honest()).read_bytes()[:-8] + bytes(8)),
+    "with something behind it": lambda path: path.write_bytes(packed(path, honest()).read_bytes() + b"more"),
+    "packed by another program": lambda path: path.write_bytes(
+        lzma.compress(gzip.decompress(packed(path, honest()).read_bytes()))
+    ),
     "a pipe": os.mkfifo,
     "another tar": lambda path: packed(path, [file("a/b")]),
 }

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from jobs.archived import is_plain
 from jobs.campaign import Campaign
 from jobs.execute import groups_of
-from jobs.extensions import keep_copies, load_copies
+from jobs.extensions import copy_name, keep_copies, load_copies
 from jobs.manifest import ManifestError
 from jobs.task import execute_task
 from jobs.taskfile import task_places
@@ -113,3 +114,10 @@ def test_another_data_set_than_that_of_the_run_is_refused(tmp_path: Path, runs: 
 def test_runs_with_own_files_are_trained_alone_and_others_together(runs: list[RunSpec]) -> None:
     own, plain = [replace(runs[0], repeat=repeat) for repeat in range(2)], [spec(repeat=repeat) for repeat in range(2)]
     assert groups_of([*own, *plain], 128) == [[own[0]], [own[1]], plain]
+
+
+def test_the_name_of_a_copy_is_one_that_archives_allow() -> None:
+    for name in ("what?.py", "a:b.py", "x" * 250 + ".py", "\N{GREEK SMALL LETTER ALPHA}" * 100 + ".py", "con.py"):
+        copy = copy_name(name, b"")
+        assert is_plain(copy) and copy.endswith(".py") and len(copy.encode()) <= 255
+        assert copy_name(copy, b"") == copy

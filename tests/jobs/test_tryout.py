@@ -91,3 +91,10 @@ def test_a_name_that_two_files_register_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_that_ends_the_process_is_named_like_any_other(tmp_path: Path) -> None:
     assert tried("import sys\nsys.exit(3)\n", tmp_path).problems == [(0, "my_nets.py, line 2: SystemExit: 3")]
+
+
+def test_the_built_in_cnn_names_the_size_of_images_that_it_needs(tmp_path: Path) -> None:
+    code = HEAD + DATASET + "    return images[:, :3], np.zeros(8, int), images[:, :3], np.zeros(8, int)\n"
+    ((_, text),) = tried(code, tmp_path, model=["cnn"], dataset=["wrong"]).problems
+    problem = "ValueError: images of 3 x 5; allowed: at least 4 x 4, since cnn halves both twice"
+    assert text == f"model 'cnn' with activation 'relu': {problem}"

@@ -154,3 +154,9 @@ def test_a_run_names_its_files_and_data_if_and_only_if_it_uses_them() -> None:
             own(**wrong)
     assert own().shape() == own(activation="relu", p=0.0, repeat=0, seed=0)
     assert own(model_type="mlp").shape() == spec(p=0.0, repeat=0, seed=0)
+
+
+def test_a_file_may_hold_what_looks_up_its_module() -> None:
+    code = "from __future__ import annotations\nimport pickle\nfrom dataclasses import dataclass\n"
+    code += "@dataclass\nclass Sizes:\n    width: int = 3\nassert pickle.loads(pickle.dumps(Sizes())) == Sizes()\n"
+    assert extend.registered(extend.load(code.encode(), "sizes.py")) == extend.Registry()
