@@ -1,6 +1,7 @@
 """What the Python interface (`hpc.Campaign`) asks of a campaign's results. Nothing is written into the campaign's folder."""
 
 import contextlib
+import re
 import shlex
 import shutil
 import tempfile
@@ -25,6 +26,9 @@ from jobs.columns import Column
 from jobs.filters import FilterError, Nothing, matching, terms_of
 from jobs.image import FINISHED
 from jobs.shard import version_of
+from noisy.spec import shown
+
+_BRACKETS = re.compile(r"\[[^\]]*\]")
 
 __all__ = ["NoSuchThing", "Refused", "Report", "correct", "figure", "report_of", "runs", "version_of_campaign"]
 
@@ -139,11 +143,19 @@ def _trusted(merged: Merged) -> Merged:
     return merged
 
 
+def _words(filters: Sequence[str]) -> list[str]:
+    """The terms in these texts. Blanks within brackets or quotes belong to a term."""
+    try:
+        return shlex.split(_BRACKETS.sub(lambda list_: list_[0].replace(" ", ""), " ".join(filters)))
+    except ValueError as error:
+        raise FilterError([f"{shown(' '.join(filters))}: not possible: {error}; allowed: COLUMN=VALUE"]) from error
+
+
 def _chosen(table: pd.DataFrame, filters: Sequence[str], is_all: bool) -> pd.DataFrame:
     there = table if is_all else table[table["status"].isin(FINISHED)]
     columns = _columns(there)
     try:
-        terms = terms_of(shlex.split(" ".join(filters)), columns)
+        terms = terms_of(_words(filters), columns)
         return there.iloc[matching(terms, columns, len(there))]
     except FilterError as error:
         raise NoSuchThing("\n".join(error.problems)) from error

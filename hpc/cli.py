@@ -109,7 +109,7 @@ def _complete() -> NoReturn:
 
 def _print_completion(shells: list[str]) -> NoReturn:
     if len(shells) != 1 or shells[0] not in _SHELLS:
-        _refuse("--completion", "".join(shells[:1]), _SHELLS)
+        _refuse("--completion needs the name of one shell", "".join(shells[:1]), _SHELLS)
     import argcomplete
 
     _print(argcomplete.shellcode(["noisy"], shell=shells[0]))

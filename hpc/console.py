@@ -170,8 +170,8 @@ def duration(seconds: float) -> str:
 
 
 def quoted(path: Path) -> str:
-    """A path, quoted for a shell."""
-    return shlex.quote(str(path))
+    """A path, quoted for a shell, that no command takes for an option."""
+    return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))
 
 
 def hours(n_hours: float) -> str:

@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--failed", action="store_true", help="all runs that failed or are lost")
     options = parser.parse_args(argv)
     if bool(options.run_id) + (options.failed or bool(options.filter)) != 1:
-        parser.error("either run_ids, or filters and --failed")
+        parser.error("which runs? allowed: run_ids; or --failed, filters or both")
     exit_with(lambda: _logs(options))
 
 

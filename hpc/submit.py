@@ -12,7 +12,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from hpc.console import Refused, count, exit_with, positive
+from hpc.console import Refused, count, exit_with, positive, quoted
 from hpc.execution.adopting import starting_from
 from hpc.execution.choice import EXECUTORS, SECTIONS, add_own_options, best, refuse_others
 from hpc.execution.executor import Executor, Request
@@ -86,6 +86,7 @@ def request_of(
         grid = load_grid(options.grid, SECTIONS, Path(data_dir) if data_dir else None, options.set)
     except GridError as error:
         raise Refused(f"--grid {options.grid}: {count(len(error.problems), 'problem')}", error.problems) from error
+    _refuse_second_campaign(options, grid.output_dir)
     for section in (section for section, given in grid.options.items() if given and section != name):
         print(f"note: {section}: of the grid is not used, since this runs with --executor {name}", file=sys.stderr)
     request = Request(
@@ -104,6 +105,23 @@ def request_of(
         deadline=options.deadline and _deadline(options.deadline),
     )
     return request, EXECUTORS[name]
+
+
+def _refuse_second_campaign(options: argparse.Namespace, output_dir: Path) -> None:
+    """Refuse the grid that a campaign keeps if its output_dir, from the current folder, means another campaign."""
+    kept = Campaign(options.grid.parent)
+    is_said = options.output_dir or any(setting.partition("=")[0].strip() == "output_dir" for setting in options.set)
+    if (
+        is_said
+        or not (kept.manifest.exists() and options.grid.name == kept.grid.name)
+        or output_dir.resolve() == kept.folder.resolve()
+    ):
+        return
+    here = f"--output-dir {quoted(kept.folder)} trains what is missing of this campaign"
+    raise Refused(
+        f"--grid {options.grid}: a campaign keeps this grid, but output_dir is another folder: {output_dir.resolve()}; {here}, "
+        f"--output-dir {quoted(output_dir)} starts another one"
+    )
 
 
 def _deadline(text: str) -> Deadline:

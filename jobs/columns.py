@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from jobs.image import FINISHED
 from jobs.recorded import NUMBERS, Recorded
 from noisy.runs import Runs
 from noisy.spec import RunSpec
 
 MISSING = "missing"  # the status of a planned run without a record
+STATUSES = (*FINISHED, "failed", MISSING)
 ORIGIN = (  # attributes of shards that become columns
     "host",
     "cpu",
@@ -43,11 +45,13 @@ class Column:
 
     values: float64 or int64 (k,), where NaN is an empty value; or k texts, where "" is an empty value. place: int (n,), the
     index of each run's value; -1: the last one. is_whole: whether the numbers are integers, even if they are stored as float64.
+    allowed: the only texts that a run of any campaign may have; empty: any.
     """
 
     values: np.ndarray | Sequence[str]
     place: np.ndarray
     is_whole: bool = False
+    allowed: Sequence[str] = ()
 
     @property
     def is_number(self) -> bool:
@@ -135,7 +139,7 @@ class _Found:
 
     def status(self) -> Column:
         kinds, place = np.unique(self._recorded.records["status"], return_inverse=True)
-        return Column([*kinds.astype(str).tolist(), MISSING], np.append(place, -1)[self.record])
+        return Column([*kinds.astype(str).tolist(), MISSING], np.append(place, -1)[self.record], allowed=STATUSES)
 
     def number(self, name: str) -> Column:
         values = self._recorded.records[name]

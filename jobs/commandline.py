@@ -8,8 +8,8 @@ from typing import Any, NoReturn
 
 from jobs.campaign import Campaign
 from jobs.filters import is_term
-from jobs.manifest import newest_campaign
-from noisy.spec import named
+from jobs.manifest import ManifestError, newest_campaign
+from noisy.spec import named, shown
 
 PLANNED_ONLY: Mapping[str, Sequence[str]] = {}
 _WHICH = "default: the campaign that the current folder is in, else the newest one below ./results"
@@ -67,9 +67,18 @@ class Parser(argparse.ArgumentParser):
         filters = [word for word in rest if is_term(word) or "RUN_ID" not in self.takes]
         if filters and "FILTER" not in self.takes:
             self.error(f"not possible: {' '.join(filters)}; allowed: {' '.join(['DIR', *self.takes])}")
+        self._refuse_strange([word for word in filters if not is_term(word)], folders)
         options.output_dir = folders[0] if folders else None
         options.run_id = [word for word in rest if word not in filters]
         options.filter = [*getattr(options, "filter", []), *filters]
+
+    def _refuse_strange(self, words: Sequence[str], folders: Sequence[Path]) -> None:
+        """Without any campaign, name the words that were perhaps meant as one. (With one, all problems are named together.)"""
+        if words and not folders:
+            try:
+                the_campaign(None)
+            except ManifestError as error:
+                self.error(f"neither a filter nor a folder: {', '.join(map(shown, words))}; {error}")
 
 
 def the_campaign(folder: Path | None) -> Campaign:

@@ -84,10 +84,33 @@ def _problem(term: Term, columns: Mapping[str, Column]) -> str:
         return unknown_column(term.name, list(columns), shown(str(term)))
     column = columns[term.name]
     if not column.is_number:
-        return f"{shown(str(term))}: {term.name} is text; allowed: = and !=" if term.sign in _ORDER else ""
+        return (
+            f"{shown(str(term))}: {term.name} is text; allowed: = and !=" if term.sign in _ORDER else _impossible(term, column)
+        )
     numbers = [term.value] if term.sign in _ORDER else [end for value in _values(term) for end in _ends(value) if end]
     wrong = [shown(text) for text in dict.fromkeys(numbers) if _number(text) is None]
-    return f"{shown(str(term))}: not a number: {', '.join(wrong)}" if wrong else ""
+    if wrong:
+        return f"{shown(str(term))}: not a number: {', '.join(wrong)}"
+    return "" if term.sign in _ORDER else _backwards(term)
+
+
+def _backwards(term: Term) -> str:
+    """What is wrong with a range that ends before it begins; empty if there is none."""
+    for low, high in map(_ends, _values(term)):
+        if low and high and float(low) > float(high):
+            return f"{shown(str(term))}: no number is in {low}..{high} (meant: {high}..{low}?)"
+    return ""
+
+
+def _impossible(term: Term, column: Column) -> str:
+    """What is wrong with a value that no run of any campaign can have; empty if nothing."""
+    exact = [value for value in _values(term) if not set("*?").intersection(value)]
+    wrong = [value for value in exact if value not in column.allowed] if column.allowed else []
+    if not wrong:
+        return ""
+    near = difflib.get_close_matches(wrong[0], column.allowed, n=1)
+    meant = f" (meant: {near[0]}?)" if near else ""
+    return f"{shown(str(term))}: not possible: {shown(wrong[0])}{meant}; allowed: {', '.join(column.allowed)}"
 
 
 def unknown_column(name: str, columns: Sequence[str], where: str) -> str:

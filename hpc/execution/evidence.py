@@ -17,8 +17,10 @@ from jobs.reading import brief, read_regular
 from jobs.recorded import Source
 from jobs.tasklog import part_about
 from noisy.runs import Runs
+from noisy.spec import shown
 
 _TAIL_LINES = 30
+_MOST_SHOWN = 12  # runs that fit an ambiguous run_id
 
 
 @dataclass(frozen=True)
@@ -108,8 +110,9 @@ def place_of(text: str, runs: Runs) -> int:
     """
     places = np.flatnonzero(np.char.startswith(runs.run_id, text.encode()))
     if len(places) != 1:
-        which = "matches no run" if not len(places) else f"matches {len(places)} runs"
-        raise Refused(f"run_id: {text!r} {which} of this campaign; noisy runs lists them")
+        which = f"matches {len(places)} runs" if len(places) else "matches no run"
+        some = [f"{runs.run_id[place].decode()}  {runs.at(place).label}" for place in places[:_MOST_SHOWN].tolist()]
+        raise Refused(f"run_id: {shown(text)} {which} of this campaign; noisy runs lists all", some)
     return int(places[0])
 
 

@@ -177,4 +177,5 @@ def _replaced(campaign: Campaign, found: State, redo: Redo, runs: Runs) -> str:
     if not n_records:
         return "The new records count; there are no others."
     place = campaign.replaced(redo.number)
-    return f"The new records count. {count(n_records, 'earlier record')} no longer: the shards with them are kept in {place}"
+    old = f"{count(n_records, 'earlier record')} {'does' if n_records == 1 else 'do'} not count any more"
+    return f"The new records count. {old}. The shards with the old records are kept in {place}"

@@ -5,13 +5,12 @@ from collections.abc import Iterable
 import numpy as np
 
 from hpc.state.runs import STATES, State
-from jobs.columns import MISSING, ORIGIN, Column, Columns, columns_of
+from jobs.columns import ORIGIN, STATUSES, Column, Columns, columns_of
 from jobs.filters import matching, terms_of
-from jobs.image import FINISHED
 from jobs.recorded import NUMBERS
 
 OFFERED = {  # by a shell that completes a filter: the columns that are not in the manifest, with their values if they are few
-    "status": (*FINISHED, "failed", MISSING),
+    "status": STATUSES,
     "state": STATES,
     **dict.fromkeys((*NUMBERS, *ORIGIN, "shard", "message"), ()),
 }
@@ -19,7 +18,7 @@ OFFERED = {  # by a shell that completes a filter: the columns that are not in t
 
 def all_columns(found: State) -> Columns:
     """The columns by which the runs of a campaign can be chosen and shown."""
-    return columns_of(found.runs, found.recorded) | {"state": lambda: Column(STATES, found.code)}
+    return columns_of(found.runs, found.recorded) | {"state": lambda: Column(STATES, found.code, allowed=STATES)}
 
 
 def chosen(found: State, words: Iterable[str]) -> np.ndarray:

@@ -148,6 +148,8 @@ def test_what_cannot_be_trusted_is_a_warning(campaign: Any, tmp_path: Path) -> N
         (lambda it: it.plan("grid.yaml", limt=3), "--limt"),
         (lambda it: it.plan("grid.yaml", limit=0), "--limit: '0': allowed: an integer of at least 1"),
         (lambda it: it.runs("pp=0.3"), r"'pp=0.3': no column 'pp' \(meant: p\?\)"),
+        (lambda it: it.runs("p='0.3"), "not possible: No closing quotation"),
+        (lambda it: it.runs("hidden_sizes=[8, 9]", "p=0.3"), r"no run has hidden_sizes=\[8,9\] p=0.3"),
         (lambda it: it.runs("tanh"), "'tanh': neither a filter nor a folder; allowed: COLUMN=VALUE"),
         (lambda it: it.figure("nothing"), "figure 'nothing': there is none; allowed: accuracy_mlp, "),
         (lambda it: it.figure("accuracy", style="wide"), "style 'wide': there is none; allowed: paper, slides"),

@@ -120,4 +120,7 @@ def test_the_code_for_a_shell_is_printed() -> None:
         assert shown.returncode == 0 and "noisy" in shown.stdout
     assert set(COMMANDS) & set(shown.stdout.split()) == set()  # it asks when TAB is pressed
     refused = commands.call("hpc.cli", "--completion", "zhs")
-    assert (refused.returncode, refused.stderr) == (2, "error: --completion (meant: zsh?); allowed: bash, zsh, fish\n")
+    assert (refused.returncode, refused.stderr) == (
+        2,
+        "error: --completion needs the name of one shell (meant: zsh?); allowed: bash, zsh, fish\n",
+    )

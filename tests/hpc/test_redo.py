@@ -152,7 +152,7 @@ def test_the_new_records_count_if_that_is_asked_and_the_old_ones_are_kept(
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-4] == "  7 agree bit by bit"
     place = campaign.replaced(2)
-    kept = f"8 earlier records no longer: the shards with them are kept in {place}"
+    kept = f"8 earlier records do not count any more. The shards with the old records are kept in {place}"
     assert done.stdout.splitlines()[-1] == f"The new records count. {kept}"
     assert [path.read_bytes() for path in place.iterdir()] == [old]
     assert len(recorded(campaign).records) == 8 and not shard.exists()

@@ -209,3 +209,20 @@ def tree(*folders: Path) -> dict[Path, tuple[int, int, bytes]]:
         path: (found.st_mode, found.st_mtime_ns, path.read_bytes() if stat.S_ISREG(found.st_mode) else b"")
         for path, found in modes.items()
     }
+
+
+def test_the_grid_of_a_campaign_never_starts_another_one_unnoticed(
+    here: Path, digits_dir: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (here / "manifest.jsonl").touch()
+    (here / "grid.yaml").write_text(f"output_dir: results/a\n{ONE}")
+    before = tree(here, digits_dir)
+    with pytest.raises(SystemExit) as stop:
+        submit.main(["--grid", "grid.yaml", "--data-dir", str(digits_dir), "--executor", "local"])
+    said = capfd.readouterr().err
+    assert stop.value.code == 2 and f"output_dir is another folder: {here}/results/a; --output-dir . trains" in said
+    assert tree(here, digits_dir) == before
+    for explicit in (["--output-dir", "results/a"], ["--set", "output_dir=results/a"]):
+        with pytest.raises(SystemExit) as stop:
+            submit.main(["--grid", "grid.yaml", "--data-dir", str(digits_dir), "--executor", "local", "--dry-run", *explicit])
+        assert stop.value.code == 0

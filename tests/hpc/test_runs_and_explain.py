@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hpc.execution.evidence import why
+from hpc.console import Refused
+from hpc.execution.evidence import place_of, why
 from hpc.runs import table
 from jobs.campaign import Campaign
 from jobs.manifest import read_manifest
@@ -21,6 +22,7 @@ from tests import commands
 from tests.hpc.state import test_runs as cluster
 from tests.programs import programs, sacct, squeue
 from tests.records import ATTRIBUTES, failure, record
+from tests.specs import runs, spec
 
 IDS = cluster.IDS
 at_cluster = cluster.campaign  # a fixture: eight runs in four tasks of job 17
@@ -207,6 +209,20 @@ def test_a_word_that_is_a_folder_is_the_campaign(tmp_path: Path) -> None:
     shown = commands.call("hpc.explain", "abc", "p=1", tmp_path)
     assert shown.returncode == 2 and "not possible: p=1" in shown.stderr
     assert commands.call("hpc.explain", "abc", "abd").returncode == 2
+
+
+def test_a_word_that_may_have_meant_a_campaign_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown = commands.call("hpc.status", "nowhere", "p=1")
+    assert shown.returncode == 2 and "neither a filter nor a folder: 'nowhere'; results: no campaign here" in shown.stderr
+
+
+def test_an_ambiguous_run_id_names_the_runs() -> None:
+    several = runs(*(spec(repeat=i) for i in range(17)))  # two of them begin with the same digit
+    twice = next(digit for digit in "0123456789abcdef" if sum(name.startswith(digit) for name in several.ids()) > 1)
+    with pytest.raises(Refused, match=f"'{twice}' matches . runs of this campaign") as error:
+        place_of(twice, several)
+    assert [line.split()[0] for line in error.value.details] == [name for name in several.ids() if name.startswith(twice)]
 
 
 def test_a_table_is_aligned() -> None:

@@ -90,6 +90,21 @@ def test_all_problems_of_a_filter_are_named_at_once() -> None:
     assert all("not a number" in line for line in said[5:])
 
 
+@pytest.mark.parametrize(
+    ("word", "problem"),
+    [
+        ("p=0.9..0.1,0.5", r"no number is in 0.9..0.1 \(meant: 0.1..0.9\?\)"),
+        ("p!=0.9..1e-1", r"no number is in 0.9..1e-1 \(meant: 1e-1..0.9\?\)"),
+        ("status!=faild", r"not possible: 'faild' \(meant: failed\?\); allowed: ok, chance, diverged, failed, missing"),
+        ("status=ok,okay", r"not possible: 'okay'"),
+        ("status=", r"not possible: ''"),
+    ],
+)
+def test_a_value_that_no_run_can_have_is_a_mistake(recorded: tuple[Runs, Recorded], word: str, problem: str) -> None:
+    with pytest.raises(FilterError, match=problem):
+        terms_of([word], columns_of(*recorded))
+
+
 def test_an_unknown_column_without_a_near_one_gets_all_that_there_are() -> None:
     with pytest.raises(FilterError, match=r"^'x=1': no column 'x'; allowed: run_id, dataset, activation, "):
         places(["x=1"])
@@ -193,7 +208,8 @@ def _random_term(rng: random.Random, rows: list[dict[str, str]], columns: Column
     if rng.random() < 0.3 and values[0]:
         return name, rng.choice(["<", "<=", ">", ">="]), values[0]
     if rng.random() < 0.4:
-        return name, rng.choice(["=", "!="]), "..".join([values[0], rng.choice(["", values[-1]])] if values[0] else ["", "0.5"])
+        low, high = sorted((values[0], values[-1]), key=lambda text: float(text or "inf"))
+        return name, rng.choice(["=", "!="]), "..".join([low, rng.choice(["", high])] if low else ["", "0.5"])
     return name, rng.choice(["=", "!="]), ",".join(values)
 
 
