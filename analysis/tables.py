@@ -45,7 +45,8 @@ def tables_of(merged: Merged, store: Path, reference: str | None = None) -> Tabl
     with open_bits(store) as bits:
         summary = summarise(merged.runs, cell, cells, explained_variance(merged.runs, cell, len(cells), bits))
         comparisons = compare_cells(merged.runs, summary, reference, bits)
-    return Tables(merged.runs[merged.runs["status"] != MISSING], summary, comparisons)
+    has_record = (merged.runs["status"] != MISSING).to_numpy()
+    return Tables(merged.runs if has_record.all() else merged.runs[has_record], summary, comparisons)
 
 
 def csv_of(table: pd.DataFrame) -> Iterator[bytes]:

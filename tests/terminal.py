@@ -5,6 +5,7 @@ import fcntl
 import os
 import re
 import select
+import signal
 import struct
 import sys
 import termios
@@ -30,6 +31,7 @@ class OnTerminal:
         arguments = [sys.executable, "-m", *map(str, command)] if command else ["bash", "--norc", "-i"]
         self.pid, self._terminal = os.forkpty()
         if not self.pid:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background processes ignore it, and these tests may be one
             os.chdir(commands.ROOT)
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
             others = {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8", **environment}
@@ -54,8 +56,9 @@ class OnTerminal:
 
     def end(self) -> int:
         """Wait for the end; the exit status. Then the terminal is gone."""
+        deadline_s = time.monotonic() + 2 * _HANGS_S
         while self._read():
-            pass
+            assert time.monotonic() < deadline_s, self.shown
         status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         self.mode_at_end = termios.tcgetattr(self._terminal)
         os.close(self._terminal)

@@ -48,9 +48,8 @@ def with_cells(runs: pd.DataFrame, summary: pd.DataFrame, is_finished_only: bool
         is not needed.
     """
     names = list(CELL_FIELDS)
-    finished = runs.assign(row=np.arange(len(runs)))
-    if is_finished_only:
-        finished = finished[runs["status"].isin(FINISHED)]
+    row = np.flatnonzero(runs["status"].isin(FINISHED)) if is_finished_only else np.arange(len(runs))
+    finished = (runs if len(row) == len(runs) else runs.iloc[row]).assign(row=row)
     own = finished[names]
     keys = own.groupby(names, sort=False, dropna=False, observed=True).ngroup().to_numpy()
     first = own.iloc[np.unique(keys, return_index=True)[1]].astype(object)

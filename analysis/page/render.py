@@ -54,7 +54,8 @@ def page(content: Content) -> bytes:
     css = (_HERE / "page.css").read_text("utf-8") + inliner.css()
     counts = {name: int(summary[name].sum()) for name in ("repeats", "missing", "failed", "chance", "diverged")}
     n_cells = min(len(summary), cells.MOST_CELLS)
-    with_cell = with_cells(runs, summary, is_finished_only=False)
+    has_runs = len(runs) <= cells.MOST_RUNS
+    with_cell = with_cells(runs if has_runs else runs[:0], summary, is_finished_only=False)  # a copy
     text = _template().render(
         title=f"{network(summary)}: {content.name}",
         name=content.name,
@@ -74,7 +75,7 @@ def page(content: Content) -> bytes:
         rows=list(cells.rows(summary)),
         n_cells=len(summary),
         runs_json=cells.runs_json(with_cell, n_cells),
-        has_runs=len(runs) <= cells.MOST_RUNS,
+        has_runs=has_runs,
         has_ids=len(runs) <= cells.MOST_IDS,
         design=facts.design(summary),
         failures=facts.failures(runs),
