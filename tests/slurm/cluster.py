@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +26,20 @@ _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))  
 PORT = int(os.environ.get("SLURM_TEST_PORT", "16800")) + 40 * _WORKER
 NODES = f"n{_WORKER}x"  # how the names of its nodes begin
 
-# 12 runs of a quarter of a second; `stop_clock` makes tasks last until Slurm has acted. A worker that trains loads torch first,
+# 12 runs of a second on a fast core, so that tests can act while they last; `stop_clock` makes tasks last until Slurm has acted. A worker that trains loads torch first,
 # which takes 2 CPU s, so there are few of them.
 GRID = """
 dataset: digits
 activations: [relu, tanh]
 ps: [0.0, 0.5, 0.9]
 repeats: 2
-epochs: 60
+epochs: 240
 batch_size: 512
 hidden_sizes: [32]
 max_workers: 2
 """
-SHORT = GRID.replace("epochs: 60", "epochs: 20")
-LONG = GRID.replace("epochs: 60", "epochs: 20000")
+SHORT = GRID.replace("epochs: 240", "epochs: 20")
+LONG = GRID.replace("epochs: 240", "epochs: 20000")
 
 
 def sh(command: str, check: bool = True) -> str:
@@ -93,9 +93,12 @@ def processes(campaign: Path) -> list[int]:
 
 def stop_clock(campaign: Path) -> list[int]:
     """Stop the processes of a campaign: for Slurm its tasks run on, and they use no processor."""
-    pids = wait_for(lambda: processes(campaign))
-    _signal(pids, signal.SIGSTOP)
-    return pids
+    stopped = set[int]()
+    while new := set(wait_for(lambda: processes(campaign))) - stopped:
+        _signal(new, signal.SIGSTOP)
+        stopped |= new
+        time.sleep(1)  # Slurm may be about to start another one
+    return sorted(stopped)
 
 
 def go_on(pids: list[int]) -> None:
@@ -103,7 +106,7 @@ def go_on(pids: list[int]) -> None:
     _signal(pids, signal.SIGCONT)
 
 
-def _signal(pids: list[int], number: int) -> None:
+def _signal(pids: Iterable[int], number: int) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)

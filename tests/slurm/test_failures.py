@@ -47,7 +47,7 @@ dataset: digits
 activations: [relu]
 ps: [0.0, 0.5]
 repeats: 3
-epochs: 50
+epochs: 200
 batch_size: 512
 hidden_sizes: [32]
 max_workers: 2
@@ -204,7 +204,7 @@ def test_a_rehearsal_tells_what_slurm_would_refuse(
 
 def test_the_users_limit_holds_back_and_feeding_goes_on(grid: Path, campaign: Path, digits_dir: Path) -> None:
     """By the estimate, the work needs two workers of four minutes."""
-    grid.write_text(SMALL.replace("repeats: 3", "repeats: 8").replace("epochs: 50", "epochs: 180"))
+    grid.write_text(SMALL.replace("repeats: 3", "repeats: 8").replace("epochs: 200", "epochs: 180"))
     options = ("--runs-per-task", 4, "--sbatch", "time=4")
     sh("sacctmgr -i modify user root set MaxSubmitJobs=1")
     try:
