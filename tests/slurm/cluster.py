@@ -26,7 +26,7 @@ _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))  
 PORT = int(os.environ.get("SLURM_TEST_PORT", "16800")) + 40 * _WORKER
 NODES = f"n{_WORKER}x"  # how the names of its nodes begin
 
-# 12 runs of a second on a fast core, so that tests can act while they last; `stop_clock` makes tasks last until Slurm has acted.
+# 12 runs of a second on a fast core, so that tests can act meanwhile; `stop_clock` makes tasks last until Slurm has acted.
 # A worker that trains loads torch first, which takes 2 CPU s, so there are few of them.
 GRID = """
 dataset: digits
