@@ -2,7 +2,6 @@
 
 import argparse
 import io
-import os
 import sys
 import tarfile
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import NoReturn
 import pandas as pd
 
 from analysis.agreement import Agreement, NotComparable, agreement
+from analysis.ending import exit_with
 from analysis.figures.agreement import agreement_figure
 from analysis.figures.style import styled
 from analysis.held import Refused
@@ -21,7 +21,6 @@ from jobs.archived import SUMS, ArchiveError, unpacked, wrong_files
 from jobs.campaign import Campaign
 from jobs.files import publish
 from jobs.manifest import ManifestError
-from jobs.printing import NotPrinted, printing
 
 _FORMATS: dict[str, dict] = {".pdf": {"metadata": {"CreationDate": None}}, ".png": {"metadata": {"Software": None}}}
 _NEEDED = (*CELL_FIELDS, "repeat", "status", "test_accuracy")
@@ -34,20 +33,11 @@ class Unusable(Exception):
 
 def run(options: argparse.Namespace) -> NoReturn:
     """Compare the two campaigns that a command line names, and exit with the status."""
-    try:
-        with printing():
-            found = compare(options.A, options.B, options.to, not options.unpaired)
-        sys.exit(1 if found.differs else 0)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (Unusable, NotComparable, NotPrinted) as error:
-        message = str(error)
-    except BrokenPipeError:  # stdout was closed; all files are written
-        os._exit(2)
-    except OSError as error:
-        message = f"{error.filename or 'a file'}: {error.strerror or error}; write elsewhere with --to DIR"
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)
+    exit_with(lambda: _compare(options), (Unusable, NotComparable), advice="write elsewhere with --to DIR", if_closed=2)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    return 1 if compare(options.A, options.B, options.to, not options.unpaired).differs else 0
 
 
 def compare(a: Path, b: Path, to: Path, in_pairs: bool) -> Agreement:

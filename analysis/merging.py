@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from analysis.ending import exit_with
 from analysis.held import Refused
 from analysis.merge import Merged, look_at
 from analysis.planned import CELL_FIELDS
@@ -20,10 +21,9 @@ from jobs.adopted import Archive, Origin
 from jobs.archived import ArchiveError, unpacked, wrong_files
 from jobs.campaign import Campaign
 from jobs.extensions import intact_copies
-from jobs.files import advice_on, make_folder, new_folder, publish
+from jobs.files import make_folder, new_folder, publish
 from jobs.image import FINISHED
 from jobs.manifest import Manifest, ManifestError, new_id, read_manifest, write_manifest
-from jobs.printing import NotPrinted, printing
 from jobs.provenance import code_commit
 from jobs.reading import read_regular
 from jobs.shard import Shard, read_shards
@@ -58,23 +58,14 @@ class Part:
 
 def run(options: argparse.Namespace) -> NoReturn:
     """Merge the campaigns of a command line, and exit with its status."""
-    try:
-        with printing():
-            problems = merge_campaigns(options.parts, options.into)
-        for text in problems:
-            print(f"problem: {text}", file=sys.stderr)
-        sys.exit(1 if problems else 0)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except (ArchiveError, ManifestError, NotPrinted, Refused) as error:
-        message = str(error)
-    except BrokenPipeError:  # stdout was closed; all files are written
-        os._exit(1)
-    except OSError as error:
-        advice = advice_on(error)
-        message = f"{error.filename or 'a file'}: {error.strerror or error}" + (f"; {advice}" if advice else "")
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(2)
+    exit_with(lambda: _merge(options), (ArchiveError, ManifestError, Refused))
+
+
+def _merge(options: argparse.Namespace) -> int:
+    problems = merge_campaigns(options.parts, options.into)
+    for text in problems:
+        print(f"problem: {text}", file=sys.stderr)
+    return 1 if problems else 0
 
 
 def merge_campaigns(paths: Sequence[Path], into: Path) -> list[str]:

@@ -3,7 +3,6 @@
 import argparse
 import errno
 import gzip
-import os
 import re
 import shutil
 import sys
@@ -15,16 +14,16 @@ from typing import Any, NoReturn
 
 from analysis.comparisons import UnknownReference
 from analysis.cover import About, readme, requirements
+from analysis.ending import exit_with
 from analysis.held import PER_RUN_CSV, Refused
 from analysis.merge import forget_place
 from jobs.archived import SUMS, ArchiveError, files_of, is_plain, sums, unpacked
 from jobs.campaign import Campaign
 from jobs.commandline import the_campaign
 from jobs.extensions import intact_copies
-from jobs.files import advice_on, publish, replacing
+from jobs.files import publish, replacing
 from jobs.image import FINISHED
 from jobs.manifest import ManifestError
-from jobs.printing import NotPrinted, printing
 from jobs.reading import read_regular
 from jobs.shard import version_of
 
@@ -49,24 +48,8 @@ _NOT_IN_NAMES = re.compile(r"[^\w.+-]+")
 
 def run(options: argparse.Namespace) -> NoReturn:
     """Do what a command line asks for, and exit with its status."""
-    failure = 2
-    try:
-        with printing():
-            status = _check(options.check) if options.check else _make(options)
-        sys.exit(status)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Refused as error:
-        message, failure = str(error), 1
-    except (ArchiveError, ManifestError, NotPrinted, UnknownReference) as error:
-        message = str(error)
-    except BrokenPipeError:  # stdout was closed; the file is written
-        os._exit(1)
-    except OSError as error:
-        advice = advice_on(error)
-        message = f"{error.filename or 'a file'}: {error.strerror or error}" + (f"; {advice}" if advice else "")
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(failure)
+    command = (lambda: _check(options.check)) if options.check else (lambda: _make(options))
+    exit_with(command, (ArchiveError, ManifestError, UnknownReference), refused=(Refused,))
 
 
 def _check(path: Path) -> int:

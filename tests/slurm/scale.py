@@ -15,6 +15,7 @@ from tests import commands
 from tests.programs import programs
 from tests.slurm.cluster import drain, records, sh, submit
 
+WORKERS = int(os.environ.get("SCALE_WORKERS", "24"))  # of 80 CPUs: more processes with torch need too much memory
 REPEATS = int(os.environ.get("SCALE_REPEATS", "40"))
 GRID = f"""
 dataset: digits
@@ -26,8 +27,8 @@ epochs: 1
 max_train_samples: 64
 batch_size: 32
 hidden_sizes: [16]
-max_workers: 24
-"""  # 24 at a time, of 80 CPUs: as many processes with torch as the test machine's memory bears
+max_workers: {WORKERS}
+"""
 
 
 def test_many_tasks(tmp_path: Path, digits_dir: Path) -> None:

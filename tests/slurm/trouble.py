@@ -17,21 +17,8 @@ import pandas as pd
 
 from tests import commands
 from tests.slurm.cluster import NODES, local_table, records, release_what_is_held, sh, submit, table, wait_for
+from tests.slurm.scale import GRID, REPEATS, WORKERS
 
-WORKERS = int(os.environ.get("SCALE_WORKERS", "24"))
-REPEATS = int(os.environ.get("SCALE_REPEATS", "40"))
-GRID = f"""
-dataset: digits
-activations: [relu, tanh, sigmoid]
-model_types: [mlp, cnn]
-ps: [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]
-repeats: {REPEATS}
-epochs: 1
-max_train_samples: 64
-batch_size: 32
-hidden_sizes: [16]
-max_workers: {WORKERS}
-"""
 N_RUNS = 60 * REPEATS
 # The kernel kills the worker first, in whose control group this process takes all the memory.
 HOG = """
