@@ -31,7 +31,7 @@ class OnTerminal:
         arguments = [sys.executable, "-m", *map(str, command)] if command else ["bash", "--norc", "-i"]
         self.pid, self._terminal = os.forkpty()
         if not self.pid:
-            signal.signal(signal.SIGINT, signal.SIG_DFL)  # a shell's background processes ignore it, and these tests may be one
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # background processes of a shell ignore it, and tests may run as one
             os.chdir(commands.ROOT)
             fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
             others = {"TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8", **environment}
