@@ -11,7 +11,7 @@ SMALL = GRID.replace("repeats: 2", "repeats: 1")
 
 
 def test_nodes_execute_the_campaigns_copy(campaign: Path, tmp_path: Path) -> None:
-    """The example of docs/extensions.md. The file is broken after the submit. Its bits equal local ones."""
+    """The example of docs/extensions.md. The file is broken after the submit. The results equal local ones in every bit."""
     (tmp_path / "here").mkdir()
     here = write(tmp_path / "here", grid=SMALL)
     trained = commands.submit(here, tmp_path / "here/campaign", tmp_path / "here/data")
