@@ -87,7 +87,7 @@ def _sheet(
         )
 
     text = caption(cells, planned, "Error (1 - accuracy)" if is_error else "Accuracy", has_share=bool(has_chance))
-    return Sheet(name, f"{heading}: {title_of(planned)}", text, with_bounds(cells), draw, runs)
+    return Sheet(name, f"{heading}: {title_of(planned)}", text, with_bounds(cells), draw, [runs["test_accuracy"]])
 
 
 def _plot(ax: Axes, cells: pd.DataFrame, runs: pd.DataFrame, is_error: bool, lowest: float = 0) -> Axes:

@@ -112,7 +112,7 @@ def _sheet(name: str, panels: list[Panel], planned: pd.DataFrame, store: Path) -
     text = f"Accuracy after each epoch: the mean of the runs that trained, {n_of(cells)} each; {thin}; dotted: majority class."
     caption = " ".join([text, *what_is_missing(cells, planned)])
     table = _table(cells, runs, histories)
-    return Sheet(name, f"Training curves by p: {title_of(planned)}", caption, table, draw, runs)
+    return Sheet(name, f"Training curves by p: {title_of(planned)}", caption, table, draw, [runs["test_accuracy"]])
 
 
 def _table(cells: pd.DataFrame, runs: pd.DataFrame, histories: np.ndarray) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Paired differences between cells: activations against the reference, model types, values of a further axis."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import matplotlib as mpl
@@ -21,7 +21,7 @@ from analysis.pairs import Finished
 _LINEAR_UP_TO = 1  # percentage points; beyond this the axis is logarithmic
 _DODGE = 0.012
 KEY_FIELDS = ("activation", "model_type", "p")
-PAIR_COLUMNS = ["place", "repeat", "difference", "is_odd"]
+PAIR_COLUMNS = ["place", "difference", "is_odd"]
 
 
 def plot_differences(ax: Axes, comparisons: pd.DataFrame, pairs: pd.DataFrame) -> Axes:
@@ -86,18 +86,16 @@ def plot_shares(ax: Axes, comparisons: pd.DataFrame) -> Axes:
 def difference_sheets(summary: pd.DataFrame, runs: pd.DataFrame, comparisons: pd.DataFrame) -> Iterator[Sheet]:
     """A figure for each axis and model type, with a panel for each combination of the other values."""
     shown = _in_grid_order(comparisons[comparisons["n_pairs"] > 0], summary)
-    pairs = _pairs(shown, summary, runs)
+    pairs_of = _pairs(shown, summary, runs)
     for axis, rows in shown.groupby("axis", sort=False, observed=True):
         kinds = rows.groupby("model_type", sort=False, dropna=False, observed=True) if axis != "model_type" else [("", rows)]
         for model_type, its in kinds:
-            panels = [
-                (part, Panel(words, own, pairs[pairs["place"].isin(own.index)])) for words, part, own in _panels(its, axis)
-            ]
             stem = "_".join(filter(None, ["differences", str(axis), str(model_type)]))
-            if len(panels) <= MOST_PANELS:
-                yield _sheet(stem, [panel for _, panel in panels], str(axis), summary, str(model_type))
-            else:
-                yield from (_sheet(f"{stem},{part}", [one], str(axis), summary, str(model_type)) for part, one in panels)
+            panels = list(_panels(its, axis))
+            files = [(stem, panels)] if len(panels) <= MOST_PANELS else [(f"{stem},{one[1]}", [one]) for one in panels]
+            for name, own in files:
+                made = [Panel(words, cells, pairs_of(cells)) for words, _, cells in own]
+                yield _sheet(name, made, str(axis), summary, str(model_type))
 
 
 def _in_grid_order(comparisons: pd.DataFrame, summary: pd.DataFrame) -> pd.DataFrame:
@@ -161,24 +159,32 @@ def _sheet(name: str, panels: list[Panel], axis: str, summary: pd.DataFrame, mod
             "Open markers: some pairs have a run at chance (crosses); the dash marks the mean of the pairs in which both "
             "trained. Below: share of runs at chance; the reference is black."
         )
-    return Sheet(name, title, " ".join(text), rows, draw, pd.concat([panel.runs for panel in panels]))
+    return Sheet(name, title, " ".join(text), rows, draw, [panel.runs["difference"] for panel in panels])
 
 
-def _pairs(comparisons: pd.DataFrame, summary: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """PAIR_COLUMNS of all pairs of runs in the comparisons."""
+def _pairs(comparisons: pd.DataFrame, summary: pd.DataFrame, runs: pd.DataFrame) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """A function that gives PAIR_COLUMNS of all pairs of runs in some of the comparisons.
+
+    The pairs of all comparisons together would need far more memory than the runs.
+    """
     first, second = (_cells(comparisons, name, summary) for name in ("reference_value", "value"))
-    known = np.flatnonzero((first >= 0) & (second >= 0))
     finished = Finished.of(runs, runs["cell"].to_numpy(), len(summary))
-    found = [pd.DataFrame(columns=PAIR_COLUMNS)]
-    for part, comparison, one, other in finished.pairs(first[known], second[known]):
-        columns = {
-            "place": comparisons.index.to_numpy()[known][part][comparison],
-            "repeat": finished.repeat[one],
-            "difference": finished.accuracy[other] - finished.accuracy[one],
-            "is_odd": ~(finished.is_ok[one] & finished.is_ok[other]),
-        }
-        found.append(pd.DataFrame(columns))
-    return pd.concat([some for some in found if len(some)] or found, ignore_index=True)
+
+    def pairs_of(rows: pd.DataFrame) -> pd.DataFrame:
+        wanted = comparisons.index.get_indexer(rows.index)
+        known = wanted[(first[wanted] >= 0) & (second[wanted] >= 0)]
+        labels = comparisons.index.to_numpy()[known]
+        found = [pd.DataFrame(columns=PAIR_COLUMNS)]
+        for part, comparison, one, other in finished.pairs(first[known], second[known]):
+            columns = {
+                "place": labels[part][comparison],
+                "difference": finished.accuracy[other] - finished.accuracy[one],
+                "is_odd": ~(finished.is_ok[one] & finished.is_ok[other]),
+            }
+            found.append(pd.DataFrame(columns))
+        return pd.concat([some for some in found if len(some)] or found, ignore_index=True)
+
+    return pairs_of
 
 
 def _cells(comparisons: pd.DataFrame, which: str, summary: pd.DataFrame) -> np.ndarray:

@@ -26,10 +26,10 @@ def draw_dots(ax: Axes, x: np.ndarray, y: np.ndarray, odd: np.ndarray, colour: A
         odd: bool (n,).
     """
     for is_odd, style in ((False, {"marker": ".", "color": colour}), (True, {"marker": "x", "color": INK})):
-        places = np.unique(np.column_stack([x, y])[odd == is_odd], axis=0)
+        places = np.unique(x[odd == is_odd] + 1j * y[odd == is_odd])
         if len(places):
             size = mpl.rcParams["lines.markersize"] * (0.75 if is_odd else 0.6)
-            ax.plot(*places.T, linestyle="none", markersize=size, alpha=0.45, rasterized=True, zorder=1.5, **style)
+            ax.plot(places.real, places.imag, linestyle="none", markersize=size, alpha=0.45, rasterized=True, zorder=1.5, **style)
     return ax
 
 

@@ -7,7 +7,7 @@ file of a figure that is no longer made is removed if it has not changed. All ot
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -67,7 +67,7 @@ def csv_bytes(table: pd.DataFrame) -> bytes:
 def _save(folder: Path, sheet: Sheet, style: str, before: dict[str, dict[str, str]]) -> tuple[Saved, dict[str, str]]:
     name = _file_name(sheet.name)
     table = csv_bytes(sheet.table)
-    inputs = _digest(_code(), style.encode(), sheet.caption.encode(), table, *_dots(sheet.runs))
+    inputs = _digest(_code(), style.encode(), sheet.caption.encode(), table, *_bytes(sheet.dots))
     paths = [folder / f"{name}{suffix}" for suffix in (*FORMATS, ".csv")]
     contents = _as_made(paths, before.get(name, {}), inputs)
     if not contents:
@@ -136,10 +136,9 @@ def _file_name(name: str) -> str:
     return name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 17]}-{_digest(name.encode())[:16]}"
 
 
-def _dots(runs: pd.DataFrame) -> Iterator[bytes]:
-    for name in ("test_accuracy", "difference"):
-        if name in runs:
-            yield runs[name].to_numpy(float).tobytes()
+def _bytes(dots: Sequence[pd.Series]) -> Iterator[bytes]:
+    for one in dots:
+        yield one.to_numpy(float).tobytes()
 
 
 @cache

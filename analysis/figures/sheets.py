@@ -1,7 +1,7 @@
 """Sheets, which are figures before they are drawn, and the layout of their panels."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
@@ -36,7 +36,7 @@ class Sheet:
     """A figure that can be drawn.
 
     name: the name of its files; heading: one line that says what it shows; caption: the text below it; table: its numbers;
-    runs: all runs that it shows as dots; draw: makes the figure.
+    dots: float (n,) each, what it shows of single runs; draw: makes the figure.
     """
 
     name: str
@@ -44,7 +44,7 @@ class Sheet:
     caption: str
     table: pd.DataFrame
     draw: Callable[[], Figure]
-    runs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    dots: Sequence[pd.Series] = ()
 
 
 def in_grid_order(summary: pd.DataFrame, like: pd.DataFrame) -> pd.DataFrame:

@@ -63,7 +63,7 @@ TWINS = {
     "batch_size of fewer": ({"max_train_samples": 100, "batch_size": 100}, {"max_train_samples": 100, "batch_size": 128}),
 }
 OTHERS = {
-    "p": ({"p": 0.3}, {"p": 0.3 + 2e-7}),
+    "p": ({"p": 0.3}, {"p": 0.3001}),
     "weight_decay": ({"weight_decay": 0.1}, {"weight_decay": 0.1001}),
     "learning_rate": ({"learning_rate": 0.001}, {"learning_rate": 0.0010001}),
     "max_train_samples": ({"max_train_samples": None}, {"max_train_samples": 1441}),
