@@ -73,7 +73,9 @@ def plot_curves(
             odd.append((cell["p"], f"p = {cell['p']:g}: {cell['chance']} of {cell['repeats']} at chance"))
     if odd:
         words = "\n".join(text for _, text in sorted(odd))
-        ax.text(0.98, 0.14, words, transform=ax.transAxes, ha="right", va="bottom", fontsize=0.9 * points("xtick.labelsize"))
+        note = ax.text(0.98, 0.14, words, transform=ax.transAxes, ha="right", va="bottom", zorder=4)
+        note.set_fontsize(0.9 * points("xtick.labelsize"))
+        note.set_bbox({"facecolor": "#ffffff", "edgecolor": "none", "alpha": 0.8, "pad": 1})  # lines pass behind it
     ax.set_xlim(1, n_epochs)
     ax.set_ylim(0, 1.02)
     ax.set_yticks(ACCURACY_TICKS)

@@ -29,7 +29,9 @@ def draw_dots(ax: Axes, x: np.ndarray, y: np.ndarray, odd: np.ndarray, colour: A
         places = np.unique(x[odd == is_odd] + 1j * y[odd == is_odd])
         if len(places):
             size = mpl.rcParams["lines.markersize"] * (0.75 if is_odd else 0.6)
-            ax.plot(places.real, places.imag, linestyle="none", markersize=size, alpha=0.45, rasterized=True, zorder=1.5, **style)
+            ax.plot(
+                places.real, places.imag, linestyle="none", markersize=size, alpha=0.45, rasterized=True, zorder=1.5, **style
+            )
     return ax
 
 

@@ -80,7 +80,9 @@ def _sheet(name: str, cells: pd.DataFrame, runs: pd.DataFrame, enough: pd.DataFr
     which = f"The {len(cells)} of {len(enough)} cells" if len(cells) < len(enough) else "The cells"
     text = f"{which} with the largest sample standard deviation, largest first; every run is a dot, bars are medians."
     table = runs[["cell", "model_type", "activation", "p", "repeat", "status", "test_accuracy"]]
-    return Sheet(name, f"The cells with the largest spread, run by run: {title_of(planned)}", text, table, draw, [runs["test_accuracy"]])
+    return Sheet(
+        name, f"The cells with the largest spread, run by run: {title_of(planned)}", text, table, draw, [runs["test_accuracy"]]
+    )
 
 
 def _side_by_side(y: np.ndarray) -> np.ndarray:
