@@ -71,7 +71,7 @@ def overview_sheets(summary: pd.DataFrame, runs: pd.DataFrame) -> Iterator[Sheet
 def _sheet(
     name: str, panels: list[Panel], planned: pd.DataFrame, heading: str, is_overview: bool = False, is_error: bool = False
 ) -> Sheet:
-    cells, runs = pd.concat([panel.cells for panel in panels]), pd.concat([panel.runs for panel in panels])
+    cells = pd.concat([panel.cells for panel in panels])
     has_chance = (cells["chance"] > 0).any()
     plot = plot_error if is_error else plot_accuracy
 
@@ -87,7 +87,8 @@ def _sheet(
         )
 
     text = caption(cells, planned, "Error (1 - accuracy)" if is_error else "Accuracy", has_share=bool(has_chance))
-    return Sheet(name, f"{heading}: {title_of(planned)}", text, with_bounds(cells), draw, [runs["test_accuracy"]])
+    dots = [panel.runs["test_accuracy"] for panel in panels]
+    return Sheet(name, f"{heading}: {title_of(planned)}", text, with_bounds(cells), draw, dots)
 
 
 def _plot(ax: Axes, cells: pd.DataFrame, runs: pd.DataFrame, is_error: bool, lowest: float = 0) -> Axes:

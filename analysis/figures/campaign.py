@@ -18,6 +18,8 @@ from jobs.image import FINISHED
 
 MOST_SHEETS = 200  # for a grid with hundreds of combinations, all numbers are in the CSVs
 
+RUN_COLUMNS = ["cell", "row", "model_type", "activation", "p", "repeat", "status", "test_accuracy"]
+
 
 def sheets(summary: pd.DataFrame, runs: pd.DataFrame, comparisons: pd.DataFrame, store: Path | None = None) -> Iterator[Sheet]:
     """The figures of a campaign.
@@ -28,6 +30,7 @@ def sheets(summary: pd.DataFrame, runs: pd.DataFrame, comparisons: pd.DataFrame,
         comparisons: `analysis.comparisons.compare_cells`.
         store: results.h5; None: no training curves are made.
     """
+    runs = runs[RUN_COLUMNS]  # each figure copies some rows, and of a million runs, all columns would take too much memory
     yield from accuracy_sheets(summary, runs)
     yield from overview_sheets(summary, runs)
     yield from difference_sheets(summary, runs, comparisons)
