@@ -42,7 +42,7 @@ def differences(comparisons: pd.DataFrame) -> Iterator[tuple[str, list[str]]]:
     for values, rows in comparisons.groupby(keys, sort=False, dropna=False, observed=True):
         axis, value, reference = values[:3]
         others = ", ".join(
-            _text(name, one) for name, one in zip(fields, values[3:], strict=True) if name != axis and one == one
+            _text(name, one) for name, one in zip(fields, values[3:], strict=True) if name != axis and pd.notna(one)
         )
         sentences = list(_compared(rows.sort_values("p", kind="stable")))
         if sentences:
