@@ -118,11 +118,13 @@ def archive(campaign: Campaign, target: Path, **chosen: Any) -> tuple[About, lis
 def _collect(campaign: Campaign, folder: Path, chosen: dict[str, Any]) -> tuple[About, list[str]]:
     """Put everything that is packed into a folder."""
     from analysis.crate import METADATA, crate_metadata  # with rocrate and matplotlib, which --check does without
+    from analysis.figures.saving import take_over
     from analysis.writing import write
 
     for path in (campaign.folder / "results.h5", campaign.folder / PER_RUN_CSV):
         if path.is_file():  # what a report would lose, an archive must not lose either; and what is known is not read again
             shutil.copyfile(path, folder / path.name)
+    take_over(campaign.folder / "figures", folder / "figures")
     before = _versions(campaign)
     merged, _, _ = write(campaign, folder, style=chosen["style"], reference=chosen["reference"] or None)
     if not merged.runs["status"].isin(FINISHED).any():

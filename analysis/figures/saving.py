@@ -22,6 +22,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from analysis.figures.sheets import Sheet
 from analysis.figures.style import styled
 from jobs.files import publish
+from jobs.reading import read_regular
 from noisy.spec import MODEL_TYPES
 
 FORMATS = (".svg", ".pdf", ".png")
@@ -57,6 +58,24 @@ def save_all(folder: Path, sheets: Iterable[Sheet], style: str) -> list[Saved]:
     _remove(folder, before, {path.name for one in saved for path in one.paths})
     publish(folder / _MADE, json.dumps(made, indent=1, sort_keys=True).encode() + b"\n")
     return saved
+
+
+def take_over(source: Path, folder: Path) -> None:
+    """Copy figures from another folder, so that `save_all` does not draw them again. Figures that have changed are left out.
+
+    Raises:
+        OSError: a file cannot be written.
+    """
+    made = {}
+    for name, files in _remembered(source).items():
+        paths = [source / Path(file).name for file in files if file != "inputs"]
+        if contents := _as_made(paths, files, files.get("inputs", "")):
+            made[name] = files
+            folder.mkdir(exist_ok=True)
+            for path, content in zip(paths, contents, strict=True):
+                publish(folder / path.name, content)
+    if made:
+        publish(folder / _MADE, json.dumps(made).encode())
 
 
 def csv_bytes(table: pd.DataFrame) -> bytes:
@@ -103,8 +122,8 @@ def _as_made(paths: list[Path], made: dict[str, str], inputs: str) -> list[bytes
     """The contents of the files if they were made from these inputs and have not changed since; else nothing."""
     contents = []
     if made.get("inputs") == inputs:
-        with suppress(OSError):
-            contents = [path.read_bytes() for path in paths]
+        with suppress(OSError, ValueError):
+            contents = [read_regular(path) for path in paths]
     is_same = contents and all(made.get(path.name) == _digest(one) for path, one in zip(paths, contents, strict=True))
     return contents if is_same else []
 
