@@ -62,14 +62,15 @@ def test_files_exist() -> None:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def done(tmp_path_factory: pytest.TempPathFactory, digits_dir: Path) -> Path:
     """A folder in which the commands of "The campaign" have made results/quickstart."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "grid.yaml").write_text(GRID)
     (block,) = [code for language, code in BLOCKS if language == "sh" and "--dry-run" in code and "noisy report" in code]
     here = block.replace("noisy submit", "noisy submit --executor local")  # also where there is a Slurm
+    here = here.replace("noisy report", "noisy report --no-figures")  # tests/test_session.py draws them
     path = os.pathsep.join([str(commands.noisy_program(folder / "bin").parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path}
+    environment = {**os.environ, "PATH": path, "NOISY_DATA_DIR": str(digits_dir)}
     subprocess.run(["bash", "-euc", here], cwd=folder, env=environment, check=True, stdin=subprocess.DEVNULL)
     return folder
 
