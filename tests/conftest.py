@@ -61,5 +61,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory, digits_dir: Path) -> Camp
             command = commands.submit_command(folder / "grid.yaml", folder / "campaign", digits_dir)
             done = commands.run(*command, "--limit", 4)  # by processes that have ended, as those of users have
             assert done.returncode == 0, done.stderr
+            assert "4 of 4 runs done, 0 failed." in done.stdout
 
     return Campaign(made_once(tmp_path_factory, "finished", make) / "campaign")

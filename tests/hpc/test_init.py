@@ -61,10 +61,3 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     done = commands.call("hpc.init", tmp_path / "no" / "grid.yaml")
     assert done.returncode == 2
     assert done.stderr.startswith(f"error: {tmp_path / 'no' / 'grid.yaml'}: No such file or directory; ")
-
-
-@pytest.mark.slow
-def test_it_trains(written: Path, digits_dir: Path, tmp_path: Path) -> None:
-    done = commands.submit(written, tmp_path / "campaign", digits_dir, "--limit", 6)
-    assert done.returncode == 0, done.stderr
-    assert "6 of 6 runs done, 0 failed." in done.stdout

@@ -23,7 +23,7 @@ from tests.processes import wait_for
 from tests.programs import programs, sacct, squeue
 
 pytestmark = pytest.mark.slow
-LONGER = GRID.replace("epochs: 1", "epochs: 15").replace("max_workers: 2", "max_workers: 1")
+LONGER = GRID.replace("epochs: 1", "epochs: 6").replace("max_workers: 2", "max_workers: 1")
 
 
 @pytest.fixture(scope="session")
@@ -70,36 +70,14 @@ def recorded(campaign: Campaign) -> Recorded:
     return Recorded("").updated(campaign.shard_paths())
 
 
-def test_all_agree_bit_by_bit_and_nothing_is_changed(campaign: Campaign, redo: Callable[..., CompletedProcess]) -> None:
-    files = {path: path.read_bytes() for path in campaign.shard_paths()}
-    results, grid, manifest = table(campaign.folder), campaign.grid.read_bytes(), campaign.manifest.read_bytes()
-    looked = redo("--dry-run")
-    assert "runs       8 to run; 0 of the redo's 8 are done\n" in looked.stdout and campaign.shard_paths() == list(files)
-    done = redo()
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("redo 0002 (all that is done): 8 of 8 runs trained again\n  8 agree bit by bit\n")
-    assert {path: path.read_bytes() for path in files} == files
-    assert (table(campaign.folder), campaign.grid.read_bytes(), campaign.manifest.read_bytes()) == (results, grid, manifest)
-    again = redo()
-    assert again.stdout == "redo 0002 (all that is done): 8 of 8 runs trained again\n  8 agree bit by bit\n"
-    assert submissions.numbers(campaign) == [1, 2]
-    assert redo("--again", "p=0.5", "repeat=0").stdout.splitlines()[-2:] == [
-        "redo 0003 (p=0.5 repeat=0): 2 of 2 runs trained again",
-        "  2 agree bit by bit",
-    ]
-    submitted = commands.submit(campaign.grid, campaign.folder, campaign.folder.parent / "no data")
-    assert "Nothing to submit: 8 of 8 runs done" in submitted.stdout
-    assert commands.call("hpc.status", campaign.folder).returncode == 0
-
-
 def test_a_record_that_was_changed_by_hand_is_found_by_a_sample_that_has_it(
     campaign: Campaign, redo: Callable[..., CompletedProcess]
 ) -> None:
     (shard,) = campaign.shard_paths()
     run_id = forge(campaign, shard)
-    done = redo("--sample", 7, "--seed", 2)  # leaves out one of 8
+    done = redo("--sample", 7, "--seed", 1)  # leaves out one of 8
     assert done.returncode == 1
-    assert "redo 0002 (--sample 7 --seed 2): 7 of 7 runs trained again\n  6 agree bit by bit\n" in done.stdout
+    assert "redo 0002 (--sample 7 --seed 1): 7 of 7 runs trained again\n  6 agree bit by bit\n" in done.stdout
     assert "  1 differs though their machines are equal\n" in done.stdout
     (named,) = (line for line in done.stdout.splitlines() if line.startswith("  run "))
     assert run_id in named and f" in {shard.name}; accuracy " in named and "(ok) in 0002-00000-0-" in named
@@ -108,10 +86,16 @@ def test_a_record_that_was_changed_by_hand_is_found_by_a_sample_that_has_it(
     assert (reported.returncode, f"run {run_id}: records from equal machines differ" in reported.stderr) == (1, True)
 
 
-def test_a_redo_that_is_interrupted_goes_on(campaign: Campaign, redo: Callable[..., CompletedProcess]) -> None:
+def test_a_redo_that_is_interrupted_goes_on_until_all_agree_bit_by_bit_and_nothing_is_changed(
+    campaign: Campaign, redo: Callable[..., CompletedProcess]
+) -> None:
     def begun() -> bool:
         return bool(Recorded("").updated(campaign.shard_paths("0002-")).records.size)
 
+    files = {path: path.read_bytes() for path in campaign.shard_paths()}
+    results, grid, manifest = table(campaign.folder), campaign.grid.read_bytes(), campaign.manifest.read_bytes()
+    looked = redo("--dry-run")
+    assert "runs       8 to run; 0 of the redo's 8 are done\n" in looked.stdout and campaign.shard_paths() == list(files)
     process = commands.start("hpc.redo", campaign.folder, "--executor", "local")
     wait_for(begun)
     at_work = commands.call("hpc.status", campaign.folder)
@@ -121,12 +105,27 @@ def test_a_redo_that_is_interrupted_goes_on(campaign: Campaign, redo: Callable[.
     assert " at work or waiting; a redo of all that is done\n" in at_work.stdout
     status = commands.call("hpc.status", campaign.folder)
     assert (status.returncode, "  done             8  100.0 %\n" in status.stdout) == (0, True)
+
     n_first = len(Recorded("").updated(campaign.shard_paths("0002-")).records)
     done = redo()
+    assert (done.returncode, done.stderr) == (0, "")
     assert f"runs       {8 - n_first} to run; {n_first} of the redo's 8 are done\n" in done.stdout
     assert done.stdout.endswith("redo 0002 (all that is done): 8 of 8 runs trained again\n  8 agree bit by bit\n")
     assert len(recorded(campaign).records) == 16
     assert [submissions.read(campaign, number).redo for number in (1, 2, 3)] == [0, 2, 2]
+    assert {path: path.read_bytes() for path in files} == files
+    assert (table(campaign.folder), campaign.grid.read_bytes(), campaign.manifest.read_bytes()) == (results, grid, manifest)
+
+    again = redo()
+    assert again.stdout == "redo 0002 (all that is done): 8 of 8 runs trained again\n  8 agree bit by bit\n"
+    assert submissions.numbers(campaign) == [1, 2, 3]
+    assert redo("--again", "p=0.5", "repeat=0").stdout.splitlines()[-2:] == [
+        "redo 0004 (p=0.5 repeat=0): 2 of 2 runs trained again",
+        "  2 agree bit by bit",
+    ]
+    submitted = commands.submit(campaign.grid, campaign.folder, campaign.folder.parent / "no data")
+    assert "Nothing to submit: 8 of 8 runs done" in submitted.stdout
+    assert commands.call("hpc.status", campaign.folder).returncode == 0
 
 
 def test_a_redo_can_be_cancelled_and_all_stays_done(campaign: Campaign) -> None:
@@ -160,7 +159,7 @@ def test_the_new_records_count_if_that_is_asked_and_the_old_ones_are_kept(
     again = redo("--replace")
     assert again.stdout.splitlines()[-1] == "The new records count; there are no others."
     assert (again.returncode, submissions.numbers(campaign)) == (0, [1, 2])
-    assert redo().stdout.endswith("8 agree bit by bit\n"), "and they can be checked like any others"
+    assert redo("p=0.5", "repeat=0").stdout.endswith("2 agree bit by bit\n"), "and they can be checked like any others"
 
 
 def test_a_scheduler_gets_a_redo_and_the_same_command_looks_at_it(campaign: Campaign, tmp_path: Path) -> None:
