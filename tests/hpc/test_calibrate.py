@@ -9,7 +9,7 @@ from jobs.campaign import Campaign
 from tests import commands
 
 GRID = "{dataset: digits, activations: [relu], ps: [0.3], repeats: 2, hidden_sizes: [32], epochs: 2, max_workers: 2}"
-LONG = GRID.replace("repeats: 2", "repeats: 9000")
+LONG = GRID.replace("repeats: 2", "repeats: 9000").replace("max_workers: 2", "max_workers: 1, max_train_samples: 128")
 pytestmark = pytest.mark.slow
 
 

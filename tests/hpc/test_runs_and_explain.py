@@ -4,8 +4,6 @@ import csv
 import io
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -190,15 +188,16 @@ def test_explain_names_ends_and_duplicates(at_cluster: Campaign, tmp_path: Path,
 
 
 @pytest.mark.slow
-def test_commands_find_the_campaign_of_the_current_folder(finished: Campaign, tmp_path: Path) -> None:
-    environment = {**os.environ, "PYTHONPATH": str(commands.ROOT)}
+def test_commands_find_the_campaign_of_the_current_folder(
+    finished: Campaign, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module, *options in (("hpc.cli", "runs", "--csv"), ("hpc.status", "--json"), ("hpc.logs", "p=0.5", "repeat=0")):
-        printed = [
-            subprocess.run([sys.executable, "-m", module, *options, *named], cwd=cwd, env=environment, capture_output=True)
-            for cwd, named in ((finished.shards, []), (tmp_path, [finished.folder]), (finished.folder.parent, ["campaign"]))
-        ]
+        printed = []
+        for cwd, named in ((finished.shards, []), (tmp_path, [finished.folder]), (finished.folder.parent, ["campaign"])):
+            monkeypatch.chdir(cwd)
+            printed.append(commands.call(module, *options, *named))
         assert {each.returncode for each in printed} == {0}
-        assert len({each.stdout.replace(os.fsencode(finished.folder), b"campaign") for each in printed}) == 1, module
+        assert len({each.stdout.replace(str(finished.folder), "campaign") for each in printed}) == 1, module
 
 
 def test_a_word_that_is_a_folder_is_the_campaign(tmp_path: Path) -> None:

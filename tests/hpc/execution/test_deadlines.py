@@ -12,12 +12,11 @@ GRID = "{dataset: digits, activations: [relu], ps: [0.5], repeats: 6, epochs: 1,
 
 
 @pytest.fixture
-def submitted_with(tmp_path: Path):
+def submitted_with(tmp_path: Path, digits_dir: Path):
     """Runs submit with a deadline."""
     grid = tmp_path / "grid.yaml"
     grid.write_text(GRID)
-    where = ("--grid", str(grid), "--output-dir", str(tmp_path / "out"), "--executor", "local", "--no-calibrate", "--yes")
-    return lambda deadline: commands.run("hpc.submit", *where, "--deadline", deadline)
+    return lambda deadline: commands.submit(grid, tmp_path / "out", digits_dir, "--yes", "--deadline", deadline)
 
 
 @pytest.mark.slow
@@ -26,7 +25,7 @@ def test_a_deadline_that_is_met_is_kept_in_the_submission(submitted_with, tmp_pa
     assert done.returncode == 0, done.stderr
     assert "deadline   1 worker will do; the end by then is expected, not promised" in done.stdout
     assert json.loads((tmp_path / "out/submissions/0001/submission.json").read_text())["deadline"] == "3600 s"
-    shown = commands.run("hpc.status", "--output-dir", str(tmp_path / "out"), "--json")
+    shown = commands.call("hpc.status", "--output-dir", tmp_path / "out", "--json")
     found = json.loads(shown.stdout)
     assert found["deadlines"] == [] and 0 < found["efficiency"]["cpu"] <= 1.5
 
