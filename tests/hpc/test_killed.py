@@ -22,7 +22,7 @@ GRID = f"""
 dataset: digits
 activations: [relu, sigmoid]
 ps: [0.0, 0.5, 0.9]
-repeats: {5 if ROUNDS >= ROUNDS_OF_A_CAMPAIGN else 2}
+repeats: {5 if ROUNDS >= ROUNDS_OF_A_CAMPAIGN else 3}
 epochs: 2
 hidden_sizes: [[32], [128]]
 max_workers: 2
@@ -65,7 +65,7 @@ def test_a_campaign_survives_kill_9(first_round: int, tmp_path: Path, digits_dir
     for _ in range(n_rounds):
         command = commands.submit_command(grid, killed, digits_dir)
         n_more = chance.randint(0, n_runs // (2 * n_rounds))
-        n_done.append(kill_during_work(command, killed, n_more, moment_s=chance.uniform(0, 0.5)))
+        n_done.append(kill_during_work(command, killed, n_more, moment_s=chance.uniform(0, 0.25)))
     assert n_done == sorted(n_done), "a run that was done is lost"
     assert any(0 < n < n_runs for n in n_done), "no kill was in the middle"
     last = commands.submit(grid, killed, digits_dir)
