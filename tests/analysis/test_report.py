@@ -1,6 +1,8 @@
 """analysis.report on a real campaign: files, figures, exit status; and the notebook with the same functions."""
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -28,7 +30,7 @@ model_types: [mlp, cnn]
 ps: [0.9, 0.0]
 repeats: 2
 epochs: 2
-max_train_samples: 300
+max_train_samples: 100
 """
 
 
@@ -102,8 +104,16 @@ def test_the_merged_file_has_units_and_dimensions(campaign: Path) -> None:
 
 @pytest.mark.slow
 def test_a_second_report_is_the_same_in_every_byte(campaign: Path, tmp_path: Path) -> None:
+    """Two of its figures are drawn again. test_archive.py compares all figures of a campaign that were drawn twice."""
+    shutil.copytree(campaign / "figures", tmp_path / "figures")
+    for drawn_again in ("accuracy_mlp", "accuracy_cnn"):
+        for path in (tmp_path / "figures").glob(f"{drawn_again}.*"):
+            path.unlink()
     assert commands.call("analysis.report", "--output-dir", campaign, "--to", tmp_path).returncode == 0
-    for name in ("results_per_run.csv", "results_summary.csv", "figures/accuracy_mlp.pdf", "figures/accuracy_cnn.png"):
+    names = ["results_per_run.csv", "results_summary.csv"]
+    names += [f"figures/{path.name}" for path in (campaign / "figures").iterdir()]
+    assert {"figures/accuracy_mlp.pdf", "figures/accuracy_cnn.png"} <= set(names)
+    for name in names:
         assert (tmp_path / name).read_bytes() == (campaign / name).read_bytes(), name
 
 
@@ -159,7 +169,7 @@ def names(folder: Path) -> list[tuple[str, float]]:
 @pytest.mark.slow
 def test_purged_shards_are_a_refusal_until_it_is_accepted(partial: Campaign, capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit):
-        report.main(["--output-dir", str(partial.folder)])
+        report.main(["--output-dir", str(partial.folder), "--no-figures"])
     for path in partial.shard_paths():
         path.unlink()
     before = names(partial.folder)
@@ -228,57 +238,88 @@ def test_a_wrong_reference_is_refused_before_anything_is_written(partial: Campai
     assert status == 2 and "gelu" in said and "relu" in said and names(partial.folder) == before
 
 
+FOUR = [spec(repeat=repeat) for repeat in range(4)]
+
+
+@pytest.fixture(scope="module")
+def one_of_four(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A campaign of four runs of which one is done, reported."""
+
+    def make(folder: Path) -> None:
+        header = write_manifest(folder / "manifest.jsonl", Runs.of(FOUR), "abc")
+        write_shard(folder / "shards", 1, [record(FOUR[0])], campaign=header.campaign)
+        assert commands.call("analysis.report", "--output-dir", folder).returncode == 0
+
+    return made_once(tmp_path_factory, "one of four", make)
+
+
 @pytest.mark.slow
-def test_watching_renews_the_report_until_no_run_is_missing(tmp_path: Path) -> None:
-    runs = [spec(repeat=repeat) for repeat in range(4)]
+def test_watching_renews_the_report_until_no_run_is_missing(one_of_four: Path, tmp_path: Path) -> None:
     made = Campaign(tmp_path / "live")
-    made.folder.mkdir()
-    header = write_manifest(made.manifest, Runs.of(runs), "abc")
-    write_shard(made.shards, 1, [record(runs[0])], campaign=header.campaign)
+    shutil.copytree(one_of_four, made.folder)
+    (made.folder / "report.html").unlink()
     watching = commands.start("analysis.report", "--output-dir", made.folder, "--watch", 1)
     assert watching.stdout
     assert "1 of 4 runs done, 3 missing" in watching.stdout.readline()
     while "figures" not in watching.stdout.readline():
         pass
     assert "1 of 4 runs" in (made.folder / "report.html").read_text()
-    write_shard(made.shards, 2, [record(run) for run in runs[1:]], campaign=header.campaign)
+    write_shard(made.shards, 2, [record(run) for run in FOUR[1:]], campaign=read_header(made.manifest).campaign)
     out, err = watching.communicate(timeout=300)
     assert watching.returncode == 0, err
     assert "4 of 4 runs done, 0 missing" in out
     assert "4 of 4 runs" in (made.folder / "report.html").read_text()
 
 
+@pytest.fixture
+def unwritten(one_of_four: Path, tmp_path: Path) -> Path:
+    """The same campaign in a folder with another name, without what a report writes, but for all figures except one."""
+    folder = tmp_path / "Rauschen äöü"
+    shutil.copytree(one_of_four, folder)
+    for path in (*folder.glob("results*"), *(folder / "figures").glob("accuracy_mlp.*")):
+        path.unlink()
+    return folder
+
+
+def assert_all_is_written(folder: Path) -> None:
+    for name in ("results.h5", "results_per_run.csv", "results_summary.csv", "figures/accuracy_mlp.png"):
+        assert (folder / name).stat().st_size
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("stdout", "encoding", "status", "said"),
+    ("stdout", "status", "said"),
     [
-        ("/dev/full", "utf-8", 2, "error: standard output: No space left on device; not everything was printed"),
-        ("a closed pipe", "utf-8", 1, ""),
-        ("a file", "ascii", 0, ""),
+        ("/dev/full", 2, "error: standard output: No space left on device; not everything was printed"),
+        ("a closed pipe", 1, ""),
     ],
 )
-def test_all_files_are_written_whatever_stdout_is(tmp_path: Path, stdout: str, encoding: str, status: int, said: str) -> None:
-    folder = tmp_path / "Rauschen äöü"
-    folder.mkdir()
-    header = write_manifest(folder / "manifest.jsonl", Runs.of([spec()]), "abc")
-    write_shard(folder / "shards", 1, [record(spec())], campaign=header.campaign)
+def test_all_files_are_written_if_stdout_takes_nothing(unwritten: Path, stdout: str, status: int, said: str) -> None:
     reader, writer = os.pipe()
     os.close(reader)
-    with open(tmp_path / "out" if stdout == "a file" else "/dev/full", "w") as file:
+    with open("/dev/full", "w") as full:
         done = subprocess.run(
-            [sys.executable, "-m", "analysis.report", "--output-dir", folder],
+            [sys.executable, "-m", "analysis.report", "--output-dir", unwritten],
             cwd=commands.ROOT,
-            env={**os.environ, "PYTHONIOENCODING": encoding},
-            stdout=writer if stdout == "a closed pipe" else file,
+            stdout=writer if stdout == "a closed pipe" else full,
             stderr=subprocess.PIPE,
             text=True,
         )
     os.close(writer)
     assert (done.returncode, done.stderr.strip()) == (status, said)
-    for name in ("results.h5", "results_per_run.csv", "results_summary.csv", "figures/accuracy_mlp.png"):
-        assert (folder / name).stat().st_size
-    if stdout == "a file":
-        assert r"Rauschen \xe4\xf6\xfc: 1 of 1 runs done" in (tmp_path / "out").read_text()
+    assert_all_is_written(unwritten)
+
+
+@pytest.mark.slow
+def test_all_files_are_written_if_stdout_cannot_hold_a_name(
+    unwritten: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    with (tmp_path / "out").open("w", encoding="ascii") as file, contextlib.redirect_stdout(file):
+        with pytest.raises(SystemExit) as stop:
+            report.main(["--output-dir", str(unwritten)])
+    assert (stop.value.code, capsys.readouterr().err) == (0, "")
+    assert_all_is_written(unwritten)
+    assert r"Rauschen \xe4\xf6\xfc: 1 of 4 runs done" in (tmp_path / "out").read_text()
 
 
 def test_the_newest_campaign_is_that_made_last_not_that_touched_last(tmp_path: Path) -> None:
