@@ -1,10 +1,16 @@
 """The processes of a campaign that is executed on this machine, from /proc."""
 
 import os
+import subprocess
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
+
+from jobs.campaign import Campaign
+from tests.commands import ROOT
 
 _T = TypeVar("_T")
 
@@ -43,3 +49,20 @@ def wait_for(condition: Callable[[], _T], timeout_s: float = 60) -> _T:
             return found
         time.sleep(0.02)
     raise AssertionError(f"it did not happen within {timeout_s} s")
+
+
+@contextmanager
+def pool(campaign: Campaign, n_workers: int = 2, **environment: str) -> Iterator[subprocess.Popen]:
+    """As hpc.submit starts it. At the end its standard input is closed, and nobody is left behind."""
+    command = [sys.executable, "-m", "jobs.pool", str(campaign.folder), "1", str(n_workers)]
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **environment},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:  # which closes its pipes and waits
+        yield process
+    wait_for(lambda: not processes(campaign.folder), 5)

@@ -314,9 +314,9 @@ def test_all_files_are_written_if_stdout_takes_nothing(unwritten: Path, stdout: 
 def test_all_files_are_written_if_stdout_cannot_hold_a_name(
     unwritten: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    with (tmp_path / "out").open("w", encoding="ascii") as file, contextlib.redirect_stdout(file):
-        with pytest.raises(SystemExit) as stop:
-            report.main(["--output-dir", str(unwritten)])
+    out = (tmp_path / "out").open("w", encoding="ascii")
+    with out, contextlib.redirect_stdout(out), pytest.raises(SystemExit) as stop:
+        report.main(["--output-dir", str(unwritten)])
     assert (stop.value.code, capsys.readouterr().err) == (0, "")
     assert_all_is_written(unwritten)
     assert r"Rauschen \xe4\xf6\xfc: 1 of 4 runs done" in (tmp_path / "out").read_text()

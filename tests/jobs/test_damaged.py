@@ -127,7 +127,7 @@ _OF_CONTENT: Damages = {  # HDF5 itself is intact
     "correct: signed": (replaced("correct", lambda c: c.astype("i1")), "correct: columns missing or of another kind"),
 }
 DAMAGES = _OF_FILES | _OF_CONTENT
-SOME = ("empty", "cut in the middle", "a pipe", "a folder", "a link to nowhere", "submission: text", "current_run: a list")
+SOME = ("empty", "cut in the middle", "a pipe", "a folder", "a link to nowhere", "submission: text")
 
 
 @pytest.fixture

@@ -3,10 +3,7 @@
 import os
 import shutil
 import signal
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -16,37 +13,15 @@ from jobs.files import publish
 from jobs.shard import read_shard
 from jobs.taskfile import Task
 from jobs.tasklog import without_time
+from noisy.data import Data
 from noisy.spec import Execution
-from tests.commands import ROOT
-from tests.processes import pools, processes, wait_for, workers
-from tests.records import submitted
+from noisy.training import train
+from tests.jobs.test_reproducible import bits, bits_of
+from tests.processes import pool, pools, processes, wait_for, workers
+from tests.records import recorded, submitted
 from tests.specs import runs, spec
 
 ENDLESS = spec(epochs=100_000)
-TRAIN = """
-import sys
-from noisy import data, spec, training
-for text in sys.argv[2:]:
-    result = training.train(spec.spec_of(text), data.load("digits", sys.argv[1]))
-    print(result.train_loss.tobytes().hex(), result.test_loss.tobytes().hex(), result.correct.tobytes().hex())
-"""
-
-
-@contextmanager
-def pool(campaign: Campaign, n_workers: int = 2, **environment: str) -> Iterator[subprocess.Popen]:
-    """As hpc.submit starts it. At the end its standard input is closed, and nobody is left behind."""
-    command = [sys.executable, "-m", "jobs.pool", str(campaign.folder), "1", str(n_workers)]
-    process = subprocess.Popen(
-        command,
-        cwd=ROOT,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", **environment},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with process:  # which closes its pipes and waits
-        yield process
-    wait_for(lambda: not processes(campaign.folder), 5)
 
 
 def resident_kb(pid: int) -> dict[str, int]:
@@ -56,33 +31,28 @@ def resident_kb(pid: int) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_forked_workers_give_the_bits_of_fresh_processes(tmp_path: Path, digits_dir: Path) -> None:
-    """Tasks of one worker after the other and side by side, so that some are forked after others have ended."""
+def test_forked_workers_give_the_bits_of_another_process(tmp_path: Path, digits_dir: Path, digits: Data) -> None:
+    """Tasks of one worker after the other and side by side, so that some are forked after others have ended.
+
+    The other process is this one. tests/noisy/test_training.py compares it with a fresh one.
+    """
     tasks = [
-        (spec(model_type="cnn", epochs=1, repeat=repeat, max_train_samples=300), spec(activation="tanh", repeat=repeat))
+        (spec(model_type="cnn", epochs=1, repeat=repeat, max_train_samples=130), spec(activation="tanh", repeat=repeat))
         for repeat in range(3)
     ]
     campaign = submitted(tmp_path / "c", digits_dir, *tasks)
     with pool(campaign) as process:
         assert process.stdout.read() == ""  # communicate() would close its input
     assert process.returncode == 0
-
-    recorded = {}
-    for shard in map(read_shard, campaign.shard_paths()):
-        for row, history, correct in zip(shard.runs, shard.history, shard.correct, strict=True):
-            bits = [*(losses[~(losses != losses)].tobytes().hex() for losses in history[:2]), correct.tobytes().hex()]
-            recorded[row["run_id"].decode()] = bits
-            assert 0 < row["cpu_s"] < 60
-            assert 50 < row["peak_mem_mb"] < 2_000
-    trained = [run for task in tasks for run in task]
-    command = [sys.executable, "-c", TRAIN, str(digits_dir), *(run.canonical_json() for run in trained)]
-    printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-    assert [" ".join(recorded[run.run_id]) for run in trained] == printed.splitlines()
+    for row in (row for path in campaign.shard_paths() for row in read_shard(path).runs):
+        assert 0 < row["cpu_s"] < 60
+        assert 50 < row["peak_mem_mb"] < 2_000
+    assert bits(campaign) == {run.run_id: bits_of(train(run, digits)) for task in tasks for run in task}
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are not forked")
-def test_workers_share_what_their_parent_has_loaded(tmp_path: Path, digits_dir: Path) -> None:
+def test_workers_share_what_their_parent_has_loaded_and_die_with_it(tmp_path: Path, digits_dir: Path) -> None:
     """It has one thread, no CUDA and no shard: nothing that a fork would leave in pieces."""
     campaign = submitted(tmp_path / "c", digits_dir, (ENDLESS,), (ENDLESS,))
     with pool(campaign) as process:
@@ -96,35 +66,8 @@ def test_workers_share_what_their_parent_has_loaded(tmp_path: Path, digits_dir: 
             memory = resident_kb(pid)
             assert memory["Shared_Dirty"] > 20_000, "written by the parent, and by nobody since"
             assert memory["Private_Clean"] + memory["Private_Dirty"] < memory["Rss"] / 2
-    assert process.returncode == 1
-
-
-@pytest.mark.slow
-def test_workers_die_with_their_parent(tmp_path: Path, digits_dir: Path) -> None:
-    campaign = submitted(tmp_path / "c", digits_dir, (ENDLESS,), (ENDLESS,), (ENDLESS,))
-    with pool(campaign, 3) as process:
-        wait_for(lambda: len(workers(campaign.folder)) == 3 and len(campaign.shard_paths()) == 3)
         process.kill()
         wait_for(lambda: not processes(campaign.folder), 5)
-
-
-@pytest.mark.slow
-def test_a_task_whose_worker_is_killed_again_and_again_is_given_up(tmp_path: Path, digits_dir: Path) -> None:
-    campaign = submitted(tmp_path / "c", digits_dir, (ENDLESS,), (spec(),))
-    with pool(campaign, 1) as process:
-        for attempt in range(3):
-            wait_for(lambda attempt=attempt: campaign.shard_paths(f"0001-00000-{attempt}-"))
-            (worker,) = workers(campaign.folder)
-            os.kill(worker, signal.SIGKILL)
-        printed = process.stdout.read()
-    log = campaign.log(1, 0)
-    begun = [f"task 0 attempt {attempt}: 1 of 1 runs to do" for attempt in range(3)]
-    said = map(without_time, log.read_text().splitlines())
-    assert [line for line in said if not line.startswith("warning: this code")] == begun
-    assert printed.startswith("task 0 was killed by signal 9 in 3 attempts: ")
-    assert printed.endswith(f"(log: {log})\n")
-    assert len(printed.splitlines()) == 1
-    assert len(campaign.shard_paths("0001-00001-0-")) == 1, "the other task is done"
 
 
 CANNOT_BEGIN = {
@@ -133,48 +76,72 @@ CANNOT_BEGIN = {
     "other data": "error: DataError: dataset digits: not the published files; train-images-idx3-ubyte: found",
     "task": "error: ManifestError: ",
 }
+KILLED, NO_LOG, DONE, LAST = range(4, 8)  # the tasks after those
 
 
-@pytest.mark.slow
-def test_a_task_that_cannot_begin_is_one_error_not_one_a_run(tmp_path: Path, digits_dir: Path) -> None:
-    shutil.copytree(digits_dir, tmp_path / "other data")
-    labels = tmp_path / "other data" / "Digits" / "raw" / "t10k-labels-idx1-ubyte"
+@pytest.fixture(scope="module")
+def disturbed(tmp_path_factory: pytest.TempPathFactory, digits_dir: Path) -> tuple[Campaign, list[str]]:
+    """A campaign of one worker in which much goes wrong, and what its pool printed. The last task is endless."""
+    folder = tmp_path_factory.mktemp("disturbed")
+    shutil.copytree(digits_dir, folder / "other data")
+    labels = folder / "other data" / "Digits" / "raw" / "t10k-labels-idx1-ubyte"
     labels.write_bytes(labels.read_bytes()[:-1] + b"\0")
-    campaign = submitted(tmp_path / "c", digits_dir)
+    campaign = submitted(folder / "c", digits_dir)
     wanted = runs(*(spec(repeat=repeat) for repeat in range(3)))
     tasks = [
         Task(
-            i,
-            "c0ffee",
-            "abc",
-            str(tmp_path / what if "data" in what else digits_dir),
-            Execution(use_cuda=what == "gpu"),
-            wanted,
+            i, "c0ffee", "abc", str(folder / what if "data" in what else digits_dir), Execution(use_cuda=what == "gpu"), wanted
         )
         for i, what in enumerate(CANNOT_BEGIN)
     ]
+    others = {KILLED: ENDLESS, NO_LOG: spec(repeat=8), DONE: spec(repeat=9), LAST: ENDLESS}
+    tasks += [Task(i, "c0ffee", "abc", str(digits_dir), Execution(), runs(run)) for i, run in others.items()]
     lines = [task.line() for task in tasks]
-    publish(campaign.tasks(1), [*lines[:-1], lines[-1].replace(b'"p":', b'"p":0')])
-    with pool(campaign, CUDA_VISIBLE_DEVICES="") as process:
+    lines[3] = lines[3].replace(b'"p":', b'"p":0')
+    publish(campaign.tasks(1), lines)
+    campaign.log(1, NO_LOG).mkdir()
+    with pool(campaign, 1, CUDA_VISIBLE_DEVICES="") as process:
+        for attempt in range(3):
+            wait_for(lambda attempt=attempt: campaign.shard_paths(f"0001-{KILLED:05d}-{attempt}-"))
+            (worker,) = workers(campaign.folder)
+            os.kill(worker, signal.SIGKILL)
+        wait_for(lambda: campaign.shard_paths(f"0001-{LAST:05d}-0-"))
+        process.stdin.close()
         printed = process.stdout.read()
-    expected = set()
+    assert process.returncode == 1
+    return campaign, printed.splitlines()
+
+
+@pytest.mark.slow
+def test_a_task_whose_worker_is_killed_again_and_again_is_given_up(disturbed: tuple[Campaign, list[str]]) -> None:
+    campaign, printed = disturbed
+    log = campaign.log(1, KILLED)
+    begun = [f"task {KILLED} attempt {attempt}: 1 of 1 runs to do" for attempt in range(3)]
+    said = map(without_time, log.read_text().splitlines())
+    assert [line for line in said if not line.startswith("warning: this code")] == begun
+    (line,) = [line for line in printed if line.startswith(f"task {KILLED} ")]
+    assert line.startswith(f"task {KILLED} was killed by signal 9 in 3 attempts: ") and line.endswith(f"(log: {log})")
+
+
+@pytest.mark.slow
+def test_a_task_that_cannot_begin_is_one_error_not_one_a_run(disturbed: tuple[Campaign, list[str]]) -> None:
+    campaign, printed = disturbed
+    expected = []
     for i, said in enumerate(CANNOT_BEGIN.values()):
         log = campaign.log(1, i)
         last_line = without_time(log.read_text().splitlines()[-1])
         assert last_line.startswith(said)
         assert "Traceback" not in log.read_text()
-        expected.add(f"task {i} ended with status 1: {last_line} (log: {log})")
-    assert set(printed.splitlines()) == expected
-    assert campaign.shard_paths() == []
+        expected.append(f"task {i} ended with status 1: {last_line} (log: {log})")
+        assert campaign.shard_paths(f"0001-{i:05d}-") == []
+    assert printed[:4] == expected
 
 
 @pytest.mark.slow
-def test_a_log_that_cannot_be_written_is_said_and_stops_no_other(tmp_path: Path, digits_dir: Path) -> None:
-    campaign = submitted(tmp_path / "c", digits_dir, (spec(),), (spec(repeat=1),))
-    campaign.log(1, 0).mkdir()
-    with pool(campaign, 1) as process:
-        printed = process.stdout.read()
-    assert len(campaign.shard_paths("0001-00001-")) == 1
-    assert (
-        printed == f"task 0 could not keep its results: its log cannot be read (Is a directory) (log: {campaign.log(1, 0)})\n"
-    )
+def test_what_is_disturbed_is_said_and_stops_no_other(disturbed: tuple[Campaign, list[str]]) -> None:
+    """The log of one task cannot be written. The task after it is done."""
+    campaign, printed = disturbed
+    log = campaign.log(1, NO_LOG)
+    assert printed[5:] == [f"task {NO_LOG} could not keep its results: its log cannot be read (Is a directory) (log: {log})"]
+    assert campaign.shard_paths(f"0001-{NO_LOG:05d}-") == []
+    assert recorded(campaign, f"0001-{DONE:05d}-") == [(spec(repeat=9).run_id, "ok")]

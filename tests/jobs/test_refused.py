@@ -2,29 +2,28 @@
 
 import json
 import resource
-import subprocess
-import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from jobs.campaign import Campaign
-from jobs.worker import NOT_KEPT_STATUS
+from jobs.taskfile import task_places
+from jobs.worker import NOT_KEPT_STATUS, execute_or_exit
 from tests import commands
 from tests.campaigns import GRID, done, each_run_once
 
-LIMITED = """
-import os, resource, sys
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
-os.execv(sys.argv[2], sys.argv[2:])
-"""
-ATTEMPT_7 = "import sys; from jobs.worker import *; execute_or_exit(TaskPlace(sys.argv[1], 1, 0, 0), 7)"
 
-
-def limited(most_bytes: int, *command: object) -> subprocess.CompletedProcess:
-    """Run `python command` where no file may grow beyond a size."""
-    whole = [sys.executable, "-c", LIMITED, str(most_bytes), sys.executable, *map(str, command)]
-    return subprocess.run(whole, cwd=commands.ROOT, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+@contextmanager
+def limited(most_bytes: int) -> Iterator[None]:
+    """In this block no file may grow beyond a size, also in the processes that are started."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.slow
@@ -35,7 +34,8 @@ def test_a_refused_campaign_keeps_what_it_has_blames_no_run_and_carries_on(tmp_p
     out = tmp_path / "campaign"
     submit = commands.submit_command(tmp_path / "grid.yaml", out, digits_dir)
 
-    refused = limited(11_000, "-m", *submit)  # room for a few records of a shard
+    with limited(11_000):  # room for a few records of a shard
+        refused = commands.call(*submit)
     assert refused.returncode == 1
     assert (
         f"error: task 0 could not keep its results: error: results cannot be kept: {out}/shards/0001-00000-" in refused.stderr
@@ -47,8 +47,9 @@ def test_a_refused_campaign_keeps_what_it_has_blames_no_run_and_carries_on(tmp_p
     kept = done(out)
     assert 0 < len(kept) < 8
 
-    task = limited(5_000, "-c", ATTEMPT_7, out)
-    assert task.returncode == NOT_KEPT_STATUS
+    with limited(5_000), pytest.raises(SystemExit) as ended:
+        execute_or_exit(task_places(Campaign(out), 1)[0], 7)
+    assert ended.value.code == NOT_KEPT_STATUS
     assert done(out) == kept
 
     state = json.loads(commands.call("hpc.status", "--output-dir", out, "--json").stdout)

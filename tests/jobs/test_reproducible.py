@@ -22,8 +22,9 @@ from tests.records import submitted
 from tests.specs import spec
 
 Bits = tuple[bytes, bytes, bytes]
+EPOCHS = {"mlp": 2, "cnn": 1}  # most of the time of so small a CNN is that of the test set
 RUNS = [
-    spec(model_type=model_type, activation=activation, precision=precision, max_train_samples=150)
+    spec(model_type=model_type, activation=activation, precision=precision, epochs=EPOCHS[model_type], max_train_samples=130)
     for activation in ACTIVATION_NAMES
     for model_type in MODEL_TYPES
     for precision in PRECISIONS
@@ -40,12 +41,17 @@ def bits(campaign: Campaign) -> dict[str, Bits]:
     """run_id -> what was found, of every record; no run has two."""
     shards = [read_shard(path) for path in campaign.shard_paths()]
     found = [
-        (row["run_id"].decode(), (row["status"], history.tobytes(), correct.tobytes()))
+        (row["run_id"].decode(), (row["status"], trained(history).tobytes(), correct.tobytes()))
         for shard in shards
         for row, history, correct in zip(shard.runs, shard.history, shard.correct, strict=True)
     ]
     assert len(dict(found)) == len(found)
     return dict(found)
+
+
+def trained(history: np.ndarray) -> np.ndarray:
+    """The epochs of a run: a shard has as many for each as the run with the most has, and fills the others with NaN."""
+    return history[:, ~np.isnan(history).all(axis=0)]
 
 
 @pytest.mark.slow

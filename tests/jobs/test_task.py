@@ -1,9 +1,5 @@
 """A task does what is missing of it, and keeps going when a run fails. It names the run that it trains."""
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -19,15 +15,13 @@ from jobs.task import execute_task
 from jobs.taskfile import Task, task_places
 from noisy.data import DataError
 from noisy.processor import this_processor
-from noisy.spec import Execution, RunSpec
-from tests.commands import ROOT
-from tests.processes import wait_for
+from noisy.spec import Execution
+from tests.processes import pool, wait_for
 from tests.records import ATTRIBUTES, failure, record, recorded, submitted
 from tests.specs import runs, spec
 
 RUNS = tuple(spec(repeat=repeat) for repeat in range(3))
 IDS = [run.run_id for run in RUNS]
-ENDLESS = spec(epochs=100_000)
 IMPOSSIBLE = spec(hidden_sizes=(2**31 - 1,))  # its weights would fill 6.7 TB: torch raises
 
 
@@ -108,31 +102,21 @@ def test_an_unreadable_earlier_shard_is_done_again(tmp_path: Path, digits_dir: P
     assert "runs without another record are done again" in capfd.readouterr().out
 
 
-PROGRAM = "import sys; from jobs.task import execute_task, TaskPlace; execute_task(TaskPlace(sys.argv[1], 1, 0, 0), 0)"
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("task", "cancelled"),
-    [((RUNS[0], ENDLESS, RUNS[1]), []), ((*RUNS[:2], ENDLESS), IDS[1:2]), ((*RUNS[:2], ENDLESS), IDS[:2])],
-    ids=["in the second", "in the third, the second is cancelled", "in the third, both before are cancelled"],
-)
-def test_a_killed_attempt_names_the_run_that_it_trained(
-    tmp_path: Path, digits_dir: Path, task: tuple[RunSpec, ...], cancelled: list[str]
-) -> None:
-    campaign = submitted(tmp_path / "c", digits_dir, task)
-    publish(campaign.new_cancelled(1), "\n".join(cancelled).encode())
-    log = tmp_path / "log"
-    with log.open("w") as file:
-        attempt = subprocess.Popen([sys.executable, "-c", PROGRAM, campaign.folder], cwd=ROOT, stdout=file)
-    try:
-        wait_for(lambda: f" {task[task.index(ENDLESS) - 1].run_id} " in log.read_text())
-        (path,) = wait_for(campaign.shard_paths)
-        wait_for(lambda: read_shard(path).attributes["current_run"] == ENDLESS.run_id, 5)
-    finally:
-        os.kill(attempt.pid, signal.SIGKILL)
-        attempt.wait()
-    assert read_shard(path).attributes["current_run"] == ENDLESS.run_id
+def test_a_killed_attempt_names_the_run_that_it_trained(tmp_path: Path, digits_dir: Path) -> None:
+    """In the second run; in the third, and the second is cancelled; in the third, and both before it are cancelled."""
+    tasks = [
+        [spec(repeat=10 * task + i, epochs=100_000 if i == at else 2) for i in range(3)] for task, at in enumerate((1, 2, 2))
+    ]
+    campaign = submitted(tmp_path / "c", digits_dir, *tasks)
+    publish(campaign.new_cancelled(1), "\n".join(run.run_id for run in (tasks[1][1], *tasks[2][:2])).encode())
+    endless = [next(run.run_id for run in task if run.epochs > 2) for task in tasks]
+    with pool(campaign, 3) as process:
+        paths = wait_for(lambda: len(found := campaign.shard_paths()) == 3 and found)
+        wait_for(lambda: [read_shard(path).attributes["current_run"] for path in paths] == endless)
+        process.kill()
+    assert [read_shard(path).attributes["current_run"] for path in paths] == endless
+    assert sorted(run_id for run_id, _ in recorded(campaign)) == sorted(run.run_id for run in (tasks[0][0], tasks[1][0]))
 
 
 def test_where_a_result_comes_from_is_recorded(tmp_path: Path, digits_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:

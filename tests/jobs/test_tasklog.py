@@ -1,11 +1,14 @@
 """A task's log: each line has its time, and the part about a run is found, also in logs without times."""
 
 import re
+import subprocess
+import sys
 from datetime import datetime, timezone
 
 import pytest
 
 from jobs.tasklog import end_of_run, part_about, say, without_time
+from tests.commands import ROOT
 from tests.specs import spec
 
 IDS = [spec(repeat=repeat).run_id for repeat in range(3)]
@@ -39,3 +42,9 @@ def test_the_part_about_a_run_goes_from_the_end_of_the_run_before_to_its_own(tim
     assert lines[4].endswith("mlp: failed, a b")
     assert part_about(lines, IDS[2]) == []
     assert part_about([], IDS[0]) == []
+
+
+def test_a_log_that_cannot_be_written_does_not_change_the_exit_status() -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-c", "from jobs.tasklog import say; say('a line')"]
+        assert subprocess.run(command, cwd=ROOT, stdout=full, check=False).returncode == 0

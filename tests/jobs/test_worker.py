@@ -18,7 +18,7 @@ from jobs.recorded import Recorded
 from jobs.shard import ShardWriter
 from jobs.taking import Taker
 from jobs.taskfile import read_task, task_places
-from jobs.worker import NO_PROGRESS_STATUS, NOT_KEPT_STATUS, Worker, is_near_limit
+from jobs.worker import NO_PROGRESS_STATUS, NOT_KEPT_STATUS, Worker, execute_or_exit, is_near_limit
 from jobs.workload import Workload
 from tests.commands import ROOT
 from tests.records import ATTRIBUTES, failure, record, recorded, submitted
@@ -29,6 +29,7 @@ QUEUED = (  # jobs.task.ArrayTask("CAMPAIGN", 1, 0, 0, 60); jobs.worker.SlurmWor
     Path(__file__).with_name("queued_by_schema_1.pkl"),
     Path(__file__).with_name("queued_by_schema_2.pkl"),
 )
+PLACE = "TaskPlace(campaign_dir='CAMPAIGN', submission=1, index=0, offset_bytes=0)"
 
 
 @pytest.fixture
@@ -208,22 +209,31 @@ def test_a_warning_before_the_call_is_no_sign_of_the_limit(campaign: Campaign) -
         assert queued.checkpoint().function == queued
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("queued", QUEUED, ids=lambda path: path.stem)
-def test_what_was_queued_before_is_executed(campaign: Campaign, queued: Path) -> None:
+def test_what_was_queued_before_is_executed(
+    campaign: Campaign, queued: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     """As submitit does it: the pickle is loaded and called, and asked for its successor. Its task file has no schema either."""
     campaign.tasks(1).write_text(campaign.tasks(1).read_text().replace('"schema":3,', ""))
-    program = (
-        f"import pickle; worker = pickle.load(open({str(queued)!r}, 'rb')); worker()\n"
-        "print(pickle.loads(pickle.dumps(worker.checkpoint().function)))"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(command, cwd=campaign.folder.parent, env=environment, capture_output=True, text=True, check=True)
+    monkeypatch.chdir(campaign.folder.parent)
+    executed = pickle.loads(queued.read_bytes())
+    executed()
     assert recorded(campaign, "0001-00000-1-") == [(run.run_id, "ok") for run in RUNS]
-    place = "TaskPlace(campaign_dir='CAMPAIGN', submission=1, index=0, offset_bytes=0)"
-    assert done.stdout.endswith(f"SlurmWorker(task={place}, time_limit_min=60, started_s=inf)\n")
-    assert "warning" not in done.stdout
+    again = pickle.loads(pickle.dumps(executed.checkpoint().function))
+    assert repr(again) == f"SlurmWorker(task={PLACE}, time_limit_min=60, started_s=inf)"
+    assert "warning" not in capfd.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_fresh_process_loads_what_was_queued_before() -> None:
+    """It has loaded nothing that knows the names of earlier versions."""
+    program = (
+        "import pickle, sys\n"
+        "for worker in [pickle.load(open(path, 'rb')) for path in sys.argv[1:]]: print(worker.task, worker.time_limit_min)"
+    )
+    command = [sys.executable, "-c", program, *map(str, QUEUED)]
+    printed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert printed.splitlines() == [f"{PLACE} 60"] * 2
 
 
 def damage_shards(campaign: Campaign) -> None:
@@ -283,12 +293,17 @@ def test_a_list_of_cancelled_runs_that_cannot_be_read_stops_no_task(
     assert said.count(r".txt: must list run_ids, but has b'\xff', which is ignored") == 1
 
 
-@pytest.mark.slow
 def test_a_log_that_cannot_be_written_stops_no_task(campaign: Campaign) -> None:
-    program = f"from jobs.worker import *; execute_or_exit(TaskPlace({str(campaign.folder)!r}, 1, 0, 0), 0)"
+    before = os.dup(1)
     with open("/dev/full", "w") as full:
-        done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, stdout=full)
-    assert done.returncode == 0
+        os.dup2(full.fileno(), 1)
+        with pytest.raises(OSError, match="No space left"):
+            os.write(1, b"a log")
+        try:
+            execute_or_exit(task_places(campaign, 1)[0], 0)
+        finally:
+            os.dup2(before, 1)
+            os.close(before)
     assert recorded(campaign) == [(run.run_id, "ok") for run in RUNS]
 
 

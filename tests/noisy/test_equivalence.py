@@ -1,8 +1,9 @@
 """Production and textbook reference find the same: the distributions of final losses and accuracies agree.
 
 Each trains with its own random numbers, so means over repeats are compared, to within four standard errors of their
-difference (by chance beyond it: 1 in 1,600 for normal values and 12 repeats). The seeds are fixed, so a machine passes always
-or never. Noise at 1.1 p is found: 5.7 standard errors of the training loss at p = 0.8.
+difference (by chance beyond it: 1 in 760 for normal values and 8 repeats). The seeds are fixed, so a machine passes always
+or never. Noise at 1.1 p is found: 10.3 standard errors of the test loss at p = 0.8, and 5.8 of the training loss at p = 0.5. A
+wide network and small batches find more with less work than others do.
 """
 
 from pathlib import Path
@@ -15,13 +16,13 @@ from noisy.data import Data
 from noisy.training import train
 from tests.specs import spec
 
-N_REPEATS = 12
+N_REPEATS = 8
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("p", [0.0, 0.5, 0.8])
 def test_production_and_reference_agree(p: float, digits: Data, digits_dir: Path) -> None:
-    small = {"epochs": 4, "batch_size": 32, "max_train_samples": 500, "hidden_sizes": (64,), "learning_rate": 0.003}
+    small = {"batch_size": 16, "max_train_samples": 400, "hidden_sizes": (512,)}
     runs = [spec(p=p, repeat=repeat, **small) for repeat in range(N_REPEATS)]
     results = [train(run, digits) for run in runs]
     references = [train_and_evaluate(run, digits_dir) for run in runs]

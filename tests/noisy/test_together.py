@@ -17,8 +17,13 @@ from noisy.together import train_together
 from noisy.training import train
 from tests.specs import spec
 
-SMALL = {"mlp": spec(hidden_sizes=(32, 16)), "cnn": spec(model_type="cnn", batch_size=32, max_train_samples=80)}
+SMALL = {"mlp": spec(hidden_sizes=(32, 16)), "cnn": spec(model_type="cnn", batch_size=32, max_train_samples=40)}
 CPU = torch.device("cpu")
+
+
+def fewer(digits: Data) -> Data:
+    """The data set with its first 99 test images: most of the time of so small a CNN is that of its test set."""
+    return replace(digits, test_images=digits.test_images[:99], test_labels=digits.test_labels[:99])
 
 
 def in_company(shape: RunSpec) -> list[RunSpec]:
@@ -29,7 +34,7 @@ def in_company(shape: RunSpec) -> list[RunSpec]:
 
 
 def assert_same_but_for_rounding(ours: RunResult, theirs: RunResult, rel: float, most_flips: int = 3) -> None:
-    """most_flips: images on the border between two classes, of 355."""
+    """most_flips: images on the border between two classes, of those of the test set."""
     assert ours.status == theirs.status
     assert (ours.n_test, ours.n_parameters) == (theirs.n_test, theirs.n_parameters)
     np.testing.assert_allclose(ours.train_loss, theirs.train_loss, rtol=rel)
@@ -45,8 +50,9 @@ def test_a_run_in_company_is_the_run_alone(model_type: str, precision: str, digi
     if precision == "bfloat16" and this_processor().bfloat16_refusal:
         pytest.skip(this_processor().bfloat16_refusal)
     runs = in_company(replace(SMALL[model_type], precision=precision))
-    for run, result in zip(runs, train_together(runs, digits), strict=True):
-        assert_same_but_for_rounding(result, train(run, digits), rel=1e-4 if precision == "float32" else 1e-2)
+    data, most_flips = (fewer(digits), 1) if model_type == "cnn" else (digits, 3)
+    for run, result in zip(runs, train_together(runs, data), strict=True):
+        assert_same_but_for_rounding(result, train(run, data), 1e-4 if precision == "float32" else 1e-2, most_flips)
 
 
 @pytest.mark.parametrize("model_type", MODEL_TYPES)
