@@ -9,7 +9,7 @@ import numpy as np
 from jobs.campaign import Campaign
 from jobs.files import publish
 from jobs.image import Record
-from jobs.shard import ShardWriter, read_shard
+from jobs.shard import RECORDS_PER_PART, ShardWriter, read_shard
 from jobs.taskfile import Task
 from noisy.runs import Runs
 from noisy.spec import Execution, RunSpec
@@ -55,12 +55,10 @@ def failure(run: RunSpec, message: str = "ValueError: no") -> Record:
 
 
 def write_shard(folder: Path, task: int, records: list[Record], attempt: int = 0, **attributes: Any) -> None:
-    """A shard of submission 1 with these records."""
+    """A shard of submission 1 with these records, as it is after the last of them; it is written once."""
+    assert len(records) <= RECORDS_PER_PART
     folder.mkdir(parents=True, exist_ok=True)
-    writer = ShardWriter(folder, 1, task, attempt, ATTRIBUTES | attributes)
-    writer.begin("")
-    for item in records:
-        writer.append(item)
+    ShardWriter(folder, 1, task, attempt, ATTRIBUTES | attributes)._publish(records, "")
 
 
 def submitted(folder: Path, data_dir: Path, *tasks: Sequence[RunSpec], **execution: Any) -> Campaign:

@@ -23,7 +23,7 @@ from tests.records import failure, record, write_shard
 from tests.specs import spec
 
 RUNS = [spec(repeat=repeat, p=p) for p in (0.0, 0.5) for repeat in range(3)]
-FLIPS = int(os.environ.get("FLIPS", "40"))
+FLIPS = int(os.environ.get("FLIPS", "25"))
 
 
 @pytest.fixture

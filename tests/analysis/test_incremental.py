@@ -64,11 +64,14 @@ def any_record(chance: random.Random) -> Record:
 
 @pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
 def test_whatever_comes_in_whatever_order(campaign: Campaign, seed: int) -> None:
-    """New shards with names before and after the known ones, shards that grow, damaged and foreign files."""
+    """New shards with names before and after the known ones, shards that grow, damaged and foreign files.
+
+    What is wrong once stays in the file, to which the next merge adds, so not every merge is compared.
+    """
     chance = random.Random(seed)
     growing: list[ShardWriter] = []
     tasks = chance.sample(range(100), 8)
-    for task in tasks:
+    for step, task in enumerate(tasks):
         kind = chance.random()
         if kind < 0.15:
             campaign.shards.mkdir(exist_ok=True)
@@ -81,7 +84,10 @@ def test_whatever_comes_in_whatever_order(campaign: Campaign, seed: int) -> None
             growing[-1].begin("")
         for writer in chance.sample(growing, min(len(growing), 3)):
             writer.append(any_record(chance))
-        assert_as_from_nothing(campaign)
+        if step % 2:
+            assert_as_from_nothing(campaign)
+        else:
+            merged_of(campaign)
 
 
 def test_an_unchanged_shard_is_not_read_again(campaign: Campaign) -> None:

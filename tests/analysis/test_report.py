@@ -238,7 +238,7 @@ def test_a_wrong_reference_is_refused_before_anything_is_written(partial: Campai
     assert status == 2 and "gelu" in said and "relu" in said and names(partial.folder) == before
 
 
-FOUR = [spec(repeat=repeat) for repeat in range(4)]
+FOUR = [spec(repeat=repeat, epochs=1) for repeat in range(4)]
 
 
 @pytest.fixture(scope="module")
