@@ -198,7 +198,7 @@ REFUSED = {
     ("--sample", 0): (2, "allowed: an integer of at least 1"),
     ("--test-only",): (2, "--test-only: only with --executor slurm"),
     ("activatoin=tanh",): (2, "meant: activation?"),
-    ("p=0.7",): (1, "no run has p=0.7"),
+    ("p=0.7",): (2, "no run has p=0.7; allowed: 0.0, 0.5"),
 }
 
 
