@@ -1,18 +1,21 @@
 """python -m jobs.tryout < REQUEST > ANSWER: execute a user's own files, and try what a grid names of them.
 
 REQUEST is JSON: `files`, pairs of a path and a content (bytes as latin-1 text); `dataset`, `model`, `activation`, lists of the
-names in the grid; `data_dir`, the folder of the data sets; `is_kept`, whether to write an own data set there.
+names in the grid; `data_dir`, the folder of the data sets; `is_kept`, whether to write an own data set there; `limit_s` and
+`data_limit_s`, the most seconds for executing a file or trying a network, and for making a data set.
 
-ANSWER is JSON: `registered`, kind -> name -> the number of its file; `own_data`, of an own data set; `problems`, pairs of the
-number of a file and what is wrong with it.
+ANSWER has a line of JSON for each of these steps as it begins: the number of the file, what is tried of it, and the limit. The
+last line is the answer: `registered`, kind -> name -> the number of its file; `own_data`, of an own data set; `problems`, pairs
+of the number of a file and what is wrong with it. After a step that takes too long or crashes, it is the stack of this process.
 """
 
+import faulthandler
 import itertools
 import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,21 +49,35 @@ def main() -> None:
     """The command line above. What own files print goes to standard error."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C: the command that asks says so
     request = json.load(sys.stdin)
-    answer = os.dup(1)
+    answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    tried = tried_out(request)
+    faulthandler.enable(answer)
+
+    def begin(number: int, what: str, limit_s: float) -> None:
+        print(json.dumps([number, what, limit_s]), file=answer, flush=True)
+        faulthandler.dump_traceback_later(limit_s, exit=True, file=answer)
+
+    tried = tried_out(request, begin)
+    faulthandler.cancel_dump_traceback_later()
     content = {"registered": tried.registered, "own_data": tried.own_data, "problems": tried.problems}
-    with open(answer, "w") as file:
-        json.dump(content, file)
+    print(json.dumps(content), file=answer, flush=True)
+    sys.stdout.flush()
+    os._exit(0)  # own files may have left threads
 
 
-def tried_out(request: dict[str, Any]) -> Tried:
-    """Execute the files, then get the data set, then try each model with each activation until it fails."""
-    tried = Tried([path for path, _ in request["files"]])
+def tried_out(request: dict[str, Any], begin: Callable[[int, str, float], None] = lambda *_: None) -> Tried:
+    """Execute the files, then get the data set, then try each model with each activation until it fails.
+
+    Args:
+        begin: called before each step with the number of the file, what is tried of it, and the most seconds.
+    """
+    tried, limit_s = Tried([path for path, _ in request["files"]]), request["limit_s"]
     for number, (path, text) in enumerate(request["files"]):
+        begin(number, "", limit_s)
         _execute(tried, number, path, text.encode("latin-1"))
     for name in request["dataset"]:
         if name in tried.registered["dataset"]:
+            begin(tried.registered["dataset"][name], f"dataset {name!r}: ", request["data_limit_s"])
             _get_data(tried, name, Path(request["data_dir"]), request["is_kept"])
     if tried.problems:
         return tried
@@ -69,9 +86,12 @@ def tried_out(request: dict[str, Any]) -> Tried:
         names = {"model": model, "activation": activation, "dataset": dataset}
         numbers = [tried.registered[kind][name] for kind, name in names.items() if name in tried.registered[kind]]
         are_known = all(name in tried.registered[kind] or name in _built_in(kind) for kind, name in names.items())
-        if numbers and are_known and model not in wrong and (problem := _problem(tried, names, numbers)):
-            tried.problems.append((numbers[0], f"model {model!r} with activation {activation!r}: {problem}"))
-            wrong.add(model)
+        if numbers and are_known and model not in wrong:
+            what = f"model {model!r} with activation {activation!r}: "
+            begin(numbers[0], what, limit_s)
+            if problem := _problem(tried, names, numbers):
+                tried.problems.append((numbers[0], what + problem))
+                wrong.add(model)
     return tried
 
 
@@ -80,6 +100,9 @@ def _execute(tried: Tried, number: int, path: str, content: bytes) -> None:
         tried.digests[number] = load(content, path)
     except ExtensionError as error:
         tried.problems.append((number, str(error)))
+        return
+    except BaseException as error:  # such as KeyboardInterrupt, which only the file can raise here
+        tried.problems.append((number, where(error, tried.paths)))
         return
     for kind, names in tried.registered.items():
         for name in getattr(registered(tried.digests[number]), kind):
@@ -103,7 +126,7 @@ def _get_data(tried: Tried, name: str, data_dir: Path, is_kept: bool) -> None:
         tried.own_data = data.own.text
     except DataError as error:
         tried.problems.append((number, str(error)))
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         tried.problems.append((number, f"dataset {name!r}: {where(error, tried.paths)}"))
 
 
@@ -126,7 +149,7 @@ def _problem(tried: Tried, names: dict[str, str], numbers: Sequence[int]) -> str
     )
     try:
         return next(_problems(run), "")
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
         return where(error, tried.paths)
 
 

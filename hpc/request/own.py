@@ -1,19 +1,16 @@
 """The user's own models, activations and data sets: the files that a grid names under `extensions`.
 
-They need torch, which commands do not load. So another process executes them and tries what the grid names (jobs/tryout.py).
+They need torch, which commands do not load. So another process executes them and tries what the grid names (trying.py).
 """
 
-import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hpc.request.paths import FOLDER
+from hpc.request.trying import tried
 from hpc.request.yaml_file import Check
-from jobs.provenance import PROJECT_ROOT
 from jobs.reading import brief, read_regular
 from noisy.data import DataError, is_staged, stage
 from noisy.datasets import DatasetInfo, info_of
@@ -166,12 +163,4 @@ def _listed(value: Any) -> list:
 
 
 def _tried(files: Sequence[OwnFile], request: dict[str, Any]) -> dict[str, Any]:
-    """The answer of jobs/tryout.py. What own files print goes to standard error."""
-    request |= {"files": [(str(file.path), file.content.decode("latin-1")) for file in files]}
-    command = [sys.executable, "-m", "jobs.tryout"]
-    done = subprocess.run(command, input=json.dumps(request), cwd=PROJECT_ROOT, stdout=subprocess.PIPE, text=True, check=False)
-    try:
-        return json.loads(done.stdout)
-    except ValueError:
-        problem = f"the process that executed it ended with status {done.returncode}"
-        return {"registered": {}, "own_data": "", "problems": [(0, problem)]}
+    return tried([file.path for file in files], [file.content for file in files], request)

@@ -13,6 +13,7 @@ HEAD = "import numpy as np\nfrom torch import nn\nfrom noisy.extend import activ
 MODEL = "@model('wrong')\ndef wrong(activation, shape, n_classes):\n    size = shape[1] * shape[2]\n"
 DATASET = "@dataset('wrong', n_classes=3)\ndef wrong(data_dir):\n    images = np.zeros((8, 5, 5), np.uint8)\n"
 OTHER = "@activation('other')\ndef other(x):\n    return x\n"
+LIMITS = {"limit_s": 60, "data_limit_s": 60}
 BROKEN = {  # what is wrong -> the file below HEAD, what the grid names, the answer or its beginning
     "has a syntax error": ("def broken(:\n", {"activation": ["swish"]}, "my_nets.py, line 5: SyntaxError"),
     "raises": (
@@ -63,7 +64,8 @@ BROKEN = {  # what is wrong -> the file below HEAD, what the grid names, the ans
 
 def tried(code: str, folder: Path, **named: list[str]) -> Any:
     plain = {"model": ["mlp"], "activation": ["relu", "tanh"], "dataset": ["mnist"]}
-    return tried_out({"files": [["/home/me/my_nets.py", code]], **plain, **named, "data_dir": str(folder), "is_kept": False})
+    places = {"data_dir": str(folder), "is_kept": False}
+    return tried_out({"files": [["/home/me/my_nets.py", code]], **plain, **named, **places, **LIMITS})
 
 
 @pytest.mark.parametrize("what", BROKEN)
@@ -86,11 +88,26 @@ def test_the_example_of_the_page_is_right(tmp_path: Path) -> None:
 def test_a_name_that_two_files_register_is_refused(tmp_path: Path) -> None:
     files = [[f"/home/me/{name}.py", HEAD + OTHER + f"# {name}\n"] for name in ("a", "b")]
     request = {"files": files, "model": [], "activation": ["other"], "dataset": [], "data_dir": str(tmp_path), "is_kept": False}
+    request |= LIMITS
     assert tried_out(request).problems == [(1, "activation 'other': a.py registers it too")]
 
 
-def test_a_file_that_ends_the_process_is_named_like_any_other(tmp_path: Path) -> None:
-    assert tried("import sys\nsys.exit(3)\n", tmp_path).problems == [(0, "my_nets.py, line 2: SystemExit: 3")]
+@pytest.mark.parametrize(
+    ("ends", "answer"),
+    [
+        ("sys.exit(3)", "SystemExit: 3"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
+        ("raise GeneratorExit", "GeneratorExit"),
+    ],
+)
+def test_a_file_that_ends_the_process_is_named_like_any_other(ends: str, answer: str, tmp_path: Path) -> None:
+    assert tried(f"import sys\n{ends}\n", tmp_path).problems == [(0, f"my_nets.py, line 2: {answer}")]
+    in_model = HEAD + f"import sys\n@model('wrong')\ndef wrong(activation, shape, n_classes):\n    {ends}\n"
+    ((_, text),) = tried(in_model, tmp_path, model=["wrong"]).problems
+    assert text == f"model 'wrong' with activation 'relu': my_nets.py, line 8: {answer}"
+    in_data = HEAD + f"import sys\n@dataset('wrong', n_classes=3)\ndef wrong(data_dir):\n    {ends}\n"
+    ((_, text),) = tried(in_data, tmp_path, dataset=["wrong"]).problems
+    assert text == f"dataset 'wrong': my_nets.py, line 8: {answer}"
 
 
 def test_the_built_in_cnn_names_the_size_of_images_that_it_needs(tmp_path: Path) -> None:
