@@ -24,6 +24,7 @@ ENDS = {  # the second of two files -> the most seconds, what is said of it
 
 def two_files(folder: Path, text: str, limit_s: float) -> Any:
     request = {"model": ["slow"], "activation": ["relu"], "dataset": ["mnist"], "data_dir": str(folder), "is_kept": False}
+    request["lengths"] = {"slow": {"batch_size": [128], "max_train_samples": [None]}}
     paths = [folder / "ä.py", folder / "b.py"]
     return tried(paths, [b"import threading\n" * 2, (HEAD + text).encode()], request, limit_s)
 
