@@ -68,7 +68,7 @@ def _once(options: argparse.Namespace) -> tuple[int, bool]:
     found = state(campaign, manifest.header.campaign, manifest.runs, EXECUTORS)
     if options.filter:
         found = found.part(chosen(found, options.filter))
-        shown = part_of_summary(manifest, found)
+        shown = part_of_summary(campaign, manifest, found)
         lines = [*lines_of_part(campaign.folder, shown)]
     else:
         shown = summary(campaign, manifest, found, EXECUTORS, time.time())
