@@ -23,6 +23,7 @@ from hpc.state.scheduler import Scheduler
 from jobs.campaign import Campaign
 from jobs.manifest import Manifest
 from jobs.recorded import Source
+from jobs.typed import typed
 
 
 def summary(
@@ -101,7 +102,7 @@ def lines_of(folder: Path, shown: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {end}"
     yield from underway.lines_of(shown["deadlines"])
     for number, n_tasks in shown["at_work"].items():
-        abandon = f"noisy submit --abandon {int(number)}"
+        abandon = f"{typed('submit')} --abandon {int(number)}"
         unchecked = f"; this cannot be checked from here: if you know that they are gone, {abandon}"
         note = f"; a redo of {shown['redos'][number]}" if number in shown["redos"] else ""
         note += unchecked if number in shown["unchecked"] else ""
@@ -137,10 +138,10 @@ def end_of(shown: Mapping[str, Any]) -> str:
 def _troubles(shown: Mapping[str, Any]) -> Iterator[str]:
     """What went wrong with workers and nodes."""
     if shown["not_kept"] and shown["lost"]:
-        why = "noisy logs --failed says why; once the cause is removed, submit again"
+        why = f"{typed('logs')} --failed says why; once the cause is removed, submit again"
         yield f"{count(shown['not_kept'], 'worker')} could not keep results (disk full, no permission, share down): {why}"
     if shown["not_begun"] and shown["lost"]:
-        yield f"{count(shown['not_begun'], 'worker')} failed before the first run began: see noisy logs --failed"
+        yield f"{count(shown['not_begun'], 'worker')} failed before the first run began: see {typed('logs')} --failed"
     for node, n_tasks in shown["suspects"].items():
         yield f"node {node}: {count(n_tasks, 'worker')} ended there before they began; the next submit avoids it"
 
