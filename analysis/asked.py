@@ -153,10 +153,9 @@ def _words(filters: Sequence[str]) -> list[str]:
 
 def _chosen(table: pd.DataFrame, filters: Sequence[str], is_all: bool) -> pd.DataFrame:
     there = table if is_all else table[table["status"].isin(FINISHED)]
-    columns = _columns(there)
     try:
-        terms = terms_of(_words(filters), columns)
-        return there.iloc[matching(terms, columns, len(there))]
+        terms = terms_of(_words(filters), _columns(table))  # the table: a value is none of the campaign's if no run has it
+        return there.iloc[matching(terms, _columns(there), len(there))]
     except FilterError as error:
         raise NoSuchThing("\n".join(error.problems)) from error
     except Nothing as error:

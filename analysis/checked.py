@@ -14,10 +14,11 @@ from analysis.held import Refused
 from analysis.merge import Merged, as_stored
 from analysis.store import differing
 from analysis.tables import csv_of, tables_of
-from jobs.archived import ArchiveError, wrong_files
+from jobs.archived import ArchiveError, not_as_packed, wrong_files
 from jobs.campaign import Campaign
 from jobs.extensions import intact_copies
 from jobs.manifest import ManifestError
+from jobs.printing import count
 from jobs.reading import brief, read_regular
 from jobs.recorded import Recorded
 
@@ -32,10 +33,7 @@ def check(folder: Path) -> tuple[list[str], list[str]]:
         ArchiveError: it is no archive of a campaign that this version of the code can read.
     """
     lines, problems = [], wrong_files(folder)
-    lines.append(
-        f"{'digests':{_WIDTH}}"
-        + (f"{len(problems)} files are not as they were packed" if problems else "all files are as packed")
-    )
+    lines.append(f"{'digests':{_WIDTH}}" + (not_as_packed(len(problems)) if problems else "all files are as packed"))
     try:
         about = About.from_json(read_regular(folder / "archive.json"))
     except (OSError, ValueError, TypeError) as error:
@@ -57,7 +55,7 @@ def check(folder: Path) -> tuple[list[str], list[str]]:
             problems.append(f"{name}: {said}")
     if about.has_shards:
         problems += [_inside(text, folder) for text in _shards(folder, merged)]
-        lines.append(f"{'shards':{_WIDTH}}{len(Campaign(folder).shard_paths()):,} files, read again")
+        lines.append(f"{'shards':{_WIDTH}}{count(len(Campaign(folder).shard_paths()), 'file')}, read again")
     return lines, problems
 
 
@@ -77,7 +75,7 @@ def _compared(path: Path, table: pd.DataFrame) -> tuple[str, bool]:
     except (OSError, ValueError) as error:
         return f"cannot be read ({brief(error)})", False
     if list(there) != list(made) or len(there) != len(made):
-        return f"{len(there)} rows and {there.shape[1]} columns; made again, {len(made)} and {made.shape[1]}", False
+        return f"{count(len(there), 'row')} and {there.shape[1]} columns; made again, {len(made)} and {made.shape[1]}", False
     wrong = [name for name in made if not _is_close(there[name], made[name])]
     if wrong:
         return f"differs from the one made again in {', '.join(wrong)}", False

@@ -8,6 +8,7 @@ import pandas as pd
 from analysis.planned import MISSING
 from analysis.store import read_table
 from jobs.image import FINISHED, is_file_sealed
+from jobs.printing import count
 from jobs.reading import open_regular
 from jobs.recorded import Recorded
 from noisy.runs import Runs
@@ -36,7 +37,8 @@ def refuse_losses(store: Path, recorded: Recorded, shards: Path) -> None:
     path, before = _held(store)
     lost = before[~_is_kept(before, recorded)]
     if len(lost):
-        first = f"{path}: {len(lost)} of its {len(before)} runs can no longer be read from the shards; nothing was written"
+        which = f"{len(lost)} of its {count(len(before), 'run')}"
+        first = f"{path}: {which} can no longer be read from the shards; nothing was written"
         todo = f"restore them (is a file system not mounted?), write elsewhere with --to DIR, or {_ACCEPT} to lose these runs"
         raise Refused("\n  ".join([first, *_gone(lost["shard"], shards), *recorded.problems[:_MOST_NAMED], todo]))
 

@@ -20,7 +20,7 @@ from jobs.commandline import the_campaign
 from jobs.files import advice_on
 from jobs.filters import FilterError, Nothing
 from jobs.manifest import ManifestError
-from jobs.printing import NotPrinted, printing
+from jobs.printing import NotPrinted, count, printing
 
 _FOR_READERS = ("methods.md", "report.html", "figures")
 _WRITTEN = {  # how the output names the files
@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> NoReturn:
     except (ManifestError, NotPrinted, UnknownReference) as error:
         message = str(error)
     except FilterError as error:
-        message = "\n  ".join([f"{len(error.problems)} problem{'s' * (len(error.problems) > 1)}", *error.problems])
+        message = "\n  ".join([count(len(error.problems), "problem"), *error.problems])
     except Nothing as error:
         message, failure = "\n  ".join([f"{error}; the values that there are:", *error.values]), 1
     except BrokenPipeError:  # stdout was closed (for example by `head`); all files are written

@@ -18,15 +18,17 @@ from analysis.held import Refused
 from analysis.merge import Merged, look_at
 from analysis.planned import CELL_FIELDS
 from jobs.adopted import Archive, Origin
-from jobs.archived import ArchiveError, unpacked, wrong_files
+from jobs.archived import ArchiveError, not_as_packed, unpacked, wrong_files
 from jobs.campaign import Campaign
 from jobs.extensions import intact_copies
 from jobs.files import make_folder, new_folder, publish
 from jobs.image import FINISHED
 from jobs.manifest import Manifest, ManifestError, new_id, read_manifest, write_manifest
+from jobs.printing import count
 from jobs.provenance import code_commit
 from jobs.reading import read_regular
 from jobs.shard import Shard, read_shards
+from jobs.typed import typed
 from noisy.runs import Runs
 from noisy.spec import RunSpec
 
@@ -136,7 +138,7 @@ def _part(path: Path, stack: ExitStack) -> Part:
         return Part(path, path, read_manifest(path / "manifest.jsonl"))
     folder = stack.enter_context(unpacked(path))
     if wrong := wrong_files(folder):
-        raise ArchiveError(f"{path}: {len(wrong)} files are not as packed; see noisy archive --check {path}")
+        raise ArchiveError(f"{path}: {not_as_packed(len(wrong))}; see {typed('archive')} --check {path}")
     archive = Archive.of(folder)
     return Part(path, folder, archive.manifest, archive)
 
@@ -189,7 +191,7 @@ def _grid(parts: Sequence[Part]) -> bytes:
 def _say(into: Path, parts: Sequence[Part], merged: Merged) -> None:
     n_finished = int(merged.runs["status"].isin(FINISHED).sum())
     for part in parts:
-        print(f"{part.path}: {len(part.manifest.runs):,} runs")
-    print(f"{into}: {len(merged.runs):,} runs, {n_finished:,} done")
+        print(f"{part.path}: {count(len(part.manifest.runs), 'run')}")
+    print(f"{into}: {count(len(merged.runs), 'run')}, {n_finished:,} done")
     print(*(f"note: {text}" for text in merged.notes), sep="\n", end="\n" if merged.notes else "")
-    print(f"Next: noisy report {shlex.quote(str(into))}")
+    print(f"Next: {typed('report')} {shlex.quote(str(into))}")

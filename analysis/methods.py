@@ -10,6 +10,7 @@ from analysis.figures.names import named, text_of
 from analysis.latex import latex_table
 from analysis.wording import bars, compared, error_bars, excluded, listed, span
 from jobs.image import FINISHED
+from jobs.printing import count
 
 __all__ = ["latex_table", "methods_text"]
 _SETTINGS = {  # field -> its name in the text
@@ -105,15 +106,16 @@ def compute(per_run: pd.DataFrame) -> Iterator[str]:
     yield f"{listed(kinds['cpu'])} ({hosts}); device {listed(kinds['device'])}; threads of a worker: {threads}."
     timed = per_run[per_run["cpu_s"].notna()]
     if len(timed):
-        cpu_s = timed["cpu_s"]
+        cpu_s, n_runs = timed["cpu_s"], count(len(timed), "run")
         yield (
-            f"{len(timed):,} runs took {cpu_s.sum() / 3600:.4g} CPU hours in total, {cpu_s.mean() / 60:.4g} CPU minutes a run "
+            f"{n_runs} took {cpu_s.sum() / 3600:.4g} CPU hours in total, {cpu_s.mean() / 60:.4g} CPU minutes a run "
             f"(largest {cpu_s.max() / 60:.4g}), at most {most_at_once(timed):,} at the same time; the largest resident memory "
             f"of a worker was {timed['peak_mem_mb'].max():.0f} MB."
         )
     failed = int((per_run["status"] == "failed").sum())
     untimed = len(per_run) - len(timed)
-    yield f"{failed:,} runs failed; {untimed:,} runs have no recorded time. A run that was executed again counts once here."
+    unknown = f"{count(untimed, 'run')} {'has' if untimed == 1 else 'have'} no recorded time"
+    yield f"{count(failed, 'run')} failed; {unknown}. A run that was executed again counts once here."
 
 
 def most_at_once(timed: pd.DataFrame) -> int:

@@ -26,6 +26,7 @@ from jobs.image import FINISHED
 from jobs.manifest import ManifestError
 from jobs.reading import read_regular
 from jobs.shard import version_of
+from jobs.typed import typed
 
 _DESCRIBED = {
     "README.md": "what this is, how to check it, how to make it again",
@@ -78,7 +79,7 @@ def _make(options: argparse.Namespace) -> int:
     chosen = {"has_shards": options.shards, "style": options.style, "reference": options.reference or ""}
     about, problems = archive(campaign, target, **chosen, license=options.license, authors=options.author)
     print(f"{target}: {about.summary()}\nsize       {target.stat().st_size / 1e6:,.1f} MB")
-    print(f"check it   noisy archive --check {target}")
+    print(f"check it   {typed('archive')} --check {target}")
     for text in problems:
         print(f"problem: {text}", file=sys.stderr)
     return 1 if problems or about.n_failed else 0
@@ -125,7 +126,7 @@ def _collect(campaign: Campaign, folder: Path, chosen: dict[str, Any]) -> tuple[
         if path.is_file():  # what a report would lose, an archive must not lose either; and what is known is not read again
             shutil.copyfile(path, folder / path.name)
     take_over(campaign.folder / "figures", folder / "figures")
-    before = _versions(campaign)
+    before = _versions(campaign, chosen["has_shards"])
     merged, _, _ = write(campaign, folder, style=chosen["style"], reference=chosen["reference"] or None)
     if not merged.runs["status"].isin(FINISHED).any():
         raise ManifestError(f"{campaign.folder}: no run is finished: there is nothing to pack")
@@ -151,13 +152,15 @@ def _collect(campaign: Campaign, folder: Path, chosen: dict[str, Any]) -> tuple[
     sizes = {file: (folder / file).stat().st_size for file in files_of(folder)}
     publish(folder / METADATA, crate_metadata(about, sizes, _DESCRIBED))
     publish(folder / SUMS, sums(folder))
-    if about.has_shards and _versions(campaign) != before:
-        missing.append("shards were written while the report was made, and may say more than it does; archive again later")
+    if _versions(campaign, about.has_shards) != before:
+        missing.append("files were written while the report was made, and may say more than it does; archive again later")
     return about, [*merged.problems, *missing]
 
 
-def _versions(campaign: Campaign) -> list[tuple]:
-    return [(path.name, *version_of(path)) for path in campaign.shard_paths()]
+def _versions(campaign: Campaign, has_shards: bool) -> list[tuple]:
+    """Of the campaign's own files that are packed: another value once one was written."""
+    shards = campaign.shard_paths() if has_shards else []
+    return [(path.name, *version_of(path)) for path in (campaign.grid, campaign.manifest, *shards)]
 
 
 def _pack(folder: Path, target: Path, time_s: int) -> None:

@@ -62,9 +62,8 @@ def read_planned(path: Path, filters: Sequence[str] = ()) -> Planned:
     try:
         terms = terms_of(filters, columns)
     except FilterError as error:
-        raise FilterError(
-            [*error.problems, "(a report is on runs that are chosen by what was planned, not by results)"]
-        ) from error
+        why = " (a report is on runs that are chosen by what was planned, not by results)"
+        raise FilterError([text + why * (": no column " in text) for text in error.problems]) from error
     runs = manifest.runs.alone(matching(terms, columns, len(manifest.runs)))
     digest = hashlib.sha256(runs.run_id.tobytes()).hexdigest()
     return Planned(replace(manifest.header, n_runs=len(runs), digest=digest), runs, cells_of(runs), is_part=True)

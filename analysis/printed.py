@@ -7,6 +7,7 @@ import pandas as pd
 from analysis.expected import flags
 from analysis.figures.campaign import MOST_SHEETS
 from jobs.campaign import Campaign
+from jobs.printing import count
 
 _MOST_FLAGS = 10
 
@@ -15,9 +16,10 @@ def state(campaign: Campaign, runs: pd.DataFrame, summary: pd.DataFrame) -> Iter
     """Lines: how many runs are done, missing and failed, and the first failures."""
     n = {name: int(summary[name].sum()) for name in ("repeats", "missing", "failed", "chance", "diverged")}
     n_planned = n["repeats"] + n["missing"] + n["failed"]
-    yield f"{campaign.folder}: {n['repeats']} of {n_planned} runs done, {n['missing']} missing, {n['failed']} failed"
-    if n["chance"] or n["diverged"]:
-        yield f"{n['chance']} of the done runs never left chance and {n['diverged']} diverged; all of them count in the means"
+    yield f"{campaign.folder}: {n['repeats']:,} of {count(n_planned, 'run')} done, {n['missing']} missing, {n['failed']} failed"
+    odd = [f"{n[name]:,} {what}" for name, what in (("chance", "never left chance"), ("diverged", "diverged")) if n[name]]
+    if odd:
+        yield f"of the done runs, {' and '.join(odd)}; all of them count in the means"
     for run in runs[runs["status"] == "failed"].head(10).to_dict("records"):
         which = f"{run['model_type']} {run['activation']} p={run['p']:g} repeat {run['repeat']}"
         first_line, *_ = run["message"].splitlines() or [""]

@@ -7,6 +7,7 @@ import pandas as pd
 
 from analysis.figures.names import named
 from analysis.ranks import smallest_signed_rank
+from jobs.printing import count
 
 _ALPHA = 0.05
 
@@ -54,8 +55,9 @@ def excluded(summary: pd.DataFrame) -> Iterator[str]:
         yield "No run stayed at chance and none diverged."
         return
     n_cells = int(((summary["chance"] + summary["diverged"]) > 0).sum())
+    odd = [f"{count(n, 'run')} {what}" for n, what in ((chance, "stayed at chance"), (diverged, "diverged")) if n]
     yield (
-        f"{chance:,} runs stayed at chance and {diverged:,} diverged, in {n_cells:,} cells. There the t interval can miss the "
+        f"{' and '.join(odd)}, in {count(n_cells, 'cell')}. There the t interval can miss the "
         "mean, so the share at chance with Wilson's interval and the mean of the runs that trained (which is conditional on "
         "training) are given with it."
     )

@@ -24,6 +24,8 @@ from hpc.state.scheduler import SchedulerError
 from jobs.campaign import Campaign as Files
 from jobs.commandline import Parser
 from jobs.manifest import ManifestError
+from jobs.printing import count
+from jobs.typed import typed
 from noisy.spec import named
 
 if TYPE_CHECKING:
@@ -68,7 +70,7 @@ class Campaign:
             executor.check(request)
             _, found, decision, costs = look(request, executor, EXECUTORS)
         if decision is None:
-            done = f"{found.count('done')} of {len(found.runs)} runs are done"
+            done = f"{found.count('done')} of {count(len(found.runs), 'run')} done"
             return Planned(0, 0, None, (f"campaign   {self.folder}", f"Nothing to submit: {done}."))
         lines = lines_of_plan(decision, found, request, executor.where, costs)
         return Planned(decision.whole.n_runs, len(decision.whole.tasks), decision, tuple(lines))
@@ -156,7 +158,7 @@ class Campaign:
         parser = _Options("submit", "")
         own_options = command.add_options(parser)
         arguments = [*self._places(grid), *_arguments(options)]
-        line = shlex.join(["noisy", "submit", *arguments])
+        line = f"{typed('submit')} {shlex.join(arguments)}"
         with _told():
             return command.request_of(parser.parse_args(arguments), own_options, line)
 

@@ -25,6 +25,7 @@ from hpc.request.settings import SET_HELP
 from hpc.request.yaml_file import GridError
 from jobs.campaign import Campaign
 from jobs.commandline import Parser
+from jobs.typed import typed
 from noisy.spec import RunSpec
 
 _WORKERS = 16  # on a cluster; here two
@@ -46,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     for name, executor in EXECUTORS.items():
         executor.add_options(parser.add_argument_group(f"only with --executor {name}").add_argument)
     options = parser.parse_args(argv)
-    command = shlex.join(["noisy", "calibrate", *(sys.argv[1:] if argv is None else argv)])
+    command = f"{typed('calibrate')} {shlex.join(sys.argv[1:] if argv is None else argv)}"
     exit_with(lambda: _calibrate(options, command), on_interrupt="\nInterrupted. What was measured is kept.")
 
 

@@ -18,6 +18,7 @@ from jobs.files import advice_on
 from jobs.filters import FilterError, Nothing
 from jobs.manifest import Manifest, ManifestError, read_manifest
 from jobs.printing import NotPrinted, printing
+from jobs.printing import count as count  # with the other words of commands
 from noisy.data import DataError
 from noisy.spec import shown
 
@@ -153,11 +154,6 @@ def positive(text: str) -> int:
 
 
 # Words
-
-
-def count(n: int, noun: str) -> str:
-    """`1 run`, `2 runs`."""
-    return f"{n:,} {noun}" + ("" if n == 1 else "s")
 
 
 def duration(seconds: float) -> str:

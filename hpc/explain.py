@@ -22,6 +22,7 @@ from jobs.campaign import Campaign
 from jobs.columns import planned_columns
 from jobs.commandline import Parser
 from jobs.recorded import Recorded
+from jobs.typed import typed
 
 _LOG_LINES = 10  # lines of each log
 _WIDTH = 88  # of long texts, in characters
@@ -119,7 +120,7 @@ def _duplicates(recorded: Recorded, places: list[int]) -> Iterator[str]:
     finished = [place for place in places if recorded.is_finished[place]]
     if len(finished) > 1:
         kinds = {repr(recorded.records[list(_MEASURED)][place].item()) for place in finished}
-        same = "with equal numbers" if len(kinds) == 1 else "that differ; noisy report tells whether they may"
+        same = "with equal numbers" if len(kinds) == 1 else f"that differ; {typed('report')} tells whether they may"
         yield _line("duplicates", f"{count(len(finished), 'finished record')} {same}; the first counts")
 
 
@@ -128,7 +129,7 @@ def _next(campaign: Campaign, found: State, place: int) -> str:
     if name == "done":
         return report_command(campaign)
     if name in ("running", "queued", "unknown"):
-        return f"noisy status {'' if name == 'unknown' else '--watch '}--output-dir {quoted(campaign.folder)}"
+        return f"{typed('status')} {'' if name == 'unknown' else '--watch '}--output-dir {quoted(campaign.folder)}"
     retry = " --retry-failed" if found.is_given_up[place] else ""
     note = f" (it failed {MAX_TRIES} times: see the log first)" if retry else ""
     return submit_command(campaign, found) + retry + note

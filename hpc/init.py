@@ -10,6 +10,7 @@ from hpc.console import ALL_WELL, Refused, exit_with, quoted
 from hpc.execution.choice import SECTION_EXAMPLE
 from jobs.commandline import Parser
 from jobs.files import named
+from jobs.typed import typed
 
 SCHEMA = Path(__file__).with_name("grid.schema.json")
 _NAME = re.compile(r"[^0-9A-Za-z_-]")  # what the name of the campaign's folder leaves out of the file's
@@ -64,7 +65,7 @@ def _init(path: Path) -> int:
             file.write(text)
     except FileExistsError as error:
         raise Refused(f"{path}: is there already, and is not replaced; allowed: the name of a new file") from error
-    print(f"{path}: a grid of 36 runs of digits.\nNext: noisy submit --grid {quoted(path)}")
+    print(f"{path}: a grid of 36 runs of digits.\nNext: {typed('submit')} --grid {quoted(path)}")
     return ALL_WELL
 
 

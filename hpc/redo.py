@@ -33,6 +33,7 @@ from hpc.state.runs import State, state, state_of_redo
 from jobs.campaign import Campaign
 from jobs.commandline import Parser
 from jobs.manifest import Manifest, ManifestError
+from jobs.typed import typed
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -58,12 +59,18 @@ def main(argv: list[str] | None = None) -> None:
         parser.error("--seed: only with --sample")
     if options.join:
         parser.error("--join: only of noisy submit, which helps with the submission of a redo too")
-    command = shlex.join(["noisy", "redo", *(sys.argv[1:] if argv is None else argv)])
+    words = sys.argv[1:] if argv is None else argv
+    command = f"{typed('redo')} {shlex.join(word for word in words if not (options.again and _is_again(word)))}"
     exit_with(
         lambda: _redo(options, own_options, command),
-        on_silence="; the same command goes on",
+        on_silence=f"; the same command{_without(options)} goes on",
         on_interrupt=f"\nInterrupted. What is done is kept. To go on: {command}",
     )
+
+
+def _is_again(word: str) -> bool:
+    """Whether a word is --again, which argparse takes shortened, too. The command that goes on has to be without it."""
+    return word.startswith("--ag") and "--again".startswith(word)
 
 
 def _redo(options: argparse.Namespace, own_options: dict[str, list[argparse.Action]], command: str) -> int:
@@ -95,12 +102,16 @@ def _redo(options: argparse.Namespace, own_options: dict[str, list[argparse.Acti
         )
         status = submit(request, executor, EXECUTORS)
         if executor.is_asked and status == ALL_WELL and not (options.dry_run or executor.is_rehearsal(options)):
-            print("When it has ended, the same command gives the answer.")
+            print(f"When it has ended, the same command{_without(options)} gives the answer.")
         if executor.is_asked or options.dry_run or status not in (ALL_WELL, SOME_FAILED):
             return status
         found = _state(campaign, manifest, options)
         redo = _last(asked, found)
-    return answer(campaign, found, runs, redo, options.replace)
+    return answer(campaign, found, runs, redo, options.replace, f"The same command{_without(options)}")
+
+
+def _without(options: argparse.Namespace) -> str:
+    return " without --again" if options.again else ""
 
 
 def _state(campaign: Campaign, manifest: Manifest, options: argparse.Namespace) -> State:

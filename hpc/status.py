@@ -18,6 +18,7 @@ from hpc.execution.view.possible import is_possible
 from hpc.state.chosen import OFFERED, chosen
 from hpc.state.runs import state
 from jobs.commandline import Parser
+from jobs.typed import typed
 
 _WATCH_EVERY_S = 10
 _KEY_S = 0.5  # between two looks at the size of the terminal; keys are seen at once
@@ -68,7 +69,7 @@ def _once(options: argparse.Namespace) -> tuple[int, bool]:
     found = state(campaign, manifest.header.campaign, manifest.runs, EXECUTORS)
     if options.filter:
         found = found.part(chosen(found, options.filter))
-        shown = part_of_summary(manifest, found)
+        shown = part_of_summary(campaign, manifest, found)
         lines = [*lines_of_part(campaign.folder, shown)]
     else:
         shown = summary(campaign, manifest, found, EXECUTORS, time.time())
@@ -83,7 +84,7 @@ def _once(options: argparse.Namespace) -> tuple[int, bool]:
             print("".join(f"  {line}\n" for line in cell_lines(found)), end="")
     if not (options.json or options.filter):
         following = next_command(campaign, found)
-        if not (options.watch and "noisy status" in following):  # (no advice to use --watch within --watch)
+        if not (options.watch and typed("status") in following):  # (no advice to use --watch within --watch)
             print(f"Next: {following}", flush=True)
     if found.unreachable:
         return NO_SCHEDULER, True

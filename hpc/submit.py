@@ -24,6 +24,7 @@ from hpc.request.settings import SET_HELP
 from hpc.request.yaml_file import PRINTABLE, GridError
 from jobs.campaign import Campaign
 from jobs.commandline import Parser
+from jobs.typed import typed
 from noisy.spec import shown
 
 _ENDS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)  # signals after which this command stops its workers and exits
@@ -35,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = Parser("submit", "Plan the missing runs of a grid, show their cost, and run them.")
     own_options = add_options(parser)
     options = parser.parse_args(argv)
-    command = shlex.join(["noisy", "submit", *(sys.argv[1:] if argv is None else argv)])
+    command = f"{typed('submit')} {shlex.join(sys.argv[1:] if argv is None else argv)}"
     for number in _ENDS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
             signal.signal(number, _interrupt)

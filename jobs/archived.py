@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from jobs.printing import count
 from jobs.reading import brief, open_regular
 
 SUMS = "SHA256SUMS"  # as the program sha256sum writes and reads it
@@ -26,6 +27,11 @@ _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  
 
 class ArchiveError(Exception):
     """A file cannot be used as an archive. The message names it and says why."""
+
+
+def not_as_packed(n_files: int) -> str:
+    """What is said of so many files that are not as their digests say."""
+    return f"{count(n_files, 'file')} {'is' if n_files == 1 else 'are'} not as packed"
 
 
 @contextlib.contextmanager

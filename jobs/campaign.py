@@ -48,6 +48,19 @@ class Campaign:
         """The shards as they were before the redo that began with this submission replaced records of them."""
         return self.folder / "replaced" / f"{number:04d}"
 
+    def replaced_paths(self) -> list[Path]:
+        """Each shard as it was before any redo replaced records of it, in name order.
+
+        Raises:
+            ManifestError: a folder cannot be read.
+        """
+        first: dict[str, Path] = {}
+        for folder in listed(self.folder / "replaced"):
+            for path in listed(folder):
+                if path.suffix == ".h5" and not path.name.startswith("."):
+                    first.setdefault(path.name, path)
+        return [first[name] for name in sorted(first)]
+
     @property
     def remembered(self) -> Path:
         """A cache of what the shards say (jobs/recorded.py); it may be removed."""

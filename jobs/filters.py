@@ -2,7 +2,8 @@
 
 A term is a column of results_per_run.csv, an operator and a value as the CSV writes it. A run fits if it fits every term.
 `=` and `!=` accept several values separated by commas, ranges that include both ends (`0.8..` and `..5` have one end), and, for
-text, patterns with `*` and `?`. An empty value means an empty field of the CSV.
+text, patterns with `*` and `?`. An empty value means an empty field of the CSV. A value that no run has is a mistake, except a
+number or a pattern in a column of results, which change while runs are trained.
 """
 
 import difflib
@@ -14,13 +15,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jobs.columns import Column
+from jobs.columns import PLANNED, Column
 from noisy.spec import shown
 
 _TERM = re.compile(r"([^=<>!]*)(!=|<=|>=|==|=|<|>)(.*)", re.DOTALL)
 _COMMA = re.compile(r",(?![^\[]*\])")  # not a comma inside [16, 8]
 _ORDER: Mapping[str, Callable] = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 _MOST_SHOWN = 12  # values
+_MOST_COMPARED = 1000  # texts, to find the one that was probably meant
 _OF_SHELL = "a shell takes < and > for itself: put the term in quotes"
 
 
@@ -60,7 +62,8 @@ def terms_of(words: Iterable[str], columns: Mapping[str, Column]) -> list[Term]:
     """Read words as terms.
 
     Raises:
-        FilterError: a word is not a term, a column does not exist, or a value has the wrong type. It names all problems.
+        FilterError: a word is not a term, a column does not exist, a value has the wrong type, or no run has it. It names all
+            problems.
     """
     found, problems = list[Term](), list[str]()
     for word in words:
@@ -70,7 +73,7 @@ def terms_of(words: Iterable[str], columns: Mapping[str, Column]) -> list[Term]:
             problems.append(f"{shown(word)}: neither a filter nor a folder{hint}; allowed: COLUMN=VALUE, or != < <= > >=")
             continue
         term = Term(match[1].strip(), "=" if match[2] == "==" else match[2], match[3].strip())
-        problem = _problem(term, columns)
+        problem = _problem(term, columns) or _unknown_value(term, columns[term.name])
         found.append(term)
         problems += [problem] if problem else []
     if problems:
@@ -104,13 +107,36 @@ def _backwards(term: Term) -> str:
 
 def _impossible(term: Term, column: Column) -> str:
     """What is wrong with a value that no run of any campaign can have; empty if nothing."""
-    exact = [value for value in _values(term) if not set("*?").intersection(value)]
+    exact = [value for value in _values(term) if not _is_pattern(value)]
     wrong = [value for value in exact if value not in column.allowed] if column.allowed else []
     if not wrong:
         return ""
     near = difflib.get_close_matches(wrong[0], column.allowed, n=1)
     meant = f" (meant: {near[0]}?)" if near else ""
     return f"{shown(str(term))}: not possible: {shown(wrong[0])}{meant}; allowed: {', '.join(column.allowed)}"
+
+
+def _unknown_value(term: Term, column: Column) -> str:
+    """What is wrong with a value that no run has; empty if nothing."""
+    is_planned, present = term.name in PLANNED, np.unique(column.place)
+    near = list[str]()
+    if isinstance(column.values, np.ndarray):
+        numbers = column.values[present]
+        values = [term.value] if term.sign in _ORDER else _values(term)
+        wrong = [value for value in values if is_planned and not _numbers_fit(term._replace(value=value), numbers).any()]
+    elif column.allowed:
+        return ""
+    else:
+        texts = {column.values[place] for place in present.tolist()}
+        values = [value for value in _values(term) if is_planned or (value and not _is_pattern(value))]
+        wrong = [value for value in values if _as_written(value) not in texts and not any(map(_text_test([value]), texts))]
+        if wrong and len(texts) <= _MOST_COMPARED:
+            near = difflib.get_close_matches(wrong[0], texts, n=1)
+    if not wrong:
+        return ""
+    sign, meant = term.sign if term.sign in _ORDER else "=", f" (meant: {near[0]}?)" if near else ""
+    named = ascii(", ".join(f"{term.name}{sign}{value}" for value in wrong))[1:-1]
+    return f"{shown(str(term))}: no run has {named}{meant}; allowed: {values_of(column)}"
 
 
 def unknown_column(name: str, columns: Sequence[str], where: str) -> str:
@@ -176,12 +202,21 @@ def _numbers_fit(term: Term, numbers: np.ndarray) -> np.ndarray:
 
 def _text_test(values: Sequence[str]) -> Callable[[str], bool]:
     """A test: whether a text is one of the values, or matches one that is a pattern."""
-    exact = frozenset("-".join(re.findall(r"\d+", value)) if value.startswith("[") else value for value in values)
-    patterns = [fnmatch.translate(value.replace("[", "[[]")) for value in exact if "*" in value or "?" in value]
+    exact = frozenset(map(_as_written, values))
+    patterns = [fnmatch.translate(value.replace("[", "[[]")) for value in exact if _is_pattern(value)]
     if not patterns:
         return exact.__contains__
     pattern = re.compile("|".join(patterns))
     return lambda text: text in exact or pattern.fullmatch(text) is not None
+
+
+def _is_pattern(value: str) -> bool:
+    return "*" in value or "?" in value
+
+
+def _as_written(value: str) -> str:
+    """A value as the CSV writes it: `[16, 8]` as `16-8`."""
+    return "-".join(re.findall(r"\d+", value)) if value.startswith("[") else value
 
 
 def _values(term: Term) -> list[str]:

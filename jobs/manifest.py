@@ -18,6 +18,7 @@ from typing import Any
 
 from jobs.files import named, publish
 from jobs.reading import brief, made, open_regular, parse_json
+from jobs.typed import typed
 from noisy.runs import Runs
 from noisy.spec import run_id_of
 
@@ -122,7 +123,8 @@ def newest_campaign(results: Path) -> Path:
     every = (path for pattern in ("", "*/", "*/*/") for path in results.glob(pattern + "manifest.jsonl"))
     manifests = [path for path in every if not any(part.startswith(".") for part in path.relative_to(results).parts)]
     if not manifests:
-        raise ManifestError(f"{results}: no campaign here; name its folder with --output-dir, or make one with noisy submit")
+        todo = f"name its folder with --output-dir, or make one with {typed('submit')}"
+        raise ManifestError(f"{results}: no campaign here; {todo}")
     readable = []
     for path in manifests:
         with contextlib.suppress(ManifestError, OSError):

@@ -1,4 +1,4 @@
-"""Printing by commands: characters that cannot be shown are escaped, and a failure to print is an error."""
+"""Printing by commands: characters that cannot be shown are escaped, a failure to print is an error, and 1 has no plural."""
 
 import io
 import os
@@ -40,3 +40,8 @@ def printing() -> Iterator[None]:
                 raise
             if not is_interrupted:
                 raise NotPrinted(f"standard output: {error.strerror}; not everything was printed") from error
+
+
+def count(n: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{n:,} {noun}" + ("" if n == 1 else "s")

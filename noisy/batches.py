@@ -25,6 +25,11 @@ def scale(images: np.ndarray) -> torch.Tensor:
     return scaled[:, None] if scaled.dim() == 3 else scaled
 
 
+def last_batch(n_images: int, batch_size: int) -> int:
+    """The number of images in the last batch of an epoch."""
+    return n_images % batch_size or batch_size
+
+
 def training_batches(spec: RunSpec, data: Data, epoch: int, data_workers: int = 0) -> Iterator[Batch]:
     """One epoch of shuffled, freshly corrupted training batches; the last may be smaller.
 

@@ -68,7 +68,8 @@ def noisy_program(folder: Path) -> Path:
     """A program `noisy` in this folder, as an installation makes it."""
     folder.mkdir(exist_ok=True)
     program = folder / "noisy"
-    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -m hpc.cli "$@"\n')
+    code = f"import sys; sys.argv[0] = '{program}'; from hpc.cli import main; main()"
+    program.write_text(f'#!/bin/sh\nPYTHONPATH={ROOT} exec {sys.executable} -c "{code}" "$@"\n')
     program.chmod(0o755)
     return program
 

@@ -1,6 +1,7 @@
 """What the tests of several packages share: a staged data set that needs no network, and a finished campaign."""
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,15 @@ def no_slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """PATH without the programs of a Slurm that this machine may have: only tests/slurm asks a real one."""
     before = os.environ["PATH"]
     os.environ["PATH"] = os.pathsep.join(_without_slurm(folder, tmp_path_factory) for folder in before.split(os.pathsep))
+    yield
+    os.environ["PATH"] = before
+
+
+@pytest.fixture(scope="session", autouse=True)
+def environment_is_active(no_slurm: None) -> Iterator[None]:
+    """PATH as in an active environment, so that commands say `noisy`."""
+    before = os.environ["PATH"]
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), before])
     yield
     os.environ["PATH"] = before
 

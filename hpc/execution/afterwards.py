@@ -1,7 +1,7 @@
 """After a campaign: how much of what was asked for was used, and what to change next time."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -12,14 +12,20 @@ from hpc.planning.efficiency import CPU_LEAST, MEMORY_LEAST, TIME_LEAST, Used, e
 from hpc.state.runs import State
 from hpc.state.scheduler import Scheduler, SchedulerError
 from jobs.campaign import Campaign
-from jobs.recorded import Recorded
+from jobs.recorded import Source
 
 _WORTH_S = 600.0  # seconds of all cores from which the figures teach something
 _LEAST = {"cpu": CPU_LEAST, "memory": MEMORY_LEAST, "time": TIME_LEAST}
 
 
-def used_and_asked(campaign: Campaign, found: State, schedulers: Mapping[str, Scheduler]) -> dict[str, Any] | None:
-    """The figures of hpc/planning/efficiency.py with `advice`; None if something is not done, or if no scheduler knows them."""
+def used_and_asked(
+    campaign: Campaign, found: State, sources: Iterable[Source], schedulers: Mapping[str, Scheduler]
+) -> dict[str, Any] | None:
+    """The figures of hpc/planning/efficiency.py with `advice`; None if something is not done, or if no scheduler knows them.
+
+    Args:
+        sources: all shards with all records that they ever had.
+    """
     if found.activities or found.count("done") < len(found.runs):
         return None
     submitted = [each.submission for each in found.known.submitted]
@@ -31,14 +37,14 @@ def used_and_asked(campaign: Campaign, found: State, schedulers: Mapping[str, Sc
         ]
     except SchedulerError:  # nothing depends on these figures
         return None
-    known = efficiency(spans, used_by(found.recorded))
+    known = efficiency(spans, used_by(sources))
     return {**asdict(known), "advice": known.advice} if known else None
 
 
-def used_by(recorded: Recorded) -> dict[str, Used]:
+def used_by(sources: Iterable[Source]) -> dict[str, Used]:
     """job -> what its runs used. Without a job, the key is the number of the submission, such as `local-0001`."""
     parts: dict[str, list[np.ndarray]] = defaultdict(list)
-    for source in recorded.sources:
+    for source in sources:
         if len(source.records):
             number = source.attributes.get("submission", 0)
             parts[str(source.attributes.get("job", "")) or f"local-{number:04d}"].append(source.records)

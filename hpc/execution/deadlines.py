@@ -5,6 +5,7 @@ from datetime import datetime
 from hpc.console import Refused, count, duration
 from hpc.execution.executor import Request
 from hpc.planning.deadline import PROMISE_HOSTS, TooLate
+from jobs.typed import typed
 
 
 def seconds_left(request: Request) -> float | None:
@@ -28,7 +29,7 @@ def refusal(late: TooLate, request: Request, never_measured: list[str]) -> Refus
     soonest = f"with {count(workers, 'worker')} everything ends within {duration(end.high_s)} ({called})"
     if never_measured:
         kinds = ", ".join(never_measured)
-        would_do.append(f"noisy calibrate with the same --grid, because the costs of {kinds} were never measured")
+        would_do.append(f"{typed('calibrate')} with the same --grid, because the costs of {kinds} were never measured")
     return Refused(
         f"the deadline cannot be met: {soonest}; that is {duration(end.high_s - left_s)} too late; what would help: "
         + "; or ".join(would_do)

@@ -16,6 +16,7 @@ from jobs.campaign import Campaign
 from jobs.reading import brief, read_regular
 from jobs.recorded import Source
 from jobs.tasklog import part_about
+from jobs.typed import typed
 from noisy.runs import Runs
 from noisy.spec import shown
 
@@ -112,7 +113,7 @@ def place_of(text: str, runs: Runs) -> int:
     if len(places) != 1:
         which = f"matches {len(places)} runs" if len(places) else "matches no run"
         some = [f"{runs.run_id[place].decode()}  {runs.at(place).label}" for place in places[:_MOST_SHOWN].tolist()]
-        raise Refused(f"run_id: {shown(text)} {which} of this campaign; noisy runs lists all", some)
+        raise Refused(f"run_id: {shown(text)} {which} of this campaign; {typed('runs')} lists all", some)
     return int(places[0])
 
 

@@ -9,6 +9,7 @@ from hpc.state.runs import STATES, State
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError
 from jobs.taskfile import read_task
+from jobs.typed import typed
 
 
 def next_step(counts: Mapping[str, int], is_at_work: bool, is_silent: bool) -> str:
@@ -32,9 +33,9 @@ def next_command(campaign: Campaign, found: State, again: str = "") -> str:
     step = next_step_of(found)
     folder = f"--output-dir {quoted(campaign.folder)}"
     return {
-        "status": f"noisy status {folder} (again, when the scheduler answers)",
-        "logs": f"noisy logs --failed {folder}",
-        "watch": f"noisy status --watch {folder}",
+        "status": f"{typed('status')} {folder} (again, when the scheduler answers)",
+        "logs": f"{typed('logs')} --failed {folder}",
+        "watch": f"{typed('status')} --watch {folder}",
         "submit": again or submit_command(campaign, found),
         "report": report_command(campaign),
     }[step]
@@ -42,7 +43,7 @@ def next_command(campaign: Campaign, found: State, again: str = "") -> str:
 
 def submit_command(campaign: Campaign, found: State) -> str:
     """The command that submits again, with the executor and the data folder of the last submission."""
-    command = f"noisy submit --grid {quoted(campaign.grid)} --output-dir {quoted(campaign.folder)}"
+    command = f"{typed('submit')} --grid {quoted(campaign.grid)} --output-dir {quoted(campaign.folder)}"
     with contextlib.suppress(ManifestError, IndexError):
         command += f" --data-dir {quoted(data_dir_of(campaign, found))}"
         command += f" --executor {found.known.submitted[-1].submission.executor}"
@@ -61,4 +62,4 @@ def data_dir_of(campaign: Campaign, found: State) -> Path:
 
 def report_command(campaign: Campaign) -> str:
     """The command that makes the report."""
-    return f"noisy report --output-dir {quoted(campaign.folder)}"
+    return f"{typed('report')} --output-dir {quoted(campaign.folder)}"

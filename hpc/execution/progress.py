@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
-from hpc.console import duration
+from hpc.console import count, duration
 from hpc.execution.view.possible import is_possible
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError
@@ -38,7 +38,7 @@ class Shown:
     def line(self) -> str:
         """A line with everything but the times."""
         last = f"; last: {self.model} {self.p} {self.outcome}" if self.outcome else ""
-        return f"{self.n_done} of {self.n_runs} runs done, {self.n_failed} failed{last}"
+        return f"{self.n_done} of {count(self.n_runs, 'run')} done, {self.n_failed} failed{last}"
 
 
 def layout(shown: Shown, columns: int) -> str:

@@ -74,8 +74,12 @@ def wanted(found: State, chosen: np.ndarray, asked: Asked, redo: Redo) -> np.nda
     return done[drawn(found.runs.run_id[done].tolist(), asked.sample, _parted(redo.asked)[1], begun)]
 
 
-def answer(campaign: Campaign, found: State, runs: Runs, redo: Redo, replaces: bool) -> int:
-    """Say what became of a redo of these runs, and replace records if that is asked and all are done; the exit status."""
+def answer(campaign: Campaign, found: State, runs: Runs, redo: Redo, replaces: bool, same: str) -> int:
+    """Say what became of a redo of these runs, and replace records if that is asked and all are done; the exit status.
+
+    Args:
+        same: words for the command that goes on with it.
+    """
     own = state_of_redo(found, redo.number, runs)
     n_done, n_open = own.count("done"), sum(own.count(name) for name in ("running", "queued", "unknown"))
     open_ones = f", {n_open} at work or waiting" if n_open else ""
@@ -87,7 +91,7 @@ def answer(campaign: Campaign, found: State, runs: Runs, redo: Redo, replaces: b
     if n_done < len(runs):
         retry = "; --retry-failed tries again what failed three times" if own.is_given_up.any() else ""
         unchanged = " Nothing is replaced yet." if replaces else ""
-        print(f"The same command goes on with what is missing, and gives the answer{retry}.{unchanged}")
+        print(f"{same} goes on with what is missing, and gives the answer{retry}.{unchanged}")
         is_well = is_well and n_done + n_open == len(runs)
     elif replaces:
         print(_replaced(campaign, found, redo, runs))

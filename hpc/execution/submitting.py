@@ -29,6 +29,7 @@ from hpc.state.submissions import Submission, SubmissionTaken
 from jobs.manifest import Header, read_header
 from jobs.provenance import code_commit
 from jobs.taskfile import Task
+from jobs.typed import typed
 from noisy.runs import Runs
 
 
@@ -214,7 +215,7 @@ def _end_of_dry_run(request: Request, unknown: str) -> int:
     verb = "is in" if request.grid.own.is_staged(request.grid.dataset, request.data_dir) else "will be put into"
     print(f"data       {request.grid.dataset} {verb} {request.data_dir}\nDry run: nothing was written.")
     if unknown:
-        hint = "noisy submit --executor local plans for this machine"
+        hint = f"{typed('submit')} --executor local plans for this machine"
         print(f"warning: {unknown}; the limits and the queue of the cluster are unknown; {hint}", file=sys.stderr)
         return NO_SCHEDULER
     return ALL_WELL

@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,13 @@ from hpc.planning.drift import NEWEST, describe, drift
 from hpc.planning.retrying import Reason
 from hpc.state.measured import of_campaign
 from hpc.state.nodes import suspects
+from hpc.state.replacing import ever_recorded
 from hpc.state.runs import STATES, State
 from hpc.state.scheduler import Scheduler
 from jobs.campaign import Campaign
 from jobs.manifest import Manifest
+from jobs.recorded import Source
+from jobs.typed import typed
 
 
 def summary(
@@ -29,6 +32,7 @@ def summary(
     """Everything that the command shows, for `--json`. Times in s, rates in runs per hour."""
     rate = _rate(found, now_s)
     left = left_s(found)
+    sources = ever_recorded(campaign, found.recorded)
     return {
         "campaign": manifest.header.campaign,
         "runs": len(found.runs),
@@ -36,7 +40,7 @@ def summary(
         "given_up": int(found.is_given_up.sum()),
         "not_kept": sum(outcome.reason is Reason.STORAGE for outcome in found.outcomes),
         "not_begun": sum(outcome.reason is Reason.RAISED and not outcome.run_id for outcome in found.outcomes),
-        "cpu_h": float(np.nansum(found.recorded.records["cpu_s"])) / 3600,
+        "cpu_h": _cpu_h(sources),
         "runs_per_h": rate[1] * 3600 if rate else None,
         "left_s": left,
         "deadlines": deadlines(found, left, schedulers, now_s),
@@ -45,7 +49,7 @@ def summary(
         "unchecked": [f"{s.number:04d}" for s, activity in found.activities.items() if not activity.is_known],
         "waiting": dict(Counter(worker.why for a in found.activities.values() for worker in a.workers if worker.why)),
         "drift": drift(of_campaign(found.recorded, found.runs)),
-        "efficiency": used_and_asked(campaign, found, schedulers),
+        "efficiency": used_and_asked(campaign, found, sources, schedulers),
         "suspects": suspects(found.known, datetime.fromtimestamp(now_s, timezone.utc)),
         "other_code": other_code(found),
         "unreadable": found.problems,
@@ -53,16 +57,22 @@ def summary(
     }
 
 
-def part_of_summary(manifest: Manifest, found: State) -> dict[str, Any]:
+def _cpu_h(sources: Iterable[Source], run_ids: np.ndarray | None = None) -> float:
+    """CPU hours of all records, or of those of some runs, S16 (n,)."""
+    every = (source.records for source in sources)
+    some = (records if run_ids is None else records[np.isin(records["run_id"], run_ids)] for records in every)
+    return sum(float(np.nansum(records["cpu_s"])) for records in some) / 3600
+
+
+def part_of_summary(campaign: Campaign, manifest: Manifest, found: State) -> dict[str, Any]:
     """The same for some of the runs. What only the campaign as a whole has, such as its end, is left out."""
-    is_theirs = np.isin(found.recorded.records["run_id"], found.runs.run_id)
     return {
         "campaign": manifest.header.campaign,
         "runs": len(found.runs),
         "of_runs": len(manifest.runs),
         **{name: found.count(name) for name in STATES},
         "given_up": int(found.is_given_up.sum()),
-        "cpu_h": float(np.nansum(found.recorded.records["cpu_s"][is_theirs])) / 3600,
+        "cpu_h": _cpu_h(ever_recorded(campaign, found.recorded), found.runs.run_id),
         "unreadable": found.problems,
         "unreachable": found.unreachable,
     }
@@ -92,7 +102,7 @@ def lines_of(folder: Path, shown: Mapping[str, Any]) -> Iterator[str]:
         yield f"  {end}"
     yield from underway.lines_of(shown["deadlines"])
     for number, n_tasks in shown["at_work"].items():
-        abandon = f"noisy submit --abandon {int(number)}"
+        abandon = f"{typed('submit')} --abandon {int(number)}"
         unchecked = f"; this cannot be checked from here: if you know that they are gone, {abandon}"
         note = f"; a redo of {shown['redos'][number]}" if number in shown["redos"] else ""
         note += unchecked if number in shown["unchecked"] else ""
@@ -128,10 +138,10 @@ def end_of(shown: Mapping[str, Any]) -> str:
 def _troubles(shown: Mapping[str, Any]) -> Iterator[str]:
     """What went wrong with workers and nodes."""
     if shown["not_kept"] and shown["lost"]:
-        why = "noisy logs --failed says why; once the cause is removed, submit again"
+        why = f"{typed('logs')} --failed says why; once the cause is removed, submit again"
         yield f"{count(shown['not_kept'], 'worker')} could not keep results (disk full, no permission, share down): {why}"
     if shown["not_begun"] and shown["lost"]:
-        yield f"{count(shown['not_begun'], 'worker')} failed before the first run began: see noisy logs --failed"
+        yield f"{count(shown['not_begun'], 'worker')} failed before the first run began: see {typed('logs')} --failed"
     for node, n_tasks in shown["suspects"].items():
         yield f"node {node}: {count(n_tasks, 'worker')} ended there before they began; the next submit avoids it"
 

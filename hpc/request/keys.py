@@ -52,7 +52,7 @@ TRAINING = {  # one value or a list of values, for all model types; below `model
 }
 EXTENSIONS = Key(OWN_FILE, [], "own models, activations and data sets: Python files, from the grid's folder")
 KEYS = (*SCALARS, *AXES, *TRAINING, "models", "extensions")
-DEFAULTS = {"extensions": EXTENSIONS.default, **{name: key.default for name, key in (SCALARS | AXES).items()}}
+DEFAULTS = {"extensions": EXTENSIONS.default, **{name: key.default for name, key in (SCALARS | AXES | TRAINING).items()}}
 
 
 def fields_of(model_type: str) -> tuple[str, ...]:

@@ -1,19 +1,16 @@
 """The user's own models, activations and data sets: the files that a grid names under `extensions`.
 
-They need torch, which commands do not load. So another process executes them and tries what the grid names (jobs/tryout.py).
+They need torch, which commands do not load. So another process executes them and tries what the grid names (trying.py).
 """
 
-import json
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hpc.request.paths import FOLDER
+from hpc.request.trying import tried
 from hpc.request.yaml_file import Check
-from jobs.provenance import PROJECT_ROOT
 from jobs.reading import brief, read_regular
 from noisy.data import DataError, is_staged, stage
 from noisy.datasets import DatasetInfo, info_of
@@ -23,6 +20,7 @@ from noisy.spec import ALLOWED, BUILT_IN, Allowed, digest_of
 _MOST_BYTES = 1_000_000
 _KINDS = {"model_type": "model", "activation": "activation", "dataset": "dataset"}  # field of RunSpec -> what is registered
 _USED = {"model": "model_types", "activation": "activations", "dataset": "dataset"}  # what is registered -> key of the grid
+_LENGTHS = ("batch_size", "max_train_samples")
 OWN_FILE = Allowed(
     "the path of a Python file, from the grid's folder",
     lambda v: isinstance(v, str) and v.endswith(".py") and v.isprintable(),
@@ -99,7 +97,8 @@ class Own:
         if not self.own_data:
             stage(dataset, data_dir)
             return
-        request = {"dataset": [dataset], "model": [], "activation": [], "data_dir": str(data_dir), "is_kept": True}
+        nothing: dict[str, Any] = {"model": [], "activation": [], "lengths": {}}
+        request = {**nothing, "dataset": [dataset], "data_dir": str(data_dir), "is_kept": True}
         answer = _tried(self.files, request)
         said = [f"{self.files[number].path}: {text}" for number, text in answer["problems"]]
         if answer["own_data"] != self.own_data:
@@ -133,7 +132,8 @@ def read_own(values: Mapping[str, Any], folder: Path, data_dir: Path | None, che
     if len(check.problems) > n_before:
         return Own(registered=assumed)
     own_dir = data_dir or Path(values["data_dir"] if FOLDER.holds(values["data_dir"]) else ".").expanduser()
-    answer = _tried(files, {**used, "data_dir": str(own_dir.resolve()), "is_kept": False})
+    lengths = {model: _lengths(values, model) for model in used["model"]}
+    answer = _tried(files, {**used, "lengths": lengths, "data_dir": str(own_dir.resolve()), "is_kept": False})
     registered = answer["registered"]
     for number, text in answer["problems"]:
         what, _, allowed = text.partition("; allowed: ")
@@ -165,13 +165,13 @@ def _listed(value: Any) -> list:
     return value if isinstance(value, list) else [value]
 
 
+def _lengths(values: Mapping[str, Any], model: str) -> dict[str, list]:
+    """The values of what decides how many images the last batch has; without those that are not allowed."""
+    models = values.get("models")
+    its = models.get(model) if isinstance(models, dict) else None
+    given = {**values, **(its if isinstance(its, dict) else {})}
+    return {name: [value for value in _listed(given[name]) if ALLOWED[name].holds(value)] for name in _LENGTHS}
+
+
 def _tried(files: Sequence[OwnFile], request: dict[str, Any]) -> dict[str, Any]:
-    """The answer of jobs/tryout.py. What own files print goes to standard error."""
-    request |= {"files": [(str(file.path), file.content.decode("latin-1")) for file in files]}
-    command = [sys.executable, "-m", "jobs.tryout"]
-    done = subprocess.run(command, input=json.dumps(request), cwd=PROJECT_ROOT, stdout=subprocess.PIPE, text=True, check=False)
-    try:
-        return json.loads(done.stdout)
-    except ValueError:
-        problem = f"the process that executed it ended with status {done.returncode}"
-        return {"registered": {}, "own_data": "", "problems": [(0, problem)]}
+    return tried([file.path for file in files], [file.content for file in files], request)

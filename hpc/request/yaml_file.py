@@ -16,11 +16,12 @@ _WANTED = "allowed: key: value pairs, lists as [a, b]"
 
 
 class GridError(ValueError):
-    """A grid is wrong. `problems` has one line for each problem: where, what, the value, what is allowed."""
+    """A grid is wrong. `problems`: where, what, the value, what is allowed; in the file's order, those without a line last."""
 
     def __init__(self, problems: list[str]) -> None:
-        super().__init__("\n".join(problems))
-        self.problems = problems
+        line = re.compile(r"line (\d+)[:,]")
+        self.problems = sorted(problems, key=lambda text: int(match[1]) if (match := line.match(text)) else math.inf)
+        super().__init__("\n".join(self.problems))
 
 
 class Check:
@@ -158,9 +159,8 @@ def _end(node: yaml.Node, text: str) -> int:
 
 def _flow(value: Any) -> str:
     """A value in one line of YAML."""
-    return (
-        yaml.safe_dump(value, default_flow_style=True, width=math.inf, sort_keys=False).removesuffix("\n").removesuffix("\n...")
-    )
+    text = yaml.safe_dump(value, default_flow_style=True, width=math.inf, sort_keys=False)
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def _lines(node: yaml.Node, where: str = "") -> Iterator[tuple[str, int]]:

@@ -14,6 +14,7 @@ from jobs.campaign import Campaign
 from jobs.manifest import noting
 from jobs.recorded import Recorded, read_recorded
 from jobs.taskfile import TaskRuns, read_cancelled, read_task_runs
+from jobs.typed import typed
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,7 +168,7 @@ def _doubts(submitted: Submitted, n_open: int, n_not_ended: int) -> list[str]:
     """Why workers that a scheduler does not list may still be at work."""
     place = f"submission {submitted.submission.number:04d}"
     what = "workers" if submitted.submission.is_claimed else "tasks"
-    abandon = f"if you know that they are gone: noisy submit --abandon {submitted.submission.number}"
+    abandon = f"if you know that they are gone: {typed('submit')} --abandon {submitted.submission.number}"
     if n_not_ended:
         doubt = "are not in the queue, but accounting says that they have not ended"
         return [f"{place}: {n_not_ended} of its {what} {doubt}; {abandon}"]

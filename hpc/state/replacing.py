@@ -4,7 +4,9 @@ A whole shard is copied first. Then the shard is written again without the repla
 crash between these steps leaves a record in both places, and the same command goes on.
 """
 
+import functools
 from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 
@@ -14,7 +16,7 @@ from jobs.campaign import Campaign
 from jobs.files import make_folder, publish, sync_folder
 from jobs.image import image
 from jobs.reading import read_regular
-from jobs.recorded import Source
+from jobs.recorded import Recorded, Source
 from jobs.shard import read_shard
 
 
@@ -47,3 +49,20 @@ def replace_records(campaign: Campaign, sources: Collection[Source], redo: int, 
             publish(path, image([shard.record(i) for i in np.flatnonzero(~is_replaced).tolist()], shard.attributes))
         n_records += int(is_replaced.sum())
     return n_records
+
+
+def ever_recorded(campaign: Campaign, recorded: Recorded) -> list[Source]:
+    """All shards with all records that they ever had, also those that were replaced: what their runs used was used.
+
+    Raises:
+        ManifestError: a folder of replaced shards cannot be read.
+    """
+    before = _before(recorded.campaign, tuple(campaign.replaced_paths()))
+    names = {source.name for source in before}
+    return [*before, *(source for source in recorded.sources if source.name not in names)]
+
+
+@functools.lru_cache(maxsize=1)
+def _before(campaign_id: str, paths: tuple[Path, ...]) -> list[Source]:
+    """Read shards that never change; those that cannot be read are left out."""
+    return [source for source in Recorded(campaign_id).updated(paths).sources if source.attributes]

@@ -1,11 +1,13 @@
 """An archive holds everything, in equal bytes, and its check finds what was changed afterwards."""
 
 import gzip
+import itertools
 import json
 import re
 import shutil
 import subprocess
 import tarfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,12 +23,13 @@ from jobs.archived import SUMS, sums
 from jobs.campaign import Campaign
 from jobs.files import publish
 from jobs.image import SEAL, is_file_sealed
-from jobs.manifest import write_manifest
+from jobs.manifest import read_manifest, write_manifest
 from jobs.reading import crc32_of
+from jobs.shard import ShardWriter
 from tests import commands
-from tests.records import failure, record, write_shard
+from tests.records import ATTRIBUTES, failure, record, write_shard
 from tests.specs import runs, spec
-from tests.synthetic import campaign, reliable
+from tests.synthetic import _record, campaign, reliable
 
 pytestmark = pytest.mark.slow
 
@@ -66,7 +69,7 @@ def test_an_archive_is_compared_packed_and_unpacked(made: Campaign, packed: Path
         file.write("\n")
     refused = commands.call("analysis.compare", made.folder, opened, "--to", tmp_path / "none")
     assert refused.returncode == 2 and not (tmp_path / "none").exists()
-    assert refused.stderr == f"error: B: {opened}: 1 files are not as packed; see noisy archive --check {opened}\n"
+    assert refused.stderr == f"error: B: {opened}: 1 file is not as packed; see noisy archive --check {opened}\n"
 
 
 def test_an_archive_lies_beside_its_folder(made: Campaign, packed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -193,6 +196,31 @@ def test_an_archive_that_says_nonsense_of_itself_is_refused(text: str, opened: P
     answer = check(opened)
     assert answer.returncode == 2
     assert "archive.json: cannot be used" in answer.stderr
+
+
+def test_an_archive_of_a_campaign_at_work_can_be_checked_and_says_that_more_was_written(tmp_path: Path) -> None:
+    some = reliable(repeats=3, epochs=3, model_types=["mlp"])[:40]
+    made = campaign(tmp_path / "nets", some, is_done=lambda place: place < 39, a_shard=13)
+    writer = ShardWriter(made.shards, 2, 0, 0, ATTRIBUTES | {"campaign": read_manifest(made.manifest).header.campaign})
+    writer.append(_record(some[39], np.random.default_rng(39)))
+    has_ended, n_written = threading.Event(), itertools.count()
+
+    def work() -> None:
+        while not has_ended.is_set():
+            writer.begin(some[next(n_written) % 39].run_id)  # replaces the shard by one that is as long
+
+    worker = threading.Thread(target=work)
+    worker.start()
+    try:
+        answer = commands.call("analysis.archive", "--output-dir", made.folder, "--shards")
+    finally:
+        has_ended.set()
+        worker.join()
+    assert next(n_written) > 100
+    assert (answer.returncode, "files were written while the report was made" in answer.stderr) == (1, True)
+    checked = check(tmp_path / "nets.tar.gz")
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert re.search(r"^shards +4 files, read again$", checked.stdout, re.MULTILINE)
 
 
 def test_failed_and_missing_runs_are_said(tmp_path: Path) -> None:

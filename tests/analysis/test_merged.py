@@ -168,7 +168,7 @@ def test_what_cannot_be_merged_is_refused_and_nothing_is_written(tmp_path: Path)
         ([a.folder, b.folder], "a campaign has one data set"),
         ([tmp_path / "text"], "text: cannot be used as an archive"),
         ([tmp_path], "manifest.jsonl: cannot be read"),
-        ([tmp_path / "forged"], "1 files are not as packed"),
+        ([tmp_path / "forged"], "1 file is not as packed"),
     ):
         status, answer = merged(tmp_path / "c", *parts)
         assert (status, said in answer) == (2, True), answer

@@ -54,9 +54,9 @@ def test_the_page_is_true(told: tuple[Path, dict[str, Any], str]) -> None:
     assert (found["planned"].n_runs, found["planned"].n_tasks) == (0, 0)
     assert found["status"].counts == {"done": 8} and found["status"].is_done
     assert f"# {found['status'].counts}" in PAGE and "# 0, 0" in PAGE
-    *_, first, second = printed.splitlines()
-    assert (first, second) == ("no run has p=0.7; the values of the finished runs:", "  p: 0.0, 0.3")
-    assert f"# {first}{second[1:]}\n" in PAGE
+    *_, last = printed.splitlines()
+    assert last == "'p=0.7': no run has p=0.7; allowed: 0.0, 0.3"
+    assert f"# {last}\n" in PAGE
     assert (folder / "accuracy.pdf").read_bytes().startswith(b"%PDF")
     assert submissions.numbers(Campaign(folder / "results/quickstart")) == [1]
 
@@ -127,6 +127,8 @@ def test_failed_and_missing_runs_are_shown_if_asked_for(campaign: Any, tmp_path:
     assert copy.runs("status=failed", all=True)["run_id"].tolist() == [runs["run_id"][0]]
     with pytest.raises(hpc.Refused, match="no run has status=failed; the values of the finished runs:\n  status: "):
         copy.runs("status=failed")
+    with pytest.raises(hpc.Refused, match=r"no run has p=0\.3; the values of the finished runs:\n  p: "):
+        copy.runs("p=0.3")  # no mistake: runs of the campaign have it, but none is finished
 
 
 @pytest.mark.slow
@@ -149,7 +151,10 @@ def test_what_cannot_be_trusted_is_a_warning(campaign: Any, tmp_path: Path) -> N
         (lambda it: it.plan("grid.yaml", limit=0), "--limit: '0': allowed: an integer of at least 1"),
         (lambda it: it.runs("pp=0.3"), r"'pp=0.3': no column 'pp' \(meant: p\?\)"),
         (lambda it: it.runs("p='0.3"), "not possible: No closing quotation"),
-        (lambda it: it.runs("hidden_sizes=[8, 9]", "p=0.3"), r"no run has hidden_sizes=\[8,9\] p=0.3"),
+        (
+            lambda it: it.runs("hidden_sizes=[8, 9]", "p=0.3"),
+            r"'hidden_sizes=\[8,9\]': no run has hidden_sizes=\[8,9\]; allowed: ",
+        ),
         (lambda it: it.runs("tanh"), "'tanh': neither a filter nor a folder; allowed: COLUMN=VALUE"),
         (lambda it: it.figure("nothing"), "figure 'nothing': there is none; allowed: accuracy_mlp, "),
         (lambda it: it.figure("accuracy", style="wide"), "style 'wide': there is none; allowed: paper, slides"),

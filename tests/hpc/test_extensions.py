@@ -15,6 +15,7 @@ from tests import commands
 from tests.campaigns import done, each_run_once, made_once, table
 from tests.extensions import CODE, DIGEST, QUICK, write
 from tests.hpc.test_killed import kill_during_work
+from tests.jobs.test_tryout import HEAD, NORMALISED
 
 TAKEN = "from noisy.extend import activation\nactivation('relu')(abs)\n"
 
@@ -47,6 +48,23 @@ def test_what_is_wrong_with_the_names_of_files_is_said_without_executing_any(tmp
         grid = write(tmp_path, "raise SystemExit", f"extensions: {value}\n")
         refused = commands.submit(grid, tmp_path / "campaign", tmp_path / "data")
         assert refused.returncode == 2 and answer.format(tmp_path) in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_model_that_would_fail_at_the_last_batch_of_some_runs_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    sizes = "{wrong: {batch_size: [64, 131]}}"  # of 1,442 images
+    grid = (
+        f"extensions: [my_nets.py]\ndataset: digits\nmodel_types: [mlp, wrong]\nmodels: {sizes}\noutput_dir: {tmp_path}/out\n"
+    )
+    before = sorted([*tmp_path.iterdir(), write(tmp_path, HEAD + NORMALISED, grid), tmp_path / "my_nets.py"])
+    refused = commands.call("hpc.submit", "--grid", tmp_path / "grid.yaml", "--executor", "local")
+    first, problem = refused.stderr.splitlines()
+    assert refused.returncode == 2 and first.endswith("grid.yaml: 1 problem")
+    run = "with batch_size 131 and 1,442 training images, the last batch of an epoch has one image"
+    what = f"model 'wrong' with activation 'relu': {run}"
+    assert problem.startswith(f"  line 1: extensions[0]: {what}: ValueError: Expected more than 1 value per channel")
+    assert "; allowed: another number of images, such as batch_size 132 or max_train_samples 1441, or a model" in problem
+    assert sorted(tmp_path.iterdir()) == before
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,9 @@
 """`noisy redo`: real trainings are done again and compared; nothing is lost; a record that was changed by hand is found."""
 
+import shlex
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +12,14 @@ from subprocess import CompletedProcess
 import numpy as np
 import pytest
 
+from hpc.console import count
 from hpc.state import submissions
 from jobs.campaign import Campaign
 from jobs.files import publish
 from jobs.image import image
 from jobs.recorded import Recorded
 from jobs.shard import read_shard
+from jobs.typed import form
 from tests import commands
 from tests.campaigns import GRID, made_once, table
 from tests.hpc.execution.slurm.test_programs import SACCTMGR, SCONTROL, SINFO
@@ -101,7 +105,10 @@ def test_a_redo_that_is_interrupted_goes_on_until_all_agree_bit_by_bit_and_nothi
     at_work = commands.call("hpc.status", campaign.folder)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
-    assert (process.returncode, "Interrupted. What is done is kept. To go on: noisy redo " in said) == (130, True)
+    assert (
+        process.returncode,
+        f"Interrupted. What is done is kept. To go on: {form('redo', 'hpc.redo', '', sys.executable)} " in said,
+    ) == (130, True)
     assert " at work or waiting; a redo of all that is done\n" in at_work.stdout
     status = commands.call("hpc.status", campaign.folder)
     assert (status.returncode, "  done             8  100.0 %\n" in status.stdout) == (0, True)
@@ -126,6 +133,30 @@ def test_a_redo_that_is_interrupted_goes_on_until_all_agree_bit_by_bit_and_nothi
     submitted = commands.submit(campaign.grid, campaign.folder, campaign.folder.parent / "no data")
     assert "Nothing to submit: 8 of 8 runs done" in submitted.stdout
     assert commands.call("hpc.status", campaign.folder).returncode == 0
+
+
+@pytest.mark.parametrize("words", [["--replace"], ["--again", "p=0.0"]], ids=str)
+def test_a_redo_that_was_killed_goes_on_when_it_is_typed_again(
+    words: list[str], campaign: Campaign, redo: Callable[..., CompletedProcess]
+) -> None:
+    results, n_runs = table(campaign.folder), {"--replace": 8, "--again": 4}[words[0]]
+    process = commands.start("hpc.redo", campaign.folder, "--executor", "local", *words)
+    wait_for(lambda: Recorded("").updated(campaign.shard_paths("0002-")).records.size)
+    process.send_signal(signal.SIGINT if "--again" in words else signal.SIGKILL)
+    _, said = process.communicate(timeout=60)
+    n_first = len(Recorded("").updated(campaign.shard_paths("0002-")).records)
+    assert 0 < n_first < n_runs
+    if "--again" in words:
+        _, _, module, *typed_again = shlex.split(said.partition("To go on: ")[2])
+        assert (module, typed_again) == ("hpc.redo", [str(campaign.folder), "--executor", "local", "p=0.0"])
+        done = commands.call("hpc.redo", *typed_again)
+    else:
+        done = redo(*words)
+    assert f"runs       {n_runs - n_first} to run; {n_first} of the redo's {n_runs} are done\n" in done.stdout
+    assert f"{n_runs} of {count(n_runs, 'run')} trained again\n  {n_runs} agree bit by bit\n" in done.stdout
+    assert done.returncode == 0 and {submissions.read(campaign, number).redo for number in (2, 3)} == {2}
+    assert len(campaign.replaced_paths()) == (words[0] == "--replace")
+    assert table(campaign.folder) == results
 
 
 def test_a_redo_can_be_cancelled_and_all_stays_done(campaign: Campaign) -> None:
@@ -198,7 +229,7 @@ REFUSED = {
     ("--sample", 0): (2, "allowed: an integer of at least 1"),
     ("--test-only",): (2, "--test-only: only with --executor slurm"),
     ("activatoin=tanh",): (2, "meant: activation?"),
-    ("p=0.7",): (1, "no run has p=0.7"),
+    ("p=0.7",): (2, "no run has p=0.7; allowed: 0.0, 0.5"),
 }
 
 

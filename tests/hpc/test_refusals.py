@@ -11,6 +11,7 @@ import pytest
 from hpc import submit
 from hpc.execution.choice import EXECUTORS
 from hpc.execution.slurm.calling import TIMEOUT_VARIABLE
+from jobs.typed import typed
 from tests.campaigns import GRID
 from tests.hpc.execution.slurm.test_programs import SACCTMGR, SCONTROL, SINFO
 from tests.hpc.request.test_grid import BROKEN
@@ -125,8 +126,8 @@ def test_a_dry_run_plans_what_it_can_where_slurm_is_silent(
         silence
     ]
     with programs(here / "bin", **scripts):
-        said = refuse("--dry-run", status=3)
-    assert "the limits and the queue of the cluster are unknown; noisy submit --executor local" in said
+        said, again = refuse("--dry-run", status=3), typed("submit")  # by its path: no environment is active here
+    assert f"the limits and the queue of the cluster are unknown; {again} --executor local" in said
     plan = capfd.readouterr().out
     assert "8 to run; 0 of the grid's 8 are done" in plan and "CPU s expected" in plan
     assert plan.endswith("Dry run: nothing was written.\n")

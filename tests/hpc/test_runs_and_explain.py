@@ -110,8 +110,13 @@ def test_a_bad_question_gets_one_answer(finished: Campaign) -> None:
     assert first == "error: 4 problems"
     assert all(line.startswith(f"  {problem}") for line, problem in zip(lines, [*problems, "--by: no column"], strict=True))
     shown = commands.call("hpc.runs", finished.folder, "p=0.7")
+    assert (shown.returncode, shown.stdout) == (2, "")
+    assert shown.stderr == "error: 1 problem\n  'p=0.7': no run has p=0.7; allowed: 0.0, 0.5\n"
+    shown = commands.call("hpc.runs", finished.folder, "p=0.5", "status=chance,diverged")
     assert (shown.returncode, shown.stdout) == (1, "")
-    assert shown.stderr == "error: no run has p=0.7; the values that there are:\n  p: 0.0, 0.5\n"
+    assert shown.stderr.startswith(
+        "error: no run has p=0.5 status=chance,diverged; the values that there are:\n  p: 0.0, 0.5\n"
+    )
 
 
 @pytest.mark.slow
@@ -119,8 +124,8 @@ def test_commands_answer_the_same_filter(finished: Campaign, tmp_path: Path) -> 
     for module, *options in (("hpc.status",), ("hpc.logs",), ("hpc.cancel", "--yes"), ("analysis.report", "--to", tmp_path)):
         for given in (["p=9"], ["--filter", "p=9"]):
             shown = commands.call(module, finished.folder, *given, *options)
-            assert (shown.returncode, shown.stdout) == (1, ""), module
-            assert "no run has p=9; the values that there are:\n  p: 0.0, 0.5\n" in shown.stderr
+            assert (shown.returncode, shown.stdout) == (2, ""), module
+            assert shown.stderr == "error: 1 problem\n  'p=9': no run has p=9; allowed: 0.0, 0.5\n"
         shown = commands.call(module, finished.folder, "epoch=9", *options)
         assert (shown.returncode, shown.stdout) == (2, ""), module
         assert "'epoch=9': no column 'epoch' (meant: epochs?)" in shown.stderr

@@ -89,7 +89,7 @@ def test_a_run_that_raises_stops_no_other(grid: Path, tmp_path: Path, digits_dir
     assert done.returncode == 1
     assert "2 of 4 runs done, 2 failed." in done.stdout
     assert "The same command tries again" in done.stdout
-    assert done.stdout.endswith(f"Next: noisy logs --failed --output-dir {tmp_path}/campaign\n")
+    assert done.stdout.endswith(f" -m hpc.logs --failed --output-dir {tmp_path}/campaign\n")
     assert "Traceback" not in done.stderr
     assert len(run_ids(tmp_path / "campaign")) == 2
     assert len(run_ids(tmp_path / "campaign", "failed")) == 2
@@ -297,8 +297,8 @@ def test_another_submit_leaves_what_is_at_work_and_an_interrupt_keeps_what_is_do
     assert processes(out) == {}
     assert json.loads((out / "submissions/0001/submission.json").read_text())["ended"]
     assert submissions.numbers(Campaign(out)) == [1]
-    program, name, *arguments = shlex.split(command)
-    assert (program, name) == ("noisy", "submit")
+    _, option, name, *arguments = shlex.split(command)
+    assert (option, name) == ("-m", "hpc.submit"), "as it was typed"
     assert arguments == [str(each) for each in commands.submit_command(grid, out, digits_dir)[1:]]
     n_done = len(run_ids(out))
     state = json.loads(commands.call("hpc.status", "--output-dir", out, "--json").stdout)

@@ -55,7 +55,7 @@ def places(words: list[str], of: Runs = RUNS) -> list[int]:
         (["hidden_sizes=16", "repeat=0"], [0, 6]),
         (["hidden_sizes=16-*", "repeat=0"], [3, 9]),
         (["hidden_sizes=1?", "repeat=0"], [0, 6]),
-        (["activation=relu,tanh", "repeat=2", "p=0"], [2, 5]),
+        (["activation=relu,re*", "repeat=2", "p=0"], [2, 5]),
         ([f"run_id={RUNS.ids()[4]}"], [4]),
         ([f"run_id={RUNS.ids()[4][:7]}*,{RUNS.ids()[9]}"], [4, 9]),
     ],
@@ -64,17 +64,59 @@ def test_a_filter_means_these_runs(words: list[str], expected: list[int]) -> Non
     assert places(words) == expected
 
 
+WRONG = {  # a filter of RUNS or SEVERAL -> what is said of it
+    "activation=tanh,rleu": "no run has activation=tanh, activation=rleu",
+    "activation=relu,rleu": "no run has activation=rleu (meant: relu?); allowed: relu",
+    "activation!=rleu": "no run has activation=rleu (meant: relu?); allowed: relu",
+    "activation=relu,tan*": "no run has activation=tan*; allowed: relu",
+    "p=0.25": "no run has p=0.25; allowed: 0.0, 0.5",
+    "p=0.5,0.6..0.8": "no run has p=0.6..0.8; allowed: 0.0, 0.5",
+    "p!=0.7": "no run has p=0.7; allowed: 0.0, 0.5",
+    "p=": "no run has p=; allowed: 0.0, 0.5",
+    "repeat=0,3..": "no run has repeat=3..; allowed: 0, 1, 2",
+    "repeat>2": "no run has repeat>2; allowed: 0, 1, 2",
+    "hidden_sizes=[16],[8, 16]": "no run has hidden_sizes=[8, 16]; allowed: 16, 16-8",
+    "dataset=null": "no run has dataset=; allowed: digits",
+    "dataset=digïts": "no run has dataset=dig\\xefts (meant: digits?); allowed: digits",
+    "run_id=rel*": "no run has run_id=rel*; allowed: ",
+    "max_train_samples=..": "no run has max_train_samples=..; allowed: (empty)",
+}
+
+
+@pytest.mark.parametrize("word", WRONG)
+def test_a_value_that_no_run_has_is_a_mistake_also_beside_right_ones(word: str) -> None:
+    with pytest.raises(FilterError) as error:
+        places([word, "p=0.5"])
+    (said,) = error.value.problems
+    assert ascii(word)[1:-1] in said and WRONG[word] in said
+
+
+def test_right_values_that_no_run_has_together_are_no_mistake() -> None:
+    with pytest.raises(Nothing, match=r"no run has p=0\.0 max_train_samples=100") as error:
+        places(["p=0.0", "max_train_samples=100"], SEVERAL)
+    assert error.value.values == ["p: 0.0, 0.3", "max_train_samples: 100, (empty)"]
+
+
 @pytest.mark.parametrize(
-    "word", ["p=0.25", "activation=[1]", "dataset=null", "p=", "run_id=rel*", "repeat=3..", "max_train_samples=.."]
+    ("word", "problem"),
+    [
+        ("host=node2,node3", "'host=node2,node3': no run has host=node3 (meant: node2?); allowed: (empty), node1, node2"),
+        ("host!=node3", "'host!=node3': no run has host=node3 (meant: node2?); allowed: (empty), node1, node2"),
+        ("host=node3*", ""),
+        ("message=", ""),
+        ("status=failed,diverged", ""),
+        ("test_accuracy=0.999,2..", ""),
+        ("n_correct<0", ""),
+    ],
 )
-def test_a_filter_that_fits_nothing_says_what_there_is(word: str) -> None:
-    with pytest.raises(Nothing, match=re.escape(f"no run has {word}")) as error:
-        places([word])
-    name = word.split("=")[0]
-    assert [line.split(":")[0] for line in error.value.values] == [name]
-    assert name in ("run_id", "max_train_samples") or all(
-        text in error.value.values[0] for text in planned_columns(RUNS)[name].texts()
-    )
+def test_numbers_and_patterns_of_results_may_fit_no_run(recorded: tuple[Runs, Recorded], word: str, problem: str) -> None:
+    columns = columns_of(*recorded)
+    if not problem:
+        assert len(terms_of([word], columns)) == 1
+        return
+    with pytest.raises(FilterError) as error:
+        terms_of([word], columns)
+    assert error.value.problems == [problem]
 
 
 def test_all_problems_of_a_filter_are_named_at_once() -> None:
@@ -193,10 +235,18 @@ def test_a_random_filter_finds_what_a_slow_reading_of_the_csv_finds(recorded: tu
         words = ["".join(term) for term in terms]
         try:
             assert matching(terms_of(words, columns), columns, len(of)).tolist() == expected, words
+        except FilterError:
+            assert any(_is_unknown(rows, *term, columns[term[0]].is_number) for term in terms), words
         except Nothing:
             assert not expected, words
         n_found += bool(expected)
     assert n_found > 100  # most of the filters fit something
+
+
+def _is_unknown(rows: list[dict[str, str]], name: str, sign: str, value: str, is_number: bool) -> bool:
+    """Whether no row has one of the values of a term."""
+    alone = [(sign, value)] if sign[0] in "<>" else [("=", each) for each in value.split(",")]
+    return not all(any(fits(row, name, *each, is_number) for row in rows) for each in alone)
 
 
 def _random_term(rng: random.Random, rows: list[dict[str, str]], columns: Columns) -> tuple[str, str, str]:

@@ -18,6 +18,8 @@ from hpc.execution.slurm.fitting import chosen
 from hpc.planning.workers import PlannedArray, Resources
 from hpc.state.arrays import arrays_of
 from jobs.campaign import Campaign
+from jobs.printing import count
+from jobs.typed import typed
 
 _PROGRAMS, _HELPFUL = ("sbatch", "squeue", "scontrol", "sinfo", "scancel", "srun"), ("sacct", "sacctmgr")
 _LOG_IN = "log in to a node that has them, or load the module of Slurm"
@@ -59,7 +61,8 @@ def _environment() -> Iterator[Line]:
 def _queue() -> Iterator[Line]:
     started_s = time.monotonic()
     queue = programs.queue()
-    found = f"squeue answers in {time.monotonic() - started_s:.1f} s; you have {len(queue.elements)} tasks in the queue"
+    n_tasks = count(len(queue.elements), "task")
+    found = f"squeue answers in {time.monotonic() - started_s:.1f} s; you have {n_tasks} in the queue"
     yield Line(NOTE if queue.doubt else OK, "queue", found + (f"; {queue.doubt}" if queue.doubt else ""))
 
 
@@ -68,7 +71,7 @@ def _accounting() -> Iterator[Line]:
         programs.accounting_rows(["1"])
         yield Line(OK, "accounting", "sacct answers")
     except programs.SchedulerError as error:
-        less = "how a task ended is then told from the controller, for some minutes only: call noisy status soon after"
+        less = f"how a task ended is then told from the controller, for some minutes only: call {typed('status')} soon after"
         yield Line(NOTE, "accounting", f"{error}; {less}")
 
 

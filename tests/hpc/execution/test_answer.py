@@ -27,7 +27,7 @@ def answered(campaign: Campaign, capsys: pytest.CaptureFixture[str]) -> Answer:
 
     def call(replaces: bool = False) -> tuple[int, list[str]]:
         found = state(campaign, "c0ffee", ALL, EXECUTORS)
-        status = answer(campaign, found, ALL.take(slice(0, 5)), Redo("p=0.5", 2), replaces)
+        status = answer(campaign, found, ALL.take(slice(0, 5)), Redo("p=0.5", 2), replaces, "The same command")
         return status, capsys.readouterr().out.splitlines()
 
     return call

@@ -225,6 +225,19 @@ def test_a_broken_grid_is_answered(text: str, answer: str, tmp_path: Path, capsy
     assert [found.name for found in tmp_path.iterdir()] == ["grid.yaml"]
 
 
+def test_problems_are_in_the_order_of_the_file_and_those_without_a_line_last() -> None:
+    text = (
+        "models:\n  mlp: {epochs: 0}\nps: [2]\nactivations:\n- relu\n- rleu\nsed: 1\nps: [0]\nseed: -1\n"
+        + "\n" * 100
+        + "use_cuda: 1\n"
+    )
+    with pytest.raises(GridError) as answer:
+        parse_grid(text, settings=["repeats=0"])
+    places = [problem.partition(":")[0] for problem in answer.value.problems]
+    assert places == ["line 2", "line 6", "line 7", "line 8", "line 9", "line 110", "--set repeats"]
+    assert str(answer.value).splitlines() == answer.value.problems
+
+
 def test_all_problems_are_answered_at_once() -> None:
     one_line = [text for text, _ in BROKEN.values() if text.count("\n") == 0 and ": " in text and "not YAML" not in _]
     keys = {}

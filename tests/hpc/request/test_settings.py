@@ -107,7 +107,7 @@ def test_the_problems_of_file_and_settings_come_together() -> None:
             "repeats: 0\nps: [3]\nseed: -1", None, settings=["ps=[4]", "epochs=0", "ps=[0]", "models={}", "models.mlp.epochs=1"]
         )
     assert [problem.partition(":")[0] for problem in raised.value.problems] == [
-        "--set ps", "--set models.mlp.epochs", "line 3", "line 1", "--set ps[0]", "--set epochs",
+        "line 1", "line 3", "--set ps", "--set models.mlp.epochs", "--set ps[0]", "--set epochs",
     ]  # fmt: skip
 
 

@@ -1,18 +1,23 @@
 """A redo never changes the state of a run, and has a state of its own. Its records can take the place of the earlier ones."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hpc.execution.afterwards import used_by
 from hpc.execution.choice import EXECUTORS
+from hpc.execution.summary import part_of_summary, summary
 from hpc.state.again import pairs
-from hpc.state.replacing import replace_records, shards_with
+from hpc.state.replacing import ever_recorded, replace_records, shards_with
 from hpc.state.runs import STATES, State, state, state_of_redo
 from jobs.campaign import Campaign
+from jobs.manifest import read_manifest
 from jobs.recorded import Recorded
 from jobs.shard import read_shard
+from noisy.spec import RunSpec
 from tests.records import failure, record
 from tests.redos import ALL, RUNS, campaign_with_redo, submit, write
 from tests.specs import runs
@@ -107,6 +112,36 @@ def test_replaced_records_are_kept_beside_and_the_others_stay(campaign: Campaign
     assert replace_records(campaign, shards_with(look(campaign).known, 2, ALL.run_id[2:3]), 2, ALL.run_id[2:3]) == 1
     assert accuracies() == [200, 200, 200, 303, 200, 200]
     assert {path.name: path.read_bytes() for path in campaign.replaced(2).iterdir()} == before, "each shard as it was first"
+
+
+def test_what_replaced_records_used_still_counts_as_used(campaign: Campaign) -> None:
+    def replaced(redo: int, some: list[RunSpec]) -> None:
+        ids = runs(*some).run_id
+        replace_records(campaign, shards_with(look(campaign).known, redo, ids), redo, ids)
+
+    def used() -> dict[str, float]:
+        sources = ever_recorded(campaign, look(campaign).recorded)
+        assert len(sources) == len({source.name for source in sources})
+        return {job: each.cpu_s for job, each in used_by(sources).items()}
+
+    def cpu_h() -> tuple[float, float]:
+        found = look(campaign)
+        manifest = read_manifest(campaign.manifest)
+        whole = summary(campaign, manifest, found, EXECUTORS, time.time())["cpu_h"]
+        return whole * 3600, part_of_summary(campaign, manifest, found.part(np.array([0, 4])))["cpu_h"] * 3600
+
+    assert used() == {"local-0001": 6 * 1.5}
+    write(campaign, 2, [record(run, 200) for run in RUNS[:5]])
+    replaced(2, RUNS[:2])  # a part of the first shard; then the rest of it, and a part of the second
+    replaced(2, RUNS[:5])
+    assert used() == {"local-0001": 6 * 1.5, "local-0002": 5 * 1.5}
+    submit(campaign, 3, RUNS[:4], redo=3)
+    write(campaign, 3, [record(run, 201) for run in RUNS[:4]])
+    replaced(3, RUNS[:4])
+    assert used() == {"local-0001": 6 * 1.5, "local-0002": 5 * 1.5, "local-0003": 4 * 1.5}
+    assert cpu_h() == (pytest.approx(15 * 1.5), pytest.approx(5 * 1.5))
+    (campaign.replaced(2) / "0009-00000-0-abc-p00.h5").write_bytes(b"no shard")
+    assert sum(used().values()) == 15 * 1.5
 
 
 def test_a_replacement_that_was_interrupted_goes_on(campaign: Campaign) -> None:
