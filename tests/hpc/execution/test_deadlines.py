@@ -37,6 +37,6 @@ def test_a_deadline_that_cannot_be_met_is_refused_with_what_would_do(submitted_w
     assert re.search(
         r"cannot be met: with 1 worker everything ends within .* too late; what would help: --deadline \d+min", refused.stderr
     )
-    assert "-m hpc.calibrate with the same --grid, because the costs of mlp float32 were never measured" in refused.stderr
+    assert "calibrate with the same --grid, because the costs of mlp float32 were never measured" in refused.stderr
     assert submitted_with("soon").returncode == 2
     assert not (tmp_path / "out").exists()
