@@ -51,7 +51,7 @@ lint: setup
 	$(BIN)/mypy
 
 mutants: setup
-	@echo "This changes the modules that decide, a line at a time, and runs the quick tests on each: about an hour."
+	@echo "This changes the modules that decide, a line at a time, and runs the quick tests on each: some two hours."
 	OMP_NUM_THREADS=1 nice $(BIN)/mutmut run
 	$(BIN)/mutmut results
 

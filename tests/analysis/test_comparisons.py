@@ -207,3 +207,17 @@ def test_pairs_are_found_in_parts() -> None:
     assert [part.start for part, *_ in parts] == list(range(36))
     for column in (2, 3):
         assert np.array_equal(np.concatenate([part[column] for part in parts]), whole[0][column])
+
+
+@pytest.mark.parametrize("left_out", range(6))
+def test_a_run_of_no_listed_cell_has_no_place(left_out: int) -> None:
+    """Whether or not its other values are those of a listed cell."""
+    per_run, summary = tables(grid(("relu", "tanh", "gelu"), repeats=2), good)
+    cells = summary.drop(index=left_out).reset_index(drop=True)
+    place = {values: i for i, values in enumerate(zip(cells["activation"], cells["p"], strict=True))}
+    wanted = [place.get(values, -1) for values in zip(per_run["activation"], per_run["p"], strict=True)]
+    assert cells_of_runs(per_run, cells).tolist() == wanted and wanted.count(-1) == 2
+    for name in ("activation", "p"):
+        value = summary[name][left_out]
+        found = cells_of_runs(per_run, summary[summary[name] != value].reset_index(drop=True))
+        assert ((found == -1) == (per_run[name] == value)).all()

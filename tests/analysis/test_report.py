@@ -16,7 +16,7 @@ import pytest
 from analysis import making, report
 from analysis.figures.style import STYLES
 from jobs.campaign import Campaign
-from jobs.manifest import ManifestError, newest_campaign, read_header, write_manifest
+from jobs.manifest import read_header, write_manifest
 from noisy.runs import Runs
 from tests import commands
 from tests.campaigns import made_once
@@ -320,16 +320,6 @@ def test_all_files_are_written_if_stdout_cannot_hold_a_name(
     assert (stop.value.code, capsys.readouterr().err) == (0, "")
     assert_all_is_written(unwritten)
     assert r"Rauschen \xe4\xf6\xfc: 1 of 4 runs done" in (tmp_path / "out").read_text()
-
-
-def test_the_newest_campaign_is_that_made_last_not_that_touched_last(tmp_path: Path) -> None:
-    for name in ("b", "a", "deep/er"):
-        (tmp_path / name).mkdir(parents=True)
-        write_manifest(tmp_path / name / "manifest.jsonl", Runs.of([spec()]), "abc")
-    os.utime(tmp_path / "b" / "manifest.jsonl", (2e9, 2e9))
-    assert newest_campaign(tmp_path) == tmp_path / "deep/er"
-    with pytest.raises(ManifestError, match="no campaign here; name its folder with --output-dir"):
-        newest_campaign(tmp_path / "a" / "nothing")
 
 
 def test_no_campaign_is_a_clear_answer(tmp_path: Path) -> None:

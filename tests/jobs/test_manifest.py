@@ -3,13 +3,14 @@
 import dataclasses
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from jobs.campaign import Campaign
 from jobs.files import publish
-from jobs.manifest import ManifestError, NewerError, read_header, read_manifest, write_manifest
+from jobs.manifest import ManifestError, NewerError, newest_campaign, read_header, read_manifest, write_manifest
 from jobs.taskfile import Task, read_task, read_task_runs, task_places
 from noisy.spec import Execution, run_id_of
 from tests.specs import runs, spec
@@ -92,6 +93,21 @@ def test_a_campaign_is_extended_under_its_id(path: Path) -> None:
 def test_a_missing_manifest_says_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(ManifestError, match=r"cannot be read .*is this a campaign's folder"):
         read_manifest(tmp_path / "manifest.jsonl")
+
+
+def test_the_newest_campaign_is_that_made_last_not_that_touched_last(tmp_path: Path) -> None:
+    for name in ("b", "a", "deep/er"):
+        (tmp_path / name).mkdir(parents=True)
+        write_manifest(tmp_path / name / "manifest.jsonl", RUNS, "abc")
+    os.utime(tmp_path / "b" / "manifest.jsonl", (2e9, 2e9))
+    (tmp_path / "folder" / "manifest.jsonl").mkdir(parents=True)
+    (tmp_path / "damaged").mkdir()
+    (tmp_path / "damaged" / "manifest.jsonl").write_bytes(b"damaged")
+    assert newest_campaign(tmp_path) == tmp_path / "deep/er"
+    with pytest.raises(ManifestError, match="no campaign here; name its folder with --output-dir"):
+        newest_campaign(tmp_path / "a" / "nothing")
+    with pytest.raises(ManifestError, match="its first line cannot be read"):
+        newest_campaign(tmp_path / "damaged")
 
 
 TASKS = [Task(i, "c0ffee", "abc", "/data", Execution(2, 1, False), runs(*SPECS[2 * i : 2 * i + 2])) for i in range(2)]

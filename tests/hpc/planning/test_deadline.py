@@ -61,6 +61,17 @@ def test_a_deadline_is_met_with_the_fewest_workers(deadline_s: float) -> None:
         assert end_of(planned_with(planned.workers - 1)).high_s > deadline_s
 
 
+@pytest.mark.parametrize("more", [1, 2, 3])
+def test_no_number_of_workers_is_passed_over(more: int) -> None:
+    """Other numbers of workers make other tasks, so more may be needed than the largest plan lets expect."""
+    least = in_time(700, 60, planned_with).workers + more
+
+    def plan_with(workers: int) -> Plan:
+        return replace(planned_with(workers), start_s=Range(0, 20 if workers >= least else 10_000, 10))
+
+    assert in_time(700, 60, plan_with).workers == least
+
+
 def test_a_deadline_that_cannot_be_met_says_what_would_do() -> None:
     with pytest.raises(TooLate) as refused:
         in_time(900, 6, planned_with)

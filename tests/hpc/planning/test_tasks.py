@@ -70,7 +70,9 @@ def test_tasks_shrink_from_a_third_of_a_workers_share_to_one_run(workers: int) -
 
 def test_little_work_gets_few_workers() -> None:
     tiny = plan(runs(*(spec(repeat=i) for i in range(20))), 2, Execution())
-    assert len(tiny.tasks) == 1  # starting a second worker would cost more than it saves
+    assert (tiny.workers, len(tiny.tasks)) == (1, 1)  # starting a second worker would cost more than it saves
+    seconds = plan(runs(*(replace(MLP, repeat=i, epochs=1) for i in range(2))), 80, Execution())  # 8 s each
+    assert seconds.workers == 1
     minutes = plan(runs(*(replace(MLP, repeat=i, epochs=1) for i in range(12))), 80, Execution())  # 8 s each
     assert minutes.workers == pytest.approx(12 * 8 / WORKER_MIN_S, abs=1) and len(minutes.tasks) == 12
     as_asked = plan(runs(*(spec(repeat=i) for i in range(20))), 8, Execution(), runs_per_task=3)
