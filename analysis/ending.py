@@ -23,6 +23,7 @@ def exit_with(
         advice: what to type after an error of a file, if nothing better is known.
         if_closed: the status if standard output was closed. All files are written by then.
     """
+    os.environ["MPLBACKEND"] = "agg"  # figures are files here, and matplotlib refuses some values that users have
     told: tuple[type[Exception], ...] = (*wrong, *refused, NotPrinted)
     failure = 2
     try:

@@ -43,16 +43,21 @@ def refuse_losses(store: Path, recorded: Recorded, shards: Path) -> None:
         raise Refused("\n  ".join([first, *_gone(lost["shard"], shards), *recorded.problems[:_MOST_NAMED], todo]))
 
 
-def refuse_part(store: Path, runs: Runs) -> None:
-    """See that a report on some runs replaces no results of others.
+def refuse_part(store: Path, runs: Runs, own_folder: Path) -> None:
+    """See that a report on some runs replaces no results of others, and is not taken for that of all runs.
+
+    Args:
+        own_folder: the campaign's.
 
     Raises:
-        Refused: it would.
+        Refused: it would replace some, or be in the campaign's own folder.
     """
     path, before = _held(store)
     n_others = int((~before["run_id"].isin(runs.ids())).sum())
+    todo = "write elsewhere with --to DIR"
+    if not n_others and store.parent.resolve() == own_folder.resolve():
+        raise Refused(f"{own_folder}: the campaign's own folder is for the report on all runs; nothing was written; {todo}")
     if n_others:
-        todo = "write elsewhere with --to DIR"
         raise Refused(f"{path}: {n_others} of its {len(before)} runs do not fit the filter; nothing was written; {todo}")
 
 

@@ -64,7 +64,7 @@ def merge(campaign: Campaign, store: Path, accept_fewer: bool = False, filters: 
     """
     planned, paths = read_planned(campaign.manifest, filters), _shard_paths(campaign)
     if filters and not accept_fewer:
-        refuse_part(store, planned.runs)
+        refuse_part(store, planned.runs, campaign.folder)
     previous = _previous(store, planned)
     if _is_current(previous, paths):
         counted = Counted.of(previous, planned.runs)

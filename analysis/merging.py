@@ -3,7 +3,6 @@
 import argparse
 import errno
 import os
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -28,7 +27,7 @@ from jobs.printing import count
 from jobs.provenance import code_commit
 from jobs.reading import read_regular
 from jobs.shard import Shard, read_shards
-from jobs.typed import typed
+from jobs.typed import quoted, typed
 from noisy.runs import Runs
 from noisy.spec import RunSpec
 
@@ -194,4 +193,4 @@ def _say(into: Path, parts: Sequence[Part], merged: Merged) -> None:
         print(f"{part.path}: {count(len(part.manifest.runs), 'run')}")
     print(f"{into}: {count(len(merged.runs), 'run')}, {n_finished:,} done")
     print(*(f"note: {text}" for text in merged.notes), sep="\n", end="\n" if merged.notes else "")
-    print(f"Next: {typed('report')} {shlex.quote(str(into))}")
+    print(f"Next: {typed('report')} {quoted(into)}")

@@ -26,7 +26,7 @@ from jobs.image import FINISHED
 from jobs.manifest import ManifestError
 from jobs.reading import read_regular
 from jobs.shard import version_of
-from jobs.typed import typed
+from jobs.typed import quoted, typed
 
 _DESCRIBED = {
     "README.md": "what this is, how to check it, how to make it again",
@@ -79,7 +79,7 @@ def _make(options: argparse.Namespace) -> int:
     chosen = {"has_shards": options.shards, "style": options.style, "reference": options.reference or ""}
     about, problems = archive(campaign, target, **chosen, license=options.license, authors=options.author)
     print(f"{target}: {about.summary()}\nsize       {target.stat().st_size / 1e6:,.1f} MB")
-    print(f"check it   {typed('archive')} --check {target}")
+    print(f"check it   {typed('archive')} --check {quoted(target)}")
     for text in problems:
         print(f"problem: {text}", file=sys.stderr)
     return 1 if problems or about.n_failed else 0

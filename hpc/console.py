@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -163,11 +162,6 @@ def duration(seconds: float) -> str:
     if seconds < 100 * 3600:
         return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
     return f"{seconds / 86400:,.0f} days"
-
-
-def quoted(path: Path) -> str:
-    """A path, quoted for a shell, that no command takes for an option."""
-    return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))
 
 
 def hours(n_hours: float) -> str:

@@ -11,7 +11,7 @@ from datetime import datetime, timezone
 
 import numpy as np
 
-from hpc.console import ALL_WELL, NO_SCHEDULER, SOME_FAILED, count, exit_with, open_campaign, quoted, warn_of_problems
+from hpc.console import ALL_WELL, NO_SCHEDULER, SOME_FAILED, count, exit_with, open_campaign, warn_of_problems
 from hpc.execution.choice import EXECUTORS
 from hpc.execution.evidence import Evidence, job_ended, log_parts, logs_of, place_of, why
 from hpc.execution.next import report_command, submit_command
@@ -22,7 +22,7 @@ from jobs.campaign import Campaign
 from jobs.columns import planned_columns
 from jobs.commandline import Parser
 from jobs.recorded import Recorded
-from jobs.typed import typed
+from jobs.typed import quoted, typed
 
 _LOG_LINES = 10  # lines of each log
 _WIDTH = 88  # of long texts, in characters

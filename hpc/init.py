@@ -6,11 +6,11 @@ Exit status: 0; 2 there is such a file, or it cannot be written.
 import re
 from pathlib import Path
 
-from hpc.console import ALL_WELL, Refused, exit_with, quoted
+from hpc.console import ALL_WELL, Refused, exit_with
 from hpc.execution.choice import SECTION_EXAMPLE
 from jobs.commandline import Parser
 from jobs.files import named
-from jobs.typed import typed
+from jobs.typed import quoted, typed
 
 SCHEMA = Path(__file__).with_name("grid.schema.json")
 _NAME = re.compile(r"[^0-9A-Za-z_-]")  # what the name of the campaign's folder leaves out of the file's

@@ -12,7 +12,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
-from hpc.console import Refused, count, exit_with, positive, quoted
+from hpc.console import Refused, count, exit_with, positive
 from hpc.execution.adopting import starting_from
 from hpc.execution.choice import EXECUTORS, SECTIONS, add_own_options, best, refuse_others
 from hpc.execution.executor import Executor, Request
@@ -24,7 +24,7 @@ from hpc.request.settings import SET_HELP
 from hpc.request.yaml_file import PRINTABLE, GridError
 from jobs.campaign import Campaign
 from jobs.commandline import Parser
-from jobs.typed import typed
+from jobs.typed import quoted, typed
 from noisy.spec import shown
 
 _ENDS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)  # signals after which this command stops its workers and exits
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
             signal.signal(number, _interrupt)
     exit_with(
         lambda: _submit(options, own_options, command),
-        on_silence="; what was submitted is recorded, and the same command continues; --executor local runs on this machine",
+        on_silence="; what was submitted, if anything, is recorded; the same command goes on; --executor local runs it here",
         on_interrupt=f"\nInterrupted. What is done is kept. To carry on with what is missing: {command}",
     )
 

@@ -66,7 +66,8 @@ class Parser(argparse.ArgumentParser):
             self.error(f"only one campaign is possible: {', '.join(map(str, folders))}")
         filters = [word for word in rest if is_term(word) or "RUN_ID" not in self.takes]
         if filters and "FILTER" not in self.takes:
-            self.error(f"not possible: {' '.join(filters)}; allowed: {' '.join(['DIR', *self.takes])}")
+            what = "not possible" if any(map(is_term, filters)) else "no such folder"
+            self.error(f"{what}: {' '.join(filters)}; allowed: {' '.join(['DIR', *self.takes])}")
         self._refuse_strange([word for word in filters if not is_term(word)], folders)
         options.output_dir = folders[0] if folders else None
         options.run_id = [word for word in rest if word not in filters]

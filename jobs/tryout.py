@@ -197,16 +197,26 @@ def _problems(run: RunSpec, n_images: int) -> Iterator[str]:
         kinds = {str(parameter.dtype) for parameter in network.parameters()}
         if kinds != {"torch.float32"}:
             yield f"its parameters are {', '.join(sorted(kinds)) or 'none'}; allowed: float32"
-        logits = network.train()(torch.rand((n_images, *info.shape)))
-        if not isinstance(logits, torch.Tensor) or tuple(logits.shape) != (n_images, info.n_classes):
-            found = tuple(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
-            given = f"{n_images} images give" if n_images > 1 else "one image gives"
-            yield f"{given} {found}; allowed: {(n_images, info.n_classes)}, (images, classes)"
-        if logits.dtype != torch.float32:
-            yield f"its output is {logits.dtype}; allowed: torch.float32"
+        images = torch.rand((n_images, *info.shape))
+        logits = network.train()(images)
+        yield from _not_logits(logits, n_images, info.n_classes)
         functional.cross_entropy(logits, torch.zeros(n_images, dtype=torch.int64)).backward()
+        with torch.no_grad():
+            yield from (
+                f"in evaluation, {problem}" for problem in _not_logits(network.eval()(images), n_images, info.n_classes)
+            )
     if run.has_own_model and n_images == _N_IMAGES:
         yield from _unlike(run, network)
+
+
+def _not_logits(output: Any, n_images: int, n_classes: int) -> Iterator[str]:
+    """What is wrong with the output of a network."""
+    if not isinstance(output, torch.Tensor) or tuple(output.shape) != (n_images, n_classes):
+        found = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+        given = f"{n_images} images give" if n_images > 1 else "one image gives"
+        yield f"{given} {found}; allowed: {(n_images, n_classes)}, (images, classes)"
+    if output.dtype != torch.float32:
+        yield f"its output is {output.dtype}; allowed: torch.float32"
 
 
 def _unlike(run: RunSpec, network: nn.Module) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""How the user can type a sub-command of `noisy`: in the form in which this process was started."""
+"""How the user can type a sub-command of `noisy`, in the form in which this process was started, and a path."""
 
 import os
 import shlex
@@ -38,3 +38,8 @@ def _short(name: str, path: str) -> str:
         return name
     here = os.path.relpath(path)
     return shlex.quote(path if here.startswith("..") else here)
+
+
+def quoted(path: Path) -> str:
+    """A path, quoted for a shell, that no command takes for an option."""
+    return shlex.quote(f"./{path}" if str(path).startswith("-") else str(path))

@@ -4,12 +4,11 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from hpc.console import quoted
 from hpc.state.runs import STATES, State
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError
 from jobs.taskfile import read_task
-from jobs.typed import typed
+from jobs.typed import quoted, typed
 
 
 def next_step(counts: Mapping[str, int], is_at_work: bool, is_silent: bool) -> str:

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -37,7 +38,8 @@ def tried(
     with tempfile.TemporaryFile("w+") as asked, tempfile.TemporaryFile() as said:  # not pipes: an own file may leave processes
         json.dump(request | limits | {"files": files}, asked)
         asked.seek(0)
-        process = subprocess.Popen([sys.executable, "-m", "jobs.tryout"], cwd=PROJECT_ROOT, stdin=asked, stdout=said)
+        command = [sys.executable, "-m", "jobs.tryout"]
+        process = subprocess.Popen(command, cwd=PROJECT_ROOT, stdin=asked, stdout=said, start_new_session=True)
         status = _watched(process, said, paths)
         return answer_of(_text(said), status, paths)
 
@@ -104,7 +106,8 @@ def _watched(process: subprocess.Popen, said: IO[bytes], paths: Sequence[Path]) 
                 )
                 next_s *= 2
     finally:
-        process.kill()  # of an interrupted command
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # of an interrupted command; and what own files have started or forked
         process.wait()
 
 

@@ -225,8 +225,9 @@ def test_an_archive_of_a_campaign_at_work_can_be_checked_and_says_that_more_was_
 
 def test_failed_and_missing_runs_are_said(tmp_path: Path) -> None:
     """Some systems do not allow the name of this folder, so it is not that of the folder in the archive."""
-    made = Campaign(tmp_path / "aux")
-    made.folder.mkdir()
+    made = Campaign(tmp_path / "aux $(id)" / "aux")
+    made.folder.mkdir(parents=True)
+    packed = made.folder.with_name("aux.tar.gz")
     publish(made.grid, b"dataset: digits\n")
     all_runs = [spec(repeat=repeat) for repeat in range(3)]
     write_manifest(made.manifest, runs(*all_runs), "abc", campaign="c0ffee")
@@ -235,17 +236,17 @@ def test_failed_and_missing_runs_are_said(tmp_path: Path) -> None:
     write_shard(made.shards, 0, [record(all_runs[0]), failure(all_runs[1])])
     answer = commands.call("analysis.archive", "--output-dir", made.folder)
     assert answer.returncode == 1
-    assert "1 of 3 trainings" in answer.stdout
-    assert check(tmp_path / "aux.tar.gz").returncode == 0
-    with tarfile.open(tmp_path / "aux.tar.gz") as tar:
+    assert "1 of 3 trainings" in answer.stdout and f" --check '{packed}'\n" in answer.stdout
+    assert check(packed).returncode == 0
+    with tarfile.open(packed) as tar:
         assert {name.split("/")[0] for name in tar.getnames()} == {"campaign_aux"}
     (path,) = made.shard_paths()
     assert commands.call("analysis.report", "--no-figures", "--output-dir", made.folder).returncode == 1
     path.unlink()
-    before = (tmp_path / "aux.tar.gz").read_bytes()
+    before = (packed).read_bytes()
     answer = commands.call("analysis.archive", "--output-dir", made.folder)
     assert (answer.returncode, "can no longer be read from the shards" in answer.stderr) == (1, True)
-    assert (tmp_path / "aux.tar.gz").read_bytes() == before
+    assert (packed).read_bytes() == before
 
 
 BAD = (

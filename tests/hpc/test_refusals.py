@@ -102,7 +102,7 @@ ON_SLURM = {
     "that, though memory is named": (SLURM, ONE.replace("[16]", f"[{2**24}]"), ("--sbatch", "mem=1G"), 2, "largest node has"),
     "longer than the partition": (SLURM, ONE.replace("epochs: 1", "epochs: 20000000"), (), 2, "allowed by the partition: 1560"),
     "a time that is none": (SLURM, ONE, ("--sbatch", "time=soon"), 2, "allowed: time as MINUTES"),
-    "a silent Slurm": (NO_SLURM | {"srun": "true"}, ONE, (), 3, "no controller; what was submitted is recorded"),
+    "a silent Slurm": (NO_SLURM | {"srun": "true"}, ONE, (), 3, "no controller; what was submitted, if anything, is recorded"),
     "no srun": (NO_SLURM, ONE, (), 3, "srun is not on PATH: this is no login node"),
     "a question to a silent Slurm": (NO_SLURM | {"srun": "true"}, ONE, ("--test-only",), 3, "no controller"),
 }

@@ -150,6 +150,10 @@ def test_a_part_of_a_campaign_is_counted_and_reported(finished: Campaign, tmp_pa
     assert refused.returncode == 1
     assert "4 of its 8 runs do not fit the filter; nothing was written" in refused.stderr
     assert len(pd.read_csv(whole / "results_per_run.csv")) == 8
+    before = sorted(finished.folder.iterdir())
+    refused = commands.call("analysis.report", finished.folder, "activation=tanh", "--to", finished.folder, "--no-figures")
+    assert refused.returncode == 1 and "nothing was written; write elsewhere with --to DIR" in refused.stderr
+    assert sorted(finished.folder.iterdir()) == before
     refused = commands.call("analysis.report", finished.folder, "activation=tanh")
     assert refused.returncode == 2 and "needs --to DIR" in refused.stderr
     refused = commands.call("analysis.report", finished.folder, "status=ok", "--to", whole)

@@ -39,6 +39,13 @@ BROKEN = {  # what is wrong -> the file below HEAD, what the grid names, the ans
         {"model": ["wrong"]},
         "model 'wrong' with activation 'relu': my_nets.py, line 10: IndexError: index 99 is out of bounds",
     ),
+    "has a model with another output in evaluation": (
+        MODEL + "    class Net(nn.Sequential):\n        def forward(self, images):\n            out = super().forward(images)\n"
+        "            return out if self.training else out[:, :5]\n"
+        "    return Net(nn.Flatten(), nn.Linear(size, n_classes), activation())\n",
+        {"model": ["wrong"]},
+        "model 'wrong' with activation 'relu': in evaluation, 2 images give (2, 5); allowed: (2, 10), (images, classes)",
+    ),
     "has a model without its activation": (
         MODEL + "    return nn.Sequential(nn.Flatten(), nn.Linear(size, n_classes))\n",
         {"model": ["wrong"]},

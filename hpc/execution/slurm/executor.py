@@ -31,7 +31,7 @@ from hpc.state.runs import State
 from hpc.state.scheduler import Activity, EndedAttempt, SchedulerError
 from hpc.state.submissions import Submission
 from jobs.campaign import Campaign
-from jobs.typed import typed
+from jobs.typed import quoted, typed
 from noisy.runs import Runs
 
 SECTION = "slurm"  # of a grid file
@@ -168,7 +168,7 @@ class Slurm(Executor):
         what = f"{count(n_tasks, 'task')} for {count(n_workers, 'worker')}"
         print(f"submission {submission.number:04d}: {what} submitted as {ids or 'nothing'}")
         if n_tasks == submission.n_tasks and not decision.n_held_back:
-            print(f"Next: {typed('status')} --output-dir {console.quoted(request.campaign.folder)}")
+            print(f"Next: {typed('status')} --output-dir {quoted(request.campaign.folder)}")
         return ALL_WELL
 
     def pause_s(self, request: Request, decision: Decision) -> float | None:

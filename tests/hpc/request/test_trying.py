@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from hpc.request.trying import answer_of, tried
+from tests.processes import wait_for
 
 HEAD = "import ctypes, os, time\nfrom noisy.extend import model\n"
 IN_MODEL = "@model('slow')\ndef slow(activation, image_shape, n_classes):\n    {}\n"
@@ -43,6 +44,14 @@ def test_a_thread_that_a_file_leaves_is_not_waited_for(tmp_path: Path) -> None:
     thread = "import threading\nthreading.Thread(target=time.sleep, args=(10**6,)).start()\n"
     answer = two_files(tmp_path, thread + IN_MODEL.format("return 3"), 60)
     assert answer["problems"] == [[1, "model 'slow' with activation 'relu': it is int; allowed: a torch.nn.Module"]]
+
+
+@pytest.mark.slow
+def test_processes_that_a_file_leaves_end_with_the_trial(tmp_path: Path) -> None:
+    fork = f"if os.fork() == 0:\n    open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n    time.sleep(99)\n"
+    two_files(tmp_path, fork + "time.sleep(1)\n" + IN_MODEL.format("return 3"), 60)
+    stat = Path("/proc", (tmp_path / "pid").read_text(), "stat")
+    wait_for(lambda: not stat.exists() or stat.read_text().split(") ")[1][0] == "Z")
 
 
 STACK = """[0, "", 60]
