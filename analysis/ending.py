@@ -1,4 +1,4 @@
-"""How the commands of this room end: one mapping of errors to exit statuses."""
+"""How the commands of this room begin and end: without a screen; one mapping of errors to exit statuses."""
 
 import os
 import sys
@@ -7,6 +7,11 @@ from typing import NoReturn
 
 from jobs.files import advice_on
 from jobs.printing import NotPrinted, printing
+
+
+def without_screen() -> None:
+    """Before matplotlib is loaded: figures are files here, and it refuses some values of MPLBACKEND that users have."""
+    os.environ["MPLBACKEND"] = "agg"
 
 
 def exit_with(
@@ -23,7 +28,6 @@ def exit_with(
         advice: what to type after an error of a file, if nothing better is known.
         if_closed: the status if standard output was closed. All files are written by then.
     """
-    os.environ["MPLBACKEND"] = "agg"  # figures are files here, and matplotlib refuses some values that users have
     told: tuple[type[Exception], ...] = (*wrong, *refused, NotPrinted)
     failure = 2
     try:

@@ -36,7 +36,6 @@ _WRITTEN = {  # how the output names the files
 
 def run(options: argparse.Namespace) -> NoReturn:
     """Make the report that a command line asks for, and exit with its status."""
-    os.environ["MPLBACKEND"] = "agg"  # figures are files here, and matplotlib refuses some values that users have
     failure = 2
     try:
         with printing():

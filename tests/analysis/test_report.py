@@ -301,6 +301,7 @@ def test_all_files_are_written_if_stdout_takes_nothing(unwritten: Path, stdout: 
         done = subprocess.run(
             [sys.executable, "-m", "analysis.report", "--output-dir", unwritten],
             cwd=commands.ROOT,
+            env=os.environ | {"MPLBACKEND": "unknown"},  # which matplotlib refuses
             stdout=writer if stdout == "a closed pipe" else full,
             stderr=subprocess.PIPE,
             text=True,
