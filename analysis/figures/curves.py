@@ -19,6 +19,7 @@ from analysis.figures.sheets import Panel, Sheet, files, lay_out, panel_by_activ
 from analysis.figures.style import points, shade
 
 _MOST_LINES = 4_000  # in one figure; with more runs than this, an area from the lowest to the highest is drawn instead
+_NOTE = 0.1  # height of a line of text, as a part of the axis from 0 to 1
 _ROWS_A_TIME = 100_000
 
 
@@ -41,6 +42,7 @@ def plot_curves(
     histories: np.ndarray,
     ps: list[float] | None = None,
     most_lines: int = _MOST_LINES,
+    n_notes: int | None = None,
 ) -> Axes:
     """Plot test accuracy against epoch, with a colour for each p. Thick: mean of the runs that trained; thin: single runs.
 
@@ -50,6 +52,7 @@ def plot_curves(
         histories: float (n, epochs).
         ps: all values of p that get a colour; None: those of the cells.
         most_lines: with more runs than this, an area from the lowest to the highest run replaces the thin lines.
+        n_notes: lines of text for which there is room below 0, where no curve is; None: as many as this panel has.
     """
     ps = sorted(cells["p"]) if ps is None else ps
     dataset = cells["dataset"].iloc[0]
@@ -73,11 +76,10 @@ def plot_curves(
             odd.append((cell["p"], f"p = {cell['p']:g}: {cell['chance']} of {cell['repeats']} at chance"))
     if odd:
         words = "\n".join(text for _, text in sorted(odd))
-        note = ax.text(0.98, 0.14, words, transform=ax.transAxes, ha="right", va="bottom", zorder=4)
-        note.set_fontsize(0.9 * points("xtick.labelsize"))
-        note.set_bbox({"facecolor": "#ffffff", "edgecolor": "none", "alpha": 0.8, "pad": 1})  # lines pass behind it
+        size = 0.9 * points("xtick.labelsize")
+        ax.text(0.98, 0.02, words, transform=ax.transAxes, ha="right", va="bottom", fontsize=size)
     ax.set_xlim(1, n_epochs)
-    ax.set_ylim(0, 1.02)
+    ax.set_ylim(-_NOTE * (len(odd) if n_notes is None else n_notes), 1.02)
     ax.set_yticks(ACCURACY_TICKS)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     return ax
@@ -101,9 +103,10 @@ def _sheet(name: str, panels: list[Panel], planned: pd.DataFrame, store: Path) -
     def draw() -> Figure:
         handles = [Line2D([], [], color=shade(i, len(ps)), label=f"p = {p:g}") for i, p in enumerate(ps)]
         most_lines = _MOST_LINES if len(runs) <= _MOST_LINES else 0
+        n_notes = max(int((panel.cells["chance"] > 0).sum()) for panel in panels)
         return lay_out(
             panels,
-            lambda ax, panel: plot_curves(ax, panel.cells, runs_of(panel.cells, runs), histories, ps, most_lines),
+            lambda ax, panel: plot_curves(ax, panel.cells, runs_of(panel.cells, runs), histories, ps, most_lines, n_notes),
             title_of(planned),
             "test accuracy",
             handles=list(handles),
