@@ -144,7 +144,7 @@ def _part(path: Path, stack: ExitStack) -> Part:
 
 def _fill(campaign: Campaign, parts: Sequence[Part]) -> list[str]:
     """Write the files of the new campaign; returns what could not be used, a line each."""
-    its_id, problems, place = new_id(), list[str](), 0
+    its_id, problems, place, seen = new_id(), list[str](), 0, set[bytes]()
     campaign.shards.mkdir()
     for part in parts:
         copies, missing = intact_copies(Campaign(part.folder), part.manifest.runs)
@@ -156,9 +156,10 @@ def _fill(campaign: Campaign, parts: Sequence[Part]) -> list[str]:
             if isinstance(origin, str):
                 problems.append(origin)
                 continue
-            name, content = origin.adopted(its_id, place)
-            publish(campaign.shards / name, content)
-            place += 1
+            if (new := origin.unseen(seen)).records:
+                name, content = new.adopted(its_id, place)
+                publish(campaign.shards / name, content)
+                place += 1
     publish(campaign.grid, _grid(parts))
     write_manifest(campaign.manifest, _runs(parts), code_commit(), campaign=its_id)
     return problems

@@ -6,7 +6,7 @@ it for a shard of a task that is at work. Host, versions, code and all else stay
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,16 @@ class Origin:
             for row, history, correct in zip(shard.runs, shard.history, shard.correct, strict=True)
         ]
         return cls(shard.attributes, records)
+
+    def unseen(self, seen: set[bytes]) -> "Origin":
+        """Its records that are not in `seen`, which they join. Copies of one record are one training, not several."""
+        new = list[Record]()
+        for record in self.records:
+            content = _content(record, str(self.attributes.get("host", "")))
+            if content not in seen:
+                seen.add(content)
+                new.append(record)
+        return replace(self, records=new)
 
     def adopted(self, campaign_id: str, place: int) -> tuple[str, bytes]:
         """The name and the bytes of the shard that the campaign with this id gets.
@@ -114,6 +124,14 @@ class Archive:
         bits = correct[: -(-numbers["n_test"] // 8)]
         texts = {"run_id": row["run_id"].decode(), "spec": spec, "status": row["status"].decode()}
         return Record(**texts, **numbers, message=self.recorded.message(number), history=history[:, :n_epochs], correct=bits)
+
+
+def _content(record: Record, host: str) -> bytes:
+    """16 bytes that stand for all that a record says, whatever the padding of its arrays."""
+    texts = [host, *(repr(getattr(record, each.name)) for each in fields(record) if each.name not in ("history", "correct"))]
+    n_epochs = np.flatnonzero(~np.isnan(record.history).all(axis=0)).max(initial=-1) + 1
+    arrays = np.ascontiguousarray(record.history[:, :n_epochs]).tobytes() + b"|" + record.correct.tobytes().rstrip(b"\0")
+    return hashlib.blake2b("|".join(texts).encode() + arrays, digest_size=16).digest()
 
 
 def _plain(value: Any) -> Any:

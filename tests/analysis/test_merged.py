@@ -71,7 +71,7 @@ def test_what_a_record_says_of_where_it_was_made_stays(tmp_path: Path) -> None:
 
 def test_equal_records_count_once_and_others_are_named(tmp_path: Path) -> None:
     a = campaign(tmp_path / "a", RUNS[:3], [record(run) for run in RUNS[:3]])
-    b = campaign(tmp_path / "b", RUNS[1:5], [record(RUNS[1]), record(RUNS[2], 299)])
+    b = campaign(tmp_path / "b", RUNS[1:5], [replace(record(RUNS[1]), finished_at_s=1.0), record(RUNS[2], 299)])
     status, said = merged(tmp_path / "c", a.folder, b.folder)
     assert status == 1
     assert "records of runs that were executed again: 2" in said
@@ -108,6 +108,9 @@ def test_an_archive_is_merged_as_its_campaign_is(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(
         *(look_at(Campaign(tmp_path / name)).runs.drop(columns="shard") for name in ("folder", "packed"))
     )
+    status, said = merged(tmp_path / "both", a.folder, tmp_path / "a.tar.gz", a.folder)
+    assert (status, "executed again" in said) == (0, False), "copies of a record are one training"
+    assert len(Recorded("").updated(Campaign(tmp_path / "both").shard_paths()).records) == 3
     (one,), (other,) = (Recorded("").updated(Campaign(tmp_path / name).shard_paths()).sources for name in ("folder", "packed"))
     assert one.attributes == other.attributes | {"campaign": one.attributes["campaign"]}
 
