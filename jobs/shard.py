@@ -139,9 +139,10 @@ def read_shards(paths: Iterable[Path], campaign: str) -> Iterator[Shard | str]:
             yield str(error)
             continue
         its_campaign = shard.attributes.get("campaign")
-        yield (
-            f"{path}: of campaign {its_campaign}, not of {campaign}; left out" if campaign not in ("", its_campaign) else shard
-        )
+        if campaign in ("", its_campaign):
+            yield shard
+        else:
+            yield f"{path}: of campaign {its_campaign}, not of {campaign}, which manifest.jsonl names; left out"
 
 
 def version_of(path: Path) -> Version:

@@ -49,7 +49,7 @@ def test_records_are_those_of_all_shards_of_the_campaign(campaign: Campaign) -> 
     assert found.source.tolist() == [0, 0, 2, 2, 2, 4, 4]
     assert [found.message(i) for i in range(7)] == ["näh", "", "", "", "first", "second", ""]
     assert len(found.problems) == 2
-    assert "of campaign another, not of c0ffee; left out" in found.problems[0]
+    assert "of campaign another, not of c0ffee, which manifest.jsonl names; left out" in found.problems[0]
     assert "0001-00005-0-abcdef-p00.h5: not readable as a shard" in found.problems[1]
     assert len(Recorded("").updated(campaign.shard_paths()).records) == 8
 
