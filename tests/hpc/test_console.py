@@ -9,7 +9,7 @@ from subprocess import PIPE
 
 import pytest
 
-from hpc.console import Refused, exit_with, quoted
+from hpc.console import Refused, exit_with
 from hpc.state.scheduler import SchedulerError
 from jobs.filters import FilterError, Nothing
 from jobs.manifest import ManifestError
@@ -74,10 +74,6 @@ def test_what_cannot_be_shown_is_escaped(encoding: str) -> None:
 
 
 @pytest.mark.slow
-def test_a_quoted_path_is_never_an_option() -> None:
-    assert [quoted(Path(path)) for path in ("-x", "a/-x", "a b")] == ["./-x", "a/-x", "'a b'"]
-
-
 def test_a_closed_stdout_is_no_error() -> None:
     for closed in (">&-", "2>&-", ">&- 2>&-"):
         said = subprocess.run(["bash", "-c", f'{sys.executable} -c "$1" {closed}', "", PRINTS], capture_output=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hpc.cli import COMMANDS
-from jobs.typed import form
+from jobs.typed import form, quoted
 from tests.commands import ROOT
 
 
@@ -97,3 +97,7 @@ def test_no_other_message_names_a_command_in_only_one_form() -> None:
         if any(re.search(rf"\bnoisy ({'|'.join(COMMANDS)})\b", each.value) for each in texts if id(each) not in docstrings):
             found.add(path.relative_to(ROOT).as_posix())
     assert found == NAMED.keys()
+
+
+def test_a_quoted_path_is_never_an_option() -> None:
+    assert [quoted(Path(path)) for path in ("-x", "a/-x", "a b")] == ["./-x", "a/-x", "'a b'"]
