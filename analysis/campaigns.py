@@ -21,7 +21,7 @@ from jobs.archived import SUMS, ArchiveError, not_as_packed, unpacked, wrong_fil
 from jobs.campaign import Campaign
 from jobs.files import publish
 from jobs.manifest import ManifestError
-from jobs.typed import typed
+from jobs.typed import quoted, typed
 
 _FORMATS: dict[str, dict] = {".pdf": {"metadata": {"CreationDate": None}}, ".png": {"metadata": {"Software": None}}}
 _NEEDED = (*CELL_FIELDS, "repeat", "status", "test_accuracy")
@@ -93,7 +93,7 @@ def _read(path: Path) -> pd.DataFrame:
         return _from_folder(path) if path.is_dir() else _from_csv(path)
     with unpacked(path) as folder:
         if wrong := wrong_files(folder):
-            raise ArchiveError(f"{path}: {not_as_packed(len(wrong))}; see {typed('archive')} --check {path}")
+            raise ArchiveError(f"{path}: {not_as_packed(len(wrong))}; see {typed('archive')} --check {quoted(path)}")
         return _from_csv(folder / "results_per_run.csv")
 
 

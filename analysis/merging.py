@@ -137,7 +137,7 @@ def _part(path: Path, stack: ExitStack) -> Part:
         return Part(path, path, read_manifest(path / "manifest.jsonl"))
     folder = stack.enter_context(unpacked(path))
     if wrong := wrong_files(folder):
-        raise ArchiveError(f"{path}: {not_as_packed(len(wrong))}; see {typed('archive')} --check {path}")
+        raise ArchiveError(f"{path}: {not_as_packed(len(wrong))}; see {typed('archive')} --check {quoted(path)}")
     archive = Archive.of(folder)
     return Part(path, folder, archive.manifest, archive)
 

@@ -17,7 +17,6 @@ from analysis.planned import CELL_FIELDS
 from jobs.image import FINISHED
 
 MOST_SHEETS = 200  # for a grid with hundreds of combinations, all numbers are in the CSVs
-
 RUN_COLUMNS = ["cell", "row", "model_type", "activation", "p", "repeat", "status", "test_accuracy"]
 
 
