@@ -6,7 +6,7 @@ Exit status: 0 all well, 1 something cannot be trusted, 2 the input is wrong, or
 
 from pathlib import Path
 
-from analysis.ending import without_screen
+from analysis.ending import without_settings
 from jobs.commandline import Parser
 
 _NO_LICENSE = "not stated; ask the authors before you use these data."
@@ -18,7 +18,7 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.check and any((options.output_dir, options.to, options.shards, options.reference)):
         parser.error("--check: not possible together with options that make an archive")
-    without_screen()
+    without_settings()
     from analysis.packing import run  # takes a second
 
     run(options)

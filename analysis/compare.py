@@ -6,7 +6,7 @@ Exit status: 0 they agree, 1 a cell differs more than chance explains, 2 the inp
 
 from pathlib import Path
 
-from analysis.ending import without_screen
+from analysis.ending import without_settings
 from jobs.commandline import Parser
 
 
@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> None:
         "--unpaired", action="store_true", help="do not compare in pairs: equal repeats share no random numbers"
     )
     options = parser.parse_args(argv)
-    without_screen()
+    without_settings()
     from analysis.campaigns import run  # takes a second
 
     run(options)

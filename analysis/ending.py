@@ -1,17 +1,28 @@
-"""How the commands of this room begin and end: without a screen; one mapping of errors to exit statuses."""
+"""How the commands of this room begin and end: without settings of libraries; one mapping of errors to exit statuses."""
 
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 from jobs.files import advice_on
 from jobs.printing import NotPrinted, printing
 
 
-def without_screen() -> None:
-    """Before matplotlib is loaded: figures are files here, and it refuses some values of MPLBACKEND that users have."""
-    os.environ["MPLBACKEND"] = "agg"
+def without_settings() -> None:
+    """Load matplotlib without the user's settings of it, and hide one from scipy.
+
+    They change no file of a report, and these libraries end in a traceback where such a setting is wrong.
+    """
+    os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
+    os.environ.pop("SOURCE_DATE_EPOCH", None)
+    here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))
+    os.chdir(Path(__file__).parent)  # where no `matplotlibrc` is, which matplotlib would prefer to MATPLOTLIBRC
+    import matplotlib  # noqa: F401
+
+    os.fchdir(here)
+    os.close(here)
 
 
 def exit_with(

@@ -6,7 +6,7 @@ Exit status: 0 all well, 1 records disagree or cannot be used, 2 the input is wr
 
 from pathlib import Path
 
-from analysis.ending import without_screen
+from analysis.ending import without_settings
 from jobs.commandline import Parser
 
 
@@ -16,7 +16,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("parts", type=Path, nargs="+", metavar="CAMPAIGN", help="a campaign's folder, or an archive of one")
     parser.add_argument("--into", type=Path, required=True, metavar="DIR", help="the folder of the new campaign")
     options = parser.parse_args(argv)
-    without_screen()
+    without_settings()
     from analysis.merging import run  # takes a second
 
     run(options)

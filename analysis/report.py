@@ -6,7 +6,7 @@ replaced by fewer; 2 the input is wrong, or a file cannot be written.
 
 from pathlib import Path
 
-from analysis.ending import without_screen
+from analysis.ending import without_settings
 from jobs.commandline import Parser
 
 WATCH_EVERY_S = 30
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.filter and not options.to:
         parser.error("a report with a FILTER needs --to DIR, since the campaign's folder is for the report on all of its runs")
-    without_screen()
+    without_settings()
     from analysis.making import run  # takes a second
 
     run(options)
