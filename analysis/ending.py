@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from jobs.files import advice_on
-from jobs.printing import NotPrinted, printing
+from jobs.filters import FilterError, Nothing
+from jobs.printing import NotPrinted, count, printing
 
 
 def without_settings() -> None:
@@ -36,7 +37,7 @@ def exit_with(
 
     Args:
         wrong, refused: errors whose message says all; their statuses are 2 and 1.
-        advice: what to type after an error of a file, if nothing better is known.
+        advice: what to type after an error of a file that is written, if nothing better is known.
         if_closed: the status if standard output was closed. All files are written by then.
     """
     told: tuple[type[Exception], ...] = (*wrong, *refused, NotPrinted)
@@ -49,10 +50,15 @@ def exit_with(
         sys.exit(130)
     except told as error:
         message, failure = str(error), 1 if isinstance(error, refused) else 2
+    except FilterError as error:
+        message = "\n  ".join([count(len(error.problems), "problem"), *error.problems])
+    except Nothing as error:
+        message, failure = "\n  ".join([f"{error}; the values that there are:", *error.values]), 1
     except BrokenPipeError:
         os._exit(if_closed)
     except OSError as error:
-        todo = "; or ".join(filter(None, [advice_on(error), advice]))
+        is_only_read = Path(error.filename or "").name == "manifest.jsonl"
+        todo = "; or ".join(filter(None, [advice_on(error), "" if is_only_read else advice]))
         message = f"{error.filename or 'a file'}: {error.strerror or error}" + (f"; {todo}" if todo else "")
     print(f"error: {message}", file=sys.stderr)
     sys.exit(failure)

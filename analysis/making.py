@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from analysis.comparisons import UnknownReference
+from analysis.ending import exit_with
 from analysis.held import PER_RUN_CSV, Refused
 from analysis.planned import MISSING
 from analysis.printed import state, too_many, unexpected
@@ -17,10 +17,7 @@ from analysis.report import WATCH_EVERY_S
 from analysis.writing import write
 from jobs.campaign import Campaign
 from jobs.commandline import the_campaign
-from jobs.files import advice_on
-from jobs.filters import FilterError, Nothing
 from jobs.manifest import ManifestError
-from jobs.printing import NotPrinted, count, printing
 
 _FOR_READERS = ("methods.md", "report.html", "figures")
 _WRITTEN = {  # how the output names the files
@@ -36,31 +33,14 @@ _WRITTEN = {  # how the output names the files
 
 def run(options: argparse.Namespace) -> NoReturn:
     """Make the report that a command line asks for, and exit with its status."""
-    failure = 2
-    try:
-        with printing():
-            campaign = the_campaign(options.output_dir)
-            made = {"to": options.to, "accept_fewer": options.accept_fewer, "filters": options.filter}
-            made |= {"style": options.style, "reference": options.reference, "is_drawn": not options.no_figures}
-            status = report(campaign, **made) if options.watch is None else _watch(options.watch, campaign, **made)
-        sys.exit(status)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Refused as error:
-        message, failure = str(error), 1
-    except (ManifestError, NotPrinted, UnknownReference) as error:
-        message = str(error)
-    except FilterError as error:
-        message = "\n  ".join([count(len(error.problems), "problem"), *error.problems])
-    except Nothing as error:
-        message, failure = "\n  ".join([f"{error}; the values that there are:", *error.values]), 1
-    except BrokenPipeError:  # stdout was closed (for example by `head`); all files are written
-        os._exit(1)
-    except OSError as error:
-        todo = "".join(f"{advice}; or " for advice in [advice_on(error)] if advice) + "write elsewhere with --to DIR"
-        message = f"{error.filename or 'a file'}: {error.strerror or error}; {todo}"
-    print(f"error: {message}", file=sys.stderr)
-    sys.exit(failure)
+    exit_with(lambda: _run(options), (ManifestError, UnknownReference), (Refused,), advice="write elsewhere with --to DIR")
+
+
+def _run(options: argparse.Namespace) -> int:
+    campaign = the_campaign(options.output_dir)
+    made = {"to": options.to, "accept_fewer": options.accept_fewer, "filters": options.filter}
+    made |= {"style": options.style, "reference": options.reference, "is_drawn": not options.no_figures}
+    return report(campaign, **made) if options.watch is None else _watch(options.watch, campaign, **made)
 
 
 def report(

@@ -1,10 +1,14 @@
-"""How the commands of analysis begin."""
+"""How the commands of analysis begin and end."""
 
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from analysis.ending import exit_with
 from tests.commands import ROOT
 
 
@@ -21,3 +25,25 @@ def test_wrong_settings_of_libraries_are_hidden_from_them(tmp_path: Path) -> Non
         text=True,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, f"{tmp_path}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (FileNotFoundError(errno.ENOENT, "No such file", "/there/report.html"), "; or elsewhere"),
+        (PermissionError(errno.EACCES, "Permission denied", "/there/manifest.jsonl"), ""),  # which is only read
+        (OSError(0, "not a regular file", "/there/manifest.jsonl"), ""),
+    ],
+)
+def test_the_advice_to_write_elsewhere_is_given_on_what_is_written(
+    error: OSError, said: str, capsys: pytest.CaptureFixture
+) -> None:
+    def command() -> int:
+        raise error
+
+    with pytest.raises(SystemExit) as ended:
+        exit_with(command, (), advice="elsewhere")
+    err = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert err.startswith(f"error: {error.filename}: {error.strerror}")
+    assert err.endswith(f"{said}\n") and ("elsewhere" in err) == bool(said)
