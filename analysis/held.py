@@ -11,12 +11,14 @@ from jobs.image import FINISHED, is_file_sealed
 from jobs.printing import count
 from jobs.reading import open_regular
 from jobs.recorded import Recorded
+from jobs.typed import quoted, typed
 from noisy.runs import Runs
 
 PER_RUN_CSV = "results_per_run.csv"
 _COLUMNS = ["run_id", "status", "shard"]
 _MOST_NAMED = 10  # shards
 _ACCEPT = "add --accept-fewer"
+_ELSEWHERE = "write elsewhere with --to DIR"
 
 
 class Refused(Exception):
@@ -39,7 +41,10 @@ def refuse_losses(store: Path, recorded: Recorded, shards: Path) -> None:
     if len(lost):
         which = f"{len(lost)} of its {count(len(before), 'run')}"
         first = f"{path}: {which} can no longer be read from the shards; nothing was written"
-        todo = f"restore them (is a file system not mounted?), write elsewhere with --to DIR, or {_ACCEPT} to lose these runs"
+        folder = shards.parent
+        has_records = path == folder / "results.h5"  # (a CSV does not have all of a record)
+        back = f"take them over from results.h5 ({typed('status')} {quoted(folder)} says how), " if has_records else ""
+        todo = f"restore them (is a file system not mounted?), {back}{_ELSEWHERE}, or {_ACCEPT} to lose these runs"
         raise Refused("\n  ".join([first, *_gone(lost["shard"], shards), *recorded.problems[:_MOST_NAMED], todo]))
 
 
@@ -54,11 +59,12 @@ def refuse_part(store: Path, runs: Runs, own_folder: Path) -> None:
     """
     path, before = _held(store)
     n_others = int((~before["run_id"].isin(runs.ids())).sum())
-    todo = "write elsewhere with --to DIR"
     if not n_others and store.parent.resolve() == own_folder.resolve():
-        raise Refused(f"{own_folder}: the campaign's own folder is for the report on all runs; nothing was written; {todo}")
+        raise Refused(
+            f"{own_folder}: the campaign's own folder is for the report on all runs; nothing was written; {_ELSEWHERE}"
+        )
     if n_others:
-        raise Refused(f"{path}: {n_others} of its {len(before)} runs do not fit the filter; nothing was written; {todo}")
+        raise Refused(f"{path}: {n_others} of its {len(before)} runs do not fit the filter; nothing was written; {_ELSEWHERE}")
 
 
 def _is_kept(before: pd.DataFrame, recorded: Recorded) -> pd.Series:
@@ -85,7 +91,7 @@ def _held(store: Path) -> tuple[Path, pd.DataFrame]:
             return csv, pd.read_csv(file, usecols=_COLUMNS, dtype=str)
     except (OSError, ValueError) as error:
         which = f"{store} is damaged or of an earlier version, and {csv}" if store.exists() else f"{csv}"
-        todo = f"move the old results away, write elsewhere with --to DIR, or {_ACCEPT}"
+        todo = f"move the old results away, {_ELSEWHERE}, or {_ACCEPT}"
         raise Refused(
             f"{which} cannot be read ({error}), so a new report may lose runs; nothing was written; {todo}"
         ) from error

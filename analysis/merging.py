@@ -16,7 +16,7 @@ from analysis.ending import exit_with
 from analysis.held import Refused
 from analysis.merge import Merged, look_at
 from analysis.planned import CELL_FIELDS
-from jobs.adopted import Archive, Origin
+from jobs.adopted import Origin, Results, only_in_results
 from jobs.archived import ArchiveError, not_as_packed, unpacked, wrong_files
 from jobs.campaign import Campaign
 from jobs.extensions import intact_copies
@@ -26,6 +26,7 @@ from jobs.manifest import Manifest, ManifestError, new_id, read_manifest, write_
 from jobs.printing import count
 from jobs.provenance import code_commit
 from jobs.reading import read_regular
+from jobs.recorded import Recorded
 from jobs.shard import Shard, read_shards
 from jobs.typed import quoted, typed
 from noisy.runs import Runs
@@ -34,15 +35,20 @@ from noisy.spec import RunSpec
 
 @dataclass(frozen=True)
 class Part:
-    """One of the campaigns that are merged. path: as given; folder: where its files are; archive: its content, if it is one."""
+    """One of the campaigns that are merged.
+
+    path: as given; folder: where its files are; archive: its content, if it is one; lost: what its results.h5 has, but its
+    shards no longer have (jobs/adopted.py).
+    """
 
     path: Path
     folder: Path
     manifest: Manifest
-    archive: Archive | None = None
+    archive: Results | None = None
+    lost: tuple[Results, np.ndarray] | None = None
 
     def origins(self) -> Iterator[Origin | str]:
-        """The records of its shards; a line for each file or record that cannot be used."""
+        """Its records, by shard; a line for each file or record that cannot be used."""
         if self.archive:
             yield from self.archive.origins(np.arange(len(self.manifest.runs)))
             return
@@ -55,6 +61,9 @@ class Part:
                     yield Origin.of_shard(shard)
             else:
                 yield shard
+        if self.lost:
+            results, places = self.lost
+            yield from results.origins(places)
 
 
 def run(options: argparse.Namespace) -> NoReturn:
@@ -134,11 +143,13 @@ def _refuse_other_files(parts: Sequence[Part]) -> None:
 
 def _part(path: Path, stack: ExitStack) -> Part:
     if path.is_dir() and not (path / "archive.json").exists():
-        return Part(path, path, read_manifest(path / "manifest.jsonl"))
+        campaign, manifest = Campaign(path), read_manifest(path / "manifest.jsonl")
+        recorded = Recorded(manifest.header.campaign).updated(campaign.shard_paths())
+        return Part(path, path, manifest, lost=only_in_results(campaign, recorded))
     folder = stack.enter_context(unpacked(path))
     if wrong := wrong_files(folder):
         raise ArchiveError(f"{path}: {not_as_packed(len(wrong))}; see {typed('archive')} --check {quoted(path)}")
-    archive = Archive.of(folder)
+    archive = Results.of(folder)
     return Part(path, folder, archive.manifest, archive)
 
 
@@ -191,7 +202,8 @@ def _grid(parts: Sequence[Part]) -> bytes:
 def _say(into: Path, parts: Sequence[Part], merged: Merged) -> None:
     n_finished = int(merged.runs["status"].isin(FINISHED).sum())
     for part in parts:
-        print(f"{part.path}: {count(len(part.manifest.runs), 'run')}")
+        from_results = f", {len(part.lost[1]):,} from its results.h5, since its shards no longer have them" if part.lost else ""
+        print(f"{part.path}: {count(len(part.manifest.runs), 'run')}{from_results}")
     print(f"{into}: {count(len(merged.runs), 'run')}, {n_finished:,} done")
     print(*(f"note: {text}" for text in merged.notes), sep="\n", end="\n" if merged.notes else "")
     print(f"Next: {typed('report')} {quoted(into)}")

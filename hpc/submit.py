@@ -63,12 +63,12 @@ def carry_out(request: Request, executor: Executor) -> int:
     Raises:
         Refused, SchedulerError, DataError, ManifestError: it cannot be done.
     """
-    archive = request.options.archive
+    source = request.options.source
     if request.options.join:
-        if archive:
+        if source:
             raise Refused("--from: not possible together with --join")
         return executor.join(request)
-    with starting_from(archive, request) as request:
+    with starting_from(source, request) as request:
         return submit(request, executor, EXECUTORS)
 
 
@@ -138,7 +138,8 @@ def add_options(parser: argparse.ArgumentParser) -> dict[str, list[argparse.Acti
     add("--grid", type=Path, required=True, help="the grid file, such as grids/quickstart.yaml")
     add("--set", action="append", default=[], metavar="KEY=VALUE", help=SET_HELP)
     choices = ("auto", *EXECUTORS)
-    add("--from", type=Path, dest="archive", metavar="FILE", help="start with the records of an archive; train only the rest")
+    help = "start with the records of an archive, or of the results.h5 in a campaign's folder; train only the rest"
+    add("--from", type=Path, dest="source", metavar="FILE|DIR", help=help)
     add("--executor", choices=choices, default="auto", help="auto: a scheduler if there is one, else local")
     add("--output-dir", type=_folder, help="the campaign's folder (default: the grid's output_dir)")
     add("--data-dir", type=_folder, help=f"the folder of the data sets (default: ${DATA_DIR_VARIABLE}, or the grid's data_dir)")

@@ -1,4 +1,4 @@
-"""Records of another campaign as shards of this one: those of an archive, or those of a campaign that is merged into it.
+"""Records from elsewhere as shards of a campaign: of an archive, of a results.h5, or of a campaign that is merged into it.
 
 An adopted shard has the id of its new campaign, and 0 as its submission, which no submission of a campaign has. So nobody takes
 it for a shard of a task that is at work. Host, versions, code and all else stay as they were: they say where a record is from.
@@ -6,6 +6,7 @@ it for a shard of a task that is at work. Host, versions, code and all else stay
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from jobs.campaign import shard_prefix
+from jobs.campaign import Campaign, shard_prefix
 from jobs.image import HISTORY, SCHEMA_VERSION, Record, image, is_file_sealed
 from jobs.manifest import Manifest, ManifestError, read_manifest
 from jobs.recorded import NUMBERS, RECORDED, Recorded
@@ -65,38 +66,45 @@ class Origin:
 
 
 @dataclass(frozen=True, eq=False)
-class Archive:
-    """The results of an archive. folder: where it is unpacked; recorded: as its results.h5 says."""
+class Results:
+    """What results.h5 has of the runs of the manifest beside it: in an unpacked archive, or in a campaign's folder.
+
+    folder: of both files; recorded: as it was read from the shards; rows: int64 (n_runs,), the row of each run of the manifest,
+    -1 for a run that it does not have.
+    """
 
     folder: Path
     manifest: Manifest
     recorded: Recorded
+    rows: np.ndarray
 
     @classmethod
-    def of(cls, folder: Path) -> "Archive":
+    def of(cls, folder: Path) -> "Results":
         """Read the manifest and what results.h5 remembers.
 
         Raises:
             ManifestError: one of them cannot be read, or they do not belong together.
         """
         manifest, store = read_manifest(folder / "manifest.jsonl"), folder / "results.h5"
-        its_id = manifest.header.campaign
-        found = Recorded(its_id)
+        rows = np.full(len(manifest.runs) + 1, -1)  # the last is that of runs that are no longer in the grid
+        found = Recorded(manifest.header.campaign)
         if is_file_sealed(store):
             with h5py.File(store, "r", locking=False) as h5:
-                if RECORDED in h5 and len(h5["correct"]) == len(manifest.runs):
-                    found = Recorded.from_bytes(its_id, h5[RECORDED][()].tobytes())
+                if RECORDED in h5:
+                    found = Recorded.from_bytes(found.campaign, h5[RECORDED][()].tobytes())
+                    run_ids = h5["run_id"][()]
+                    rows[manifest.runs.places_of(run_ids)] = np.arange(len(run_ids))
         if not found.sources:
             raise ManifestError(f"{store}: cannot be read, or is not of the manifest beside it")
-        return cls(folder, manifest, found)
+        return cls(folder, manifest, found, rows[:-1])
 
     @cached_property
     def counting(self) -> np.ndarray:
         """int64 (n_runs,): the record that counts of each run of the manifest; -1 if there is none."""
         place = self.manifest.runs.places_of(self.recorded.records["run_id"][self.recorded.counting])
-        counting = np.full(len(self.manifest.runs) + 1, -1)  # the last is that of runs that are no longer in the grid
+        counting = np.full(len(self.manifest.runs) + 1, -1)
         counting[place] = self.recorded.counting
-        return counting[:-1]
+        return np.where(self.rows < 0, -1, counting[:-1])
 
     def finished(self) -> np.ndarray:
         """int64 (k,), ascending: the places in the manifest of runs that are done."""
@@ -104,18 +112,19 @@ class Archive:
         return np.flatnonzero(is_done[self.counting])
 
     def origins(self, places: np.ndarray) -> Iterator[Origin]:
-        """The records that count of these runs (ascending places in the manifest), by the shards that they were in."""
+        """The records that count of these runs (places in the manifest), by the shards that they were in."""
         places = places[self.counting[places] >= 0]
         if not len(places):
             return
+        places = places[np.argsort(self.rows[places])]  # h5py reads rows in their order
         source = self.recorded.source[self.counting[places]]
         with h5py.File(self.folder / "results.h5", "r", locking=False) as h5:
             for number in np.unique(source):
-                rows = places[source == number]
+                chosen = places[source == number]
+                rows, texts = self.rows[chosen], self.manifest.runs.take(chosen).texts()
                 history = np.stack([h5[f"history_{name}"][rows] for name in HISTORY], axis=1)
-                correct, texts = h5["correct"][rows], self.manifest.runs.take(rows).texts()
-                records = [self._record(*each) for each in zip(self.counting[rows], texts, history, correct, strict=True)]
-                yield Origin(self.recorded.sources[number].attributes, records)
+                each = zip(self.counting[chosen], texts, history, h5["correct"][rows], strict=True)
+                yield Origin(self.recorded.sources[number].attributes, [self._record(*one) for one in each])
 
     def _record(self, number: int, spec: str, history: np.ndarray, correct: np.ndarray) -> Record:
         row = self.recorded.records[number]
@@ -124,6 +133,20 @@ class Archive:
         bits = correct[: -(-numbers["n_test"] // 8)]
         texts = {"run_id": row["run_id"].decode(), "spec": spec, "status": row["status"].decode()}
         return Record(**texts, **numbers, message=self.recorded.message(number), history=history[:, :n_epochs], correct=bits)
+
+
+def only_in_results(campaign: Campaign, recorded: Recorded) -> tuple[Results, np.ndarray] | None:
+    """The results of a campaign, and the places in its manifest of runs that are done in results.h5, but not in the shards.
+
+    recorded: what the shards have. None if there is no such run, or if results.h5 cannot be trusted.
+    """
+    with suppress(ManifestError, OSError):
+        results = Results.of(campaign.folder)
+        places, done = results.finished(), recorded.records["run_id"][recorded.is_finished]
+        places = places[~np.isin(results.manifest.runs.run_id[places], done)]
+        if len(places):
+            return results, places
+    return None
 
 
 def _content(record: Record, host: str) -> bytes:

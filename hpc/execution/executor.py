@@ -16,7 +16,7 @@ from hpc.state.measured import torch_of
 from hpc.state.runs import State
 from hpc.state.scheduler import Scheduler
 from hpc.state.submissions import Submission
-from jobs.adopted import Archive
+from jobs.adopted import Results
 from jobs.campaign import Campaign
 from jobs.provenance import machine
 from noisy.runs import Runs
@@ -37,8 +37,8 @@ class Request:
 
     limit: the largest number of runs; abandoned: submissions to be treated as ended; options: those of the executor; command:
     the command line, quoted for a shell; knowledge: what is known about costs; calibrate_with: the grid file, if unknown costs
-    are to be measured first (else None); deadline: when everything has to be done; archive: records with which
-    the campaign starts; redo: if the runs are done and are to be trained again.
+    are to be measured first (else None); deadline: when everything has to be done; taken_over: records with which the
+    campaign starts; redo: if the runs are done and are to be trained again.
     """
 
     grid: Grid
@@ -55,7 +55,7 @@ class Request:
     knowledge: Knowledge = PUBLISHED
     calibrate_with: Path | None = None
     deadline: Deadline | None = None
-    archive: Archive | None = None
+    taken_over: Results | None = None
     redo: Redo | None = None
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from hpc.state.runs import STATES, State
+from jobs.adopted import only_in_results
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError
 from jobs.taskfile import read_task
@@ -41,12 +42,18 @@ def next_command(campaign: Campaign, found: State, again: str = "") -> str:
 
 
 def submit_command(campaign: Campaign, found: State) -> str:
-    """The command that submits again, with the executor and the data folder of the last submission."""
-    command = f"{typed('submit')} --grid {quoted(campaign.grid)} --output-dir {quoted(campaign.folder)}"
+    """The command that submits again, with the executor and the data folder of the last submission.
+
+    If results.h5 has records that the shards no longer have, they are taken over.
+    """
+    grid = quoted(campaign.grid) if campaign.grid.exists() else "GRID.yaml"
+    command = f"{typed('submit')} --grid {grid} --output-dir {quoted(campaign.folder)}"
+    if only_in_results(campaign, found.recorded):
+        command += f" --from {quoted(campaign.folder)}"
     with contextlib.suppress(ManifestError, IndexError):
         command += f" --data-dir {quoted(data_dir_of(campaign, found))}"
         command += f" --executor {found.known.submitted[-1].submission.executor}"
-    return command
+    return command + " (GRID.yaml: your own copy of the grid, since the campaign's is gone)" * (grid == "GRID.yaml")
 
 
 def data_dir_of(campaign: Campaign, found: State) -> Path:

@@ -12,6 +12,8 @@ from hpc.planning.deadline import PROMISE_HOSTS, End, end_of
 from hpc.planning.decision import Decision
 from hpc.planning.tasks import Plan
 from hpc.state.runs import State
+from jobs.adopted import only_in_results
+from jobs.typed import quoted
 
 _FEW_S = 36.0  # less than this, a hundredth of an hour, is shown in seconds
 _WIDTH = 11, 52  # widths in characters: the label, the plan's figure
@@ -42,7 +44,23 @@ def lines_of(decision: Decision, found: State, request: Request, where: str, cos
     for row in rows:
         yield "".join(f"{text:{width}}" for text, width in zip(row, (*_WIDTH, 0), strict=True)).rstrip()
     yield f"costs      {costs}"
-    yield from (*_about_end(planned, request), *_cancelled(planned, found), *_retries(planned), *_arrays(decision))
+    yield from (
+        *_only_in_results(request, found),
+        *_about_end(planned, request),
+        *_cancelled(planned, found),
+        *_retries(planned),
+        *_arrays(decision),
+    )
+
+
+def _only_in_results(request: Request, found: State) -> Iterator[str]:
+    """What need not be trained again, because results.h5 has it."""
+    if request.redo or request.taken_over or found.activities:
+        return
+    if kept := only_in_results(request.campaign, found.recorded):
+        n = len(kept[1])
+        which = f"the records of {count(n, 'run')} are gone from the shards, but not from results.h5"
+        yield f"note       {which}; --from {quoted(request.campaign.folder)} takes them over, without training"
 
 
 def _figures(planned: Plan) -> list[tuple[str, str, str]]:

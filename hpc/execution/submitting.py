@@ -9,7 +9,7 @@ import numpy as np
 
 from hpc import console
 from hpc.console import ALL_WELL, NO_SCHEDULER, SOME_FAILED, Refused, count
-from hpc.execution.adopting import adopt, with_archive
+from hpc.execution.adopting import adopt, with_results
 from hpc.execution.calibrating import basis, known, measured, never_measured
 from hpc.execution.deadlines import refusal
 from hpc.execution.doubts import changes, long_runs
@@ -135,7 +135,7 @@ def _state(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
         print(f"warning: {found.unreachable}; runs whose state is unknown are left out", file=sys.stderr)
     if request.redo:
         return state_of_redo(found, request.redo.number, request.runs)
-    return with_archive(found, request.archive) if request.archive else found
+    return with_results(found, request.taken_over) if request.taken_over else found
 
 
 def _changes(request: Request, found: State) -> list[str]:
@@ -157,8 +157,8 @@ def _consented(request: Request, planned: Plan | None, doubts: Sequence[str]) ->
         request.grid.own.stage(request.grid.dataset, request.data_dir)
         return read_header(request.campaign.manifest)
     header = prepare(request.campaign, request.grid, request.runs, request.data_dir)
-    if request.archive:
-        adopt(request.campaign, header.campaign, request.runs, request.archive)
+    if request.taken_over:
+        adopt(request.campaign, header.campaign, request.runs, request.taken_over)
     return header
 
 
@@ -202,7 +202,7 @@ def _nothing_to_submit(request: Request, executor: Executor, found: State) -> in
         _consented(request, None, doubts)  # the grid may have become smaller
     done = f"{found.count('done')} of {count(len(found.runs), 'run')} done"
     following = "" if request.redo else f" Next: {next_command(request.campaign, found, request.command)}"
-    if request.dry_run and request.archive:
+    if request.dry_run and request.taken_over:
         following = " Dry run: nothing was written."  # so a report has nothing to read yet
     print(f"Nothing to submit: {done}.{following}")
     if found.unreachable:

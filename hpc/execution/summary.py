@@ -20,6 +20,7 @@ from hpc.state.nodes import suspects
 from hpc.state.replacing import ever_recorded
 from hpc.state.runs import STATES, State
 from hpc.state.scheduler import Scheduler
+from jobs.adopted import only_in_results
 from jobs.campaign import Campaign
 from jobs.manifest import Manifest
 from jobs.recorded import Source
@@ -50,11 +51,20 @@ def summary(
         "waiting": dict(Counter(worker.why for a in found.activities.values() for worker in a.workers if worker.why)),
         "drift": drift(of_campaign(found.recorded, found.runs)),
         "efficiency": used_and_asked(campaign, found, sources, schedulers),
+        "only_in_results": _n_only_in_results(campaign, found),
         "suspects": suspects(found.known, datetime.fromtimestamp(now_s, timezone.utc)),
         "other_code": other_code(found),
         "unreadable": found.problems,
         "unreachable": found.unreachable,
     }
+
+
+def _n_only_in_results(campaign: Campaign, found: State) -> int:
+    """How many runs are done in results.h5 and have lost their records. It is not looked at while anything is at work."""
+    if found.activities or found.count("done") == len(found.runs):
+        return 0
+    kept = only_in_results(campaign, found.recorded)
+    return len(kept[1]) if kept else 0
 
 
 def _cpu_h(sources: Iterable[Source], run_ids: np.ndarray | None = None) -> float:
@@ -151,6 +161,9 @@ def notes(shown: Mapping[str, Any]) -> Iterator[str]:
     if shown["drift"] is not None:
         yield f"note: the newest {NEWEST} runs took {describe(shown['drift'])} CPU time than was expected from earlier ones"
     yield from (f"note: {line}" for line in shown["other_code"])
+    if n := shown["only_in_results"]:
+        lost = f"{count(n, 'run')} whose records are gone from the shards {'is' if n == 1 else 'are'} still in results.h5"
+        yield f"note: {lost}; {typed('submit')} with --from and this folder takes over what is there, without training it again"
 
 
 def warnings(shown: Mapping[str, Any]) -> Iterator[str]:

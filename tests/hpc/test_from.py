@@ -73,7 +73,7 @@ def test_what_cannot_be_used_is_refused_before_anything_is_written(packed: Path,
     for options, said in (
         (["--from", tmp_path / "nowhere"], "nowhere: cannot be used as an archive"),
         (["--from", cut], "cut.tar.gz: cannot be used as an archive"),
-        (["--from", tmp_path], "SHA256SUMS: cannot be read"),
+        (["--from", tmp_path], "neither an archive nor the folder of a campaign"),
         (["--from", packed, "--join", 1], "--from: not possible together with --join"),
     ):
         answer = commands.submit(grid, folder, digits_dir, *options)
