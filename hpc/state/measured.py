@@ -36,7 +36,10 @@ def results_of(campaign: Campaign) -> Path:
 
 
 def observed(results: Path) -> list[Observation]:
-    """Finished runs of the campaigns in a folder of results and of its calibrations. Files that cannot be read are left out."""
+    """Finished runs of the campaigns in a folder of results and of its calibrations. Files that cannot be read are left out.
+
+    A record counts once, also if it was copied with its campaign, or taken over by another one.
+    """
     left, found = _MOST_FILES, list[Observation]()
     for campaign in _newest_first(results):
         with contextlib.suppress(ManifestError):
@@ -47,7 +50,7 @@ def observed(results: Path) -> list[Observation]:
             ):  # of all kinds and hosts, not only the last ones
                 found += _of_file(paths[place])
             left -= n_files
-    return found
+    return list({(one.run, one.finished_at_s, one.cpu_s, one.host): one for one in found}.values())
 
 
 def of_campaign(recorded: Recorded, runs: Runs) -> list[Observation]:

@@ -87,3 +87,11 @@ def test_a_calibration_is_not_the_newest_campaign(tmp_path: Path) -> None:
         (tmp_path / name).mkdir(parents=True)
         write_manifest(tmp_path / name / "manifest.jsonl", Runs.of([spec()]), "abc")
     assert newest_campaign(tmp_path) == tmp_path / "a"
+
+
+def test_copies_of_a_record_count_once(tmp_path: Path) -> None:
+    """A campaign that was copied, merged or taken over is no further evidence of what its runs cost."""
+    for name in ("a", "b"):
+        write_shard(tmp_path / name / "shards", 0, [record(spec(repeat=repeat), cpu_s=1.0) for repeat in range(3)])
+    write_shard(tmp_path / "b" / "shards", 1, [record(spec(repeat=2), cpu_s=1.5)])  # another training of a run
+    assert sorted((one.run.repeat, one.cpu_s) for one in observed(tmp_path)) == [(0, 1.0), (1, 1.0), (2, 1.0), (2, 1.5)]
