@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
     command = f"{typed('redo')} {shlex.join(word for word in words if not (options.again and _is_again(word)))}"
     exit_with(
         lambda: _redo(options, own_options, command),
-        on_silence=f"; the same command{_without(options)} goes on",
+        on_silence=f"; the same command{_without(options)} goes on; --executor local runs it here",
         on_interrupt=f"\nInterrupted. What is done is kept. To go on: {command}",
     )
 
