@@ -21,6 +21,7 @@ from jobs.archived import SUMS, ArchiveError, not_as_packed, unpacked, wrong_fil
 from jobs.campaign import Campaign
 from jobs.files import publish
 from jobs.manifest import ManifestError
+from jobs.reading import brief
 from jobs.typed import quoted, typed
 
 _FORMATS: dict[str, dict] = {".pdf": {"metadata": {"CreationDate": None}}, ".png": {"metadata": {"Software": None}}}
@@ -77,7 +78,7 @@ def read_runs(path: Path) -> pd.DataFrame:
     except (ArchiveError, ManifestError, Refused) as error:
         raise Unusable(error) from error
     except (OSError, ValueError) as error:
-        raise Unusable(f"{path}: cannot be read ({error})") from error
+        raise Unusable(f"{path}: cannot be read ({brief(error)})") from error
     lacking = [name for name in _NEEDED if name not in table]
     if lacking:
         raise Unusable(f"{path}: no column {', '.join(lacking)}; allowed: a results_per_run.csv of noisy report")

@@ -9,7 +9,7 @@ from analysis.planned import MISSING
 from analysis.store import read_table
 from jobs.image import FINISHED, is_file_sealed
 from jobs.printing import count
-from jobs.reading import open_regular
+from jobs.reading import brief, open_regular
 from jobs.recorded import Recorded
 from jobs.typed import quoted, typed
 from noisy.runs import Runs
@@ -93,7 +93,7 @@ def _held(store: Path) -> tuple[Path, pd.DataFrame]:
         which = f"{store} is damaged or of an earlier version, and {csv}" if store.exists() else f"{csv}"
         todo = f"move the old results away, {_ELSEWHERE}, or {_ACCEPT}"
         raise Refused(
-            f"{which} cannot be read ({error}), so a new report may lose runs; nothing was written; {todo}"
+            f"{which} cannot be read ({brief(error)}), so a new report may lose runs; nothing was written; {todo}"
         ) from error
 
 
