@@ -14,7 +14,7 @@ from hpc.request.yaml_file import Check
 from jobs.reading import brief, read_regular
 from noisy.data import DataError, is_staged, stage
 from noisy.datasets import DatasetInfo, info_of
-from noisy.owndata import own_folder
+from noisy.owndata import kept, own_folder
 from noisy.spec import ALLOWED, BUILT_IN, Allowed, digest_of
 
 _MOST_BYTES = 1_000_000
@@ -96,6 +96,10 @@ class Own:
         """
         if not self.own_data:
             stage(dataset, data_dir)
+            return
+        info = info_of(dataset, self.own_data)
+        there = kept(dataset, self._folder(dataset, data_dir), info.n_classes)
+        if there and there.own == info:  # no process has to load torch
             return
         nothing: dict[str, Any] = {"model": [], "activation": [], "lengths": {}}
         request = {**nothing, "dataset": [dataset], "data_dir": str(data_dir), "is_kept": True}

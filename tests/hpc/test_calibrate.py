@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from hpc.console import INTERRUPTED
 from hpc.state.measured import CALIBRATION, observed
 from jobs.campaign import Campaign
 from tests import commands
@@ -24,36 +25,19 @@ def arguments(grid: Path, digits_dir: Path) -> tuple[object, ...]:
     return "--grid", grid, "--output-dir", grid.parent / "results" / "it", "--data-dir", digits_dir
 
 
-def test_a_calibration_measures_compares_and_is_known_to_plans(grid: Path, digits_dir: Path) -> None:
+def test_submit_measures_what_it_does_not_know_and_only_then_and_plans_know_it(grid: Path, digits_dir: Path) -> None:
+    grid.write_text(LONG)
     places = arguments(grid, digits_dir)
+    submit = ("hpc.submit", *places, "--executor", "local", "--limit", 4000)
+    calibrations = grid.parent / "results" / CALIBRATION
     before = commands.call("hpc.calibrate", *places, "--show")
     assert before.returncode == 0, before.stderr
     assert "mlp 32 float32, batch 128, 2 epochs" in before.stdout and "never" in before.stdout
-    assert not (grid.parent / "results").exists(), "it wrote"
-
-    done = commands.call("hpc.calibrate", *places, "--seconds", 1)
-    assert done.returncode == 0, done.stderr
-    measured = observed(grid.parent / "results")
-    assert len(measured) >= 4 and {one.run.hidden_sizes for one in measured} == {(32,)}
-    assert {one.host for one in measured} and all(one.start_mb > 50 for one in measured)
-    assert "never" not in done.stdout.splitlines()[-1]
-
-    again = commands.call("hpc.calibrate", *places, "--missing")
-    assert "Nothing to measure: all kinds of runs in this grid have been measured." in again.stdout
-
-    planned = commands.submit(grid, grid.parent / "results" / "it", digits_dir, "--dry-run")
-    assert f"mlp float32 measured ({len(measured)} runs on 1 host)" in planned.stdout
-    elsewhere = commands.submit(grid, grid.parent / "others" / "it", digits_dir, "--dry-run")
-    assert "costs      mlp float32 unknown: published costs" in elsewhere.stdout
-
-
-def test_submit_measures_what_it_does_not_know_and_only_then(grid: Path, digits_dir: Path) -> None:
-    grid.write_text(LONG)
-    submit = ("hpc.submit", *arguments(grid, digits_dir), "--executor", "local", "--limit", 4000)
-    calibrations = grid.parent / "results" / CALIBRATION
     for without in ("--dry-run", "--no-calibrate"):
         said = commands.call(*submit, without, "--dry-run").stdout
         assert "costs      mlp float32 unknown: published costs" in said and not calibrations.exists()
+    assert not calibrations.parent.exists(), "it wrote"
+
     process = commands.start(*submit, "--yes")
     assert process.stdout
     said = []
@@ -63,12 +47,21 @@ def test_submit_measures_what_it_does_not_know_and_only_then(grid: Path, digits_
             break
     process.terminate()
     process.communicate()
+    assert process.returncode == INTERRUPTED
     assert said[0].startswith("measuring  mlp float32: not yet measured here")
     assert "mlp float32 measured" in said[-1]
     (campaign,) = calibrations.iterdir()
     assert len(Campaign(campaign).shard_paths()) >= 1
     known = commands.call(*submit, "--dry-run").stdout
-    assert "mlp float32 measured" in known and "measuring" not in known
+    measured = observed(grid.parent / "results")
+    assert f"mlp float32 measured ({len(measured)} runs on 1 host)" in known and "measuring" not in known
+    assert len(measured) >= 4 and {one.run.hidden_sizes for one in measured} == {(32,)}
+    assert {one.host for one in measured} and all(one.start_mb > 50 for one in measured)
+    again = commands.call("hpc.calibrate", *places, "--missing")
+    assert "Nothing to measure: all kinds of runs in this grid have been measured." in again.stdout
+    assert "never" not in again.stdout.splitlines()[-1]
+    elsewhere = commands.submit(grid, grid.parent / "others" / "it", digits_dir, "--dry-run")
+    assert "costs      mlp float32 unknown: published costs" in elsewhere.stdout
 
 
 def test_what_cannot_be_measured_is_published(grid: Path, digits_dir: Path, tmp_path: Path) -> None:

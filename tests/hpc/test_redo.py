@@ -7,12 +7,11 @@ import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from subprocess import CompletedProcess
+from subprocess import CompletedProcess, Popen
 
 import numpy as np
 import pytest
 
-from hpc.console import count
 from hpc.state import submissions
 from jobs.campaign import Campaign
 from jobs.files import publish
@@ -74,6 +73,18 @@ def recorded(campaign: Campaign) -> Recorded:
     return Recorded("").updated(campaign.shard_paths())
 
 
+def n_again(campaign: Campaign, submission: int) -> int:
+    """How many records a submission has made."""
+    return len(Recorded("").updated(campaign.shard_paths(f"{submission:04d}-")).records)
+
+
+def begun(campaign: Campaign, submission: int, *words: str) -> Popen:
+    """The process of a redo that has made its first record."""
+    process = commands.start("hpc.redo", campaign.folder, "--executor", "local", *words)
+    wait_for(lambda: n_again(campaign, submission))
+    return process
+
+
 def test_a_record_that_was_changed_by_hand_is_found_by_a_sample_that_has_it(
     campaign: Campaign, redo: Callable[..., CompletedProcess]
 ) -> None:
@@ -90,87 +101,56 @@ def test_a_record_that_was_changed_by_hand_is_found_by_a_sample_that_has_it(
     assert (reported.returncode, f"run {run_id}: records from equal machines differ" in reported.stderr) == (1, True)
 
 
-def test_a_redo_that_is_interrupted_goes_on_until_all_agree_bit_by_bit_and_nothing_is_changed(
+def test_a_redo_that_is_cancelled_or_interrupted_goes_on_until_all_agree_bit_by_bit_and_nothing_is_changed(
     campaign: Campaign, redo: Callable[..., CompletedProcess]
 ) -> None:
-    def begun() -> bool:
-        return bool(Recorded("").updated(campaign.shard_paths("0002-")).records.size)
-
     files = {path: path.read_bytes() for path in campaign.shard_paths()}
     results, grid, manifest = table(campaign.folder), campaign.grid.read_bytes(), campaign.manifest.read_bytes()
     looked = redo("--dry-run")
     assert "runs       8 to run; 0 of the redo's 8 are done\n" in looked.stdout and campaign.shard_paths() == list(files)
-    process = commands.start("hpc.redo", campaign.folder, "--executor", "local")
-    wait_for(begun)
+    process = begun(campaign, 2)
     at_work = commands.call("hpc.status", campaign.folder)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert (
-        process.returncode,
-        f"Interrupted. What is done is kept. To go on: {form('redo', 'hpc.redo', '', sys.executable)} " in said,
-    ) == (130, True)
     assert " at work or waiting; a redo of all that is done\n" in at_work.stdout
+    cancelled = commands.call("hpc.cancel", campaign.folder, "--yes")
+    out, _ = process.communicate(timeout=60)
+    assert cancelled.stdout.startswith("Cancelled ")
+    assert process.returncode == 1 and "The same command goes on with what is missing" in out
+    n_first = n_again(campaign, 2)
+    assert 0 < n_first < 8 and len(recorded(campaign).records) == 8 + n_first
     status = commands.call("hpc.status", campaign.folder)
     assert (status.returncode, "  done             8  100.0 %\n" in status.stdout) == (0, True)
 
-    n_first = len(Recorded("").updated(campaign.shard_paths("0002-")).records)
     done = redo()
     assert (done.returncode, done.stderr) == (0, "")
     assert f"runs       {8 - n_first} to run; {n_first} of the redo's 8 are done\n" in done.stdout
     assert done.stdout.endswith("redo 0002 (all that is done): 8 of 8 runs trained again\n  8 agree bit by bit\n")
     assert len(recorded(campaign).records) == 16
     assert [submissions.read(campaign, number).redo for number in (1, 2, 3)] == [0, 2, 2]
-    assert {path: path.read_bytes() for path in files} == files
-    assert (table(campaign.folder), campaign.grid.read_bytes(), campaign.manifest.read_bytes()) == (results, grid, manifest)
-
     again = redo()
     assert again.stdout == "redo 0002 (all that is done): 8 of 8 runs trained again\n  8 agree bit by bit\n"
     assert submissions.numbers(campaign) == [1, 2, 3]
-    assert redo("--again", "p=0.5", "repeat=0").stdout.splitlines()[-2:] == [
-        "redo 0004 (p=0.5 repeat=0): 2 of 2 runs trained again",
-        "  2 agree bit by bit",
-    ]
+
+    process = begun(campaign, 4, "--again", "p=0.0")
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    n_first = n_again(campaign, 4)
+    assert process.returncode == 130 and 0 < n_first < 4
+    interrupted = f"Interrupted. What is done is kept. To go on: {form('redo', 'hpc.redo', '', sys.executable)} "
+    typed_again = shlex.split(said.partition(interrupted)[2])
+    assert typed_again == [str(campaign.folder), "--executor", "local", "p=0.0"], "goes on with the new redo"
+    done = commands.call("hpc.redo", *typed_again)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"runs       {4 - n_first} to run; {n_first} of the redo's 4 are done\n" in done.stdout
+    assert done.stdout.endswith("redo 0004 (p=0.0): 4 of 4 runs trained again\n  4 agree bit by bit\n")
+    assert {submissions.read(campaign, number).redo for number in (4, 5)} == {4}
+    assert {path: path.read_bytes() for path in files} == files and campaign.replaced_paths() == []
+    assert (table(campaign.folder), campaign.grid.read_bytes(), campaign.manifest.read_bytes()) == (results, grid, manifest)
     submitted = commands.submit(campaign.grid, campaign.folder, campaign.folder.parent / "no data")
     assert "Nothing to submit: 8 of 8 runs done" in submitted.stdout
     assert commands.call("hpc.status", campaign.folder).returncode == 0
 
 
-@pytest.mark.parametrize("words", [["--replace"], ["--again", "p=0.0"]], ids=str)
-def test_a_redo_that_was_killed_goes_on_when_it_is_typed_again(
-    words: list[str], campaign: Campaign, redo: Callable[..., CompletedProcess]
-) -> None:
-    results, n_runs = table(campaign.folder), {"--replace": 8, "--again": 4}[words[0]]
-    process = commands.start("hpc.redo", campaign.folder, "--executor", "local", *words)
-    wait_for(lambda: Recorded("").updated(campaign.shard_paths("0002-")).records.size)
-    process.send_signal(signal.SIGINT if "--again" in words else signal.SIGKILL)
-    _, said = process.communicate(timeout=60)
-    n_first = len(Recorded("").updated(campaign.shard_paths("0002-")).records)
-    assert 0 < n_first < n_runs
-    if "--again" in words:
-        _, _, module, *typed_again = shlex.split(said.partition("To go on: ")[2])
-        assert (module, typed_again) == ("hpc.redo", [str(campaign.folder), "--executor", "local", "p=0.0"])
-        done = commands.call("hpc.redo", *typed_again)
-    else:
-        done = redo(*words)
-    assert f"runs       {n_runs - n_first} to run; {n_first} of the redo's {n_runs} are done\n" in done.stdout
-    assert f"{n_runs} of {count(n_runs, 'run')} trained again\n  {n_runs} agree bit by bit\n" in done.stdout
-    assert done.returncode == 0 and {submissions.read(campaign, number).redo for number in (2, 3)} == {2}
-    assert len(campaign.replaced_paths()) == (words[0] == "--replace")
-    assert table(campaign.folder) == results
-
-
-def test_a_redo_can_be_cancelled_and_all_stays_done(campaign: Campaign) -> None:
-    process = commands.start("hpc.redo", campaign.folder, "--executor", "local")
-    wait_for(lambda: Recorded("").updated(campaign.shard_paths("0002-")).records.size)
-    cancelled = commands.call("hpc.cancel", campaign.folder, "--yes")
-    out, _ = process.communicate(timeout=60)
-    assert cancelled.stdout.startswith("Cancelled ")
-    assert process.returncode == 1 and "The same command goes on with what is missing" in out
-    assert len(recorded(campaign).records) < 16
-    assert commands.call("hpc.status", campaign.folder).returncode == 0
-
-
-def test_the_new_records_count_if_that_is_asked_and_the_old_ones_are_kept(
+def test_the_new_records_count_if_that_is_asked_and_the_old_ones_are_kept_also_after_a_kill(
     campaign: Campaign, redo: Callable[..., CompletedProcess]
 ) -> None:
     (shard,) = campaign.shard_paths()
@@ -178,9 +158,15 @@ def test_the_new_records_count_if_that_is_asked_and_the_old_ones_are_kept(
     forge(campaign, shard, 2)  # as if by earlier code
     old, forged = shard.read_bytes(), table(campaign.folder)
     assert forged != results
+    process = begun(campaign, 2, "--replace")
+    process.kill()
+    process.communicate(timeout=60)
+    n_first = n_again(campaign, 2)
+    assert 0 < n_first < 8 and table(campaign.folder) == forged, "no new record counts before all are there"
     done = redo("--replace")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-4] == "  7 agree bit by bit"
+    assert f"runs       {8 - n_first} to run; {n_first} of the redo's 8 are done\n" in done.stdout
+    assert "8 of 8 runs trained again\n  7 agree bit by bit\n" in done.stdout
     place = campaign.replaced(2)
     kept = f"8 earlier records do not count any more. The shards with the old records are kept in {place}"
     assert done.stdout.splitlines()[-1] == f"The new records count. {kept}"
@@ -189,7 +175,7 @@ def test_the_new_records_count_if_that_is_asked_and_the_old_ones_are_kept(
     assert table(campaign.folder) == results
     again = redo("--replace")
     assert again.stdout.splitlines()[-1] == "The new records count; there are no others."
-    assert (again.returncode, submissions.numbers(campaign)) == (0, [1, 2])
+    assert again.returncode == 0 and [submissions.read(campaign, number).redo for number in (1, 2, 3)] == [0, 2, 2]
     assert redo("p=0.5", "repeat=0").stdout.endswith("2 agree bit by bit\n"), "and they can be checked like any others"
 
 

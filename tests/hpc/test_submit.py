@@ -81,16 +81,24 @@ def test_a_campaign_from_nothing_to_nothing_missing(grid: Path, tmp_path: Path, 
 
 
 @pytest.mark.slow
-def test_a_run_that_raises_stops_no_other(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
-    text = GRID.replace("hidden_sizes: [16]", f"hidden_sizes: [[16], {TOO_LARGE}]")
+def test_a_run_that_raises_stops_no_other_and_there_are_never_more_workers_than_allowed(
+    grid: Path, tmp_path: Path, digits_dir: Path
+) -> None:
+    text = GRID.replace("hidden_sizes: [16]", f"hidden_sizes: [[16], {TOO_LARGE}]").replace("max_workers: 2", "max_workers: 1")
     grid.write_text(text.replace("[0.0, 0.5]", "[0.5]").replace("[relu, tanh]", "[relu]"))
     with little_memory():
-        done = commands.run(*commands.submit_command(grid, tmp_path / "campaign", digits_dir))
-    assert done.returncode == 1
-    assert "2 of 4 runs done, 2 failed." in done.stdout
-    assert "The same command tries again" in done.stdout
-    assert done.stdout.endswith(f" -m hpc.logs --failed --output-dir {tmp_path}/campaign\n")
-    assert "Traceback" not in done.stderr
+        process = commands.start(*commands.submit_command(grid, tmp_path / "campaign", digits_dir))
+    seen = []
+    while process.poll() is None:
+        seen.append(len(workers(tmp_path / "campaign")))
+        time.sleep(0.05)
+    stdout, stderr = process.communicate()
+    assert re.search(r"^tasks +[2-4], 1 at a time", stdout, re.MULTILINE) and max(seen) == 1
+    assert process.returncode == 1
+    assert "2 of 4 runs done, 2 failed." in stdout
+    assert "The same command tries again" in stdout
+    assert stdout.endswith(f" -m hpc.logs --failed --output-dir {tmp_path}/campaign\n")
+    assert "Traceback" not in stderr
     assert len(run_ids(tmp_path / "campaign")) == 2
     assert len(run_ids(tmp_path / "campaign", "failed")) == 2
 
@@ -129,21 +137,6 @@ def test_a_failed_run_is_tried_again_and_given_up_after_three_tries(grid: Path, 
     assert "0 of 1 run done. Next: noisy logs --failed" in given_up.stdout
     dry = submit(grid, campaign.folder, digits_dir, "--dry-run", "--retry-failed")
     assert "1 to run" in dry.stdout
-
-
-@pytest.mark.slow
-def test_never_more_workers_than_allowed(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
-    text = GRID.replace(
-        "max_workers: 2", "max_workers: 1\nmodel_types: [mlp, cnn]\nmax_train_samples: 300"
-    )  # two tasks at least
-    grid.write_text(text.replace("repeats: 2", "repeats: 1").replace("[0.0, 0.5]", "[0.5]"))
-    process = commands.start(*commands.submit_command(grid, tmp_path / "campaign", digits_dir))
-    seen = []
-    while process.poll() is None:
-        seen.append(len(workers(tmp_path / "campaign")))
-        time.sleep(0.05)
-    assert "4 of 4 runs done" in process.communicate()[0]
-    assert max(seen) == 1
 
 
 @pytest.mark.slow
@@ -218,23 +211,11 @@ def test_capacity_is_what_cores_and_memory_allow(wanted: int | None, execution: 
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_followed_by_another_attempt(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
-    out = tmp_path / "campaign"
-    process = commands.start(*commands.submit_command(grid, out, digits_dir))
-    os.kill(wait_for(lambda: Campaign(out).shard_paths() and workers(out)).pop(), signal.SIGKILL)
-    stdout, _ = process.communicate(timeout=120)
-    assert process.returncode == 0
-    assert "8 of 8 runs done" in stdout
-    assert len(set(run_ids(out))) == 8
-    assert any(path.name.split("-")[2] == "1" for path in Campaign(out).shard_paths())  # attempt 1
-
-
-@pytest.mark.slow
-def test_an_interrupt_while_torch_is_loaded_leaves_nobody_behind(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+def test_a_sigterm_while_torch_is_loaded_leaves_nobody_behind(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
     out = tmp_path / "campaign"
     process = commands.start(*commands.submit_command(grid, out, digits_dir))
     wait_for(lambda: processes(out))
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     process.communicate(timeout=30)
     assert process.returncode == 130
     assert processes(out) == {}
@@ -275,9 +256,8 @@ def test_a_torch_that_does_not_load_is_said(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_another_submit_leaves_what_is_at_work_and_an_interrupt_keeps_what_is_done_and_leaves_nobody_behind(
-    grid: Path, tmp_path: Path, digits_dir: Path, how: signal.Signals
+    grid: Path, tmp_path: Path, digits_dir: Path
 ) -> None:
     out = tmp_path / "campaign"
     grid.write_text(ENDLESS)
@@ -287,7 +267,7 @@ def test_another_submit_leaves_what_is_at_work_and_an_interrupt_keeps_what_is_do
     assert second.returncode == 0
     assert re.search(rf"\d tasks? of submission 0001 still at work \(process {process.pid} on ", second.stdout)
     assert "Nothing to submit" in second.stdout
-    process.send_signal(how)
+    process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGHUP)  # a terminal that closes may send another; it does not disturb the end
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -325,14 +305,21 @@ def test_a_terminal_that_is_closed_ends_a_campaign_in_order(grid: Path, tmp_path
 
 
 @pytest.mark.slow
-def test_two_submits_at_once_do_every_run_once(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
+def test_two_submits_at_once_do_every_run_once_and_a_killed_worker_is_followed_by_another_attempt(
+    grid: Path, tmp_path: Path, digits_dir: Path
+) -> None:
     out = tmp_path / "campaign"
     both = [commands.start(*commands.submit_command(grid, out, digits_dir)) for _ in range(2)]
+    os.kill(wait_for(lambda: Campaign(out).shard_paths() and workers(out)).pop(), signal.SIGKILL)
+    said = []
     for process in both:
-        _, stderr = process.communicate(timeout=120)
+        stdout, stderr = process.communicate(timeout=120)
+        said.append(stdout)
         assert process.returncode == 0, stderr
+    assert "8 of 8 runs done" in "".join(said)
     assert len(run_ids(out)) == len(set(run_ids(out))) == 8
     assert submissions.numbers(Campaign(out)) == [1]
+    assert any(path.name.split("-")[2] == "1" for path in Campaign(out).shard_paths())  # attempt 1
 
 
 def test_one_gpu_is_not_shared_by_local_workers(grid: Path, tmp_path: Path, digits_dir: Path) -> None:
