@@ -37,7 +37,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Campaign:
     """Six runs with invented results."""
-    some = [run for run in reliable(repeats=3, epochs=3, model_types=["mlp"]) if run.p == 0.5 and run.activation != "sigmoid"]
+    some = [run for run in reliable(repeats=3, epochs=1, model_types=["mlp"]) if run.p == 0.5 and run.activation != "sigmoid"]
     return campaign(tmp_path_factory.mktemp("made") / "nets 1", some, a_shard=2)
 
 

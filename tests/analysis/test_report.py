@@ -100,7 +100,7 @@ def test_the_merged_file_of_real_trainings_has_units_and_dimensions(finished: Ca
 
 @pytest.mark.slow
 def test_a_second_report_is_the_same_in_every_byte(campaign: Path, tmp_path: Path) -> None:
-    """Two of its figures are drawn again. test_archive.py compares all figures of a campaign that were drawn twice."""
+    """Two of its figures are drawn again; test_archive.py and test_figures.py do so with the other kinds."""
     first, second = tmp_path / "first", tmp_path / "second"
     asked = ("analysis.report", "model_type=cnn", "activation=relu", "p=0.9", "--output-dir", campaign, "--to")
     reported = commands.call(*asked, first)
