@@ -62,7 +62,7 @@ def any_record(chance: random.Random) -> Record:
     return record(run, chance.randrange(300) if chance.random() < 0.125 else 300, status)
 
 
-@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 2, 3))])
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_whatever_comes_in_whatever_order(campaign: Campaign, seed: int) -> None:
     """New shards with names before and after the known ones, shards that grow, damaged and foreign files.
 
@@ -146,9 +146,11 @@ def unmerged(folder: Path, n_shards: int) -> Campaign:
 
 @pytest.mark.slow
 def test_the_work_is_linear_in_the_number_of_shards(tmp_path: Path) -> None:
-    small, large = (unmerged(tmp_path, n_shards) for n_shards in (25, 100))
+    """Twice as many more shards make twice as much more work; four times as much if it were quadratic."""
     merged_of(unmerged(tmp_path, 1))  # what is done once in a process
-    assert n_calls(lambda: merged_of(large)) < 4 * n_calls(lambda: merged_of(small))
+    campaigns = [unmerged(tmp_path, n_shards) for n_shards in (5, 10, 20)]
+    small, middle, large = (n_calls(lambda made=made: merged_of(made)) for made in campaigns)
+    assert large - middle < 2.1 * (middle - small)
 
 
 def test_xarray_and_pandas_open_it(campaign: Campaign) -> None:

@@ -20,7 +20,7 @@ from tests import commands
 from tests.records import failure, record, write_shard
 from tests.specs import runs, spec
 
-RUNS = [spec(repeat=repeat) for repeat in range(6)]
+RUNS = [spec(repeat=repeat, epochs=1) for repeat in range(6)]  # fewer figures in archives than with two epochs
 
 
 def campaign(folder: Path, planned: list[RunSpec], records: list[Record], grid: str = "dataset: digits\n") -> Campaign:
@@ -117,7 +117,7 @@ def test_an_archive_is_merged_as_its_campaign_is(tmp_path: Path) -> None:
 
 def own_run(content: bytes, **changes: Any) -> RunSpec:
     """A run with an own activation of a file with this content."""
-    return spec(activation="swish", extensions=digest_of(content), **changes)
+    return spec(activation="swish", extensions=digest_of(content), **{"epochs": 1} | changes)
 
 
 def test_a_copy_of_an_own_file_that_was_changed_is_named_and_not_taken(tmp_path: Path) -> None:
