@@ -17,7 +17,7 @@ from noisy.together import train_together
 from noisy.training import train
 from tests.specs import spec
 
-SMALL = {"mlp": spec(hidden_sizes=(32, 16)), "cnn": spec(model_type="cnn", epochs=1, batch_size=32, max_train_samples=40)}
+SMALL = {"mlp": spec(hidden_sizes=(32, 16), max_train_samples=400), "cnn": spec(model_type="cnn", epochs=1, batch_size=32, max_train_samples=40)}
 CPU = torch.device("cpu")
 
 
