@@ -140,7 +140,7 @@ def test_a_local_campaign_in_a_folder_of_any_name(tmp_path: Path, digits_dir: Pa
     assert "deadline   1 worker will do; the end by then is expected, not promised" in submitted.stdout
     assert json.loads((out / "submissions/0001/submission.json").read_text())["deadline"] == "3600 s"
     found = json.loads(commands.call("hpc.status", "--output-dir", out, "--json").stdout)
-    assert found["deadlines"] == [] and 0 < found["efficiency"]["cpu"] <= 1.5
+    assert found["deadlines"] == []
     following = submitted.stdout.splitlines()[-1].removeprefix("Next: ")  # as a user pastes it
     told = subprocess.run(["bash", "-c", f'noisy() {{ printf "%s\\n" "$@"; }}; {following}'], cwd=tmp_path, capture_output=True)
     again = commands.submit_command(tmp_path / "grid.yaml", out, data_dir)
