@@ -187,10 +187,10 @@ def test_every_truncation_is_found(path: Path) -> None:
     """Every length: HDF5 never sees them, since no file that is shorter is sealed; some of them are read all the way."""
     assert is_sealed(WHOLE)
     assert not any(is_sealed(WHOLE[:length]) for length in range(len(WHOLE)))
-    for length in random.Random(1).sample(range(len(WHOLE) - 15), 2):
+    for length in random.Random(1).sample(range(len(WHOLE) - 15), 1):
         with pytest.raises(ShardError, match=r"p00\.h5: not readable as a shard"):
             read_after(path, WHOLE[:length])
-    for length in range(len(WHOLE) - 15, len(WHOLE), 7):  # of the seal alone: all data are there
+    for length in (len(WHOLE) - 15, len(WHOLE) - 1):  # of the seal alone: all data are there
         assert len(read_after(path, WHOLE[:length]).runs) == 5
 
 

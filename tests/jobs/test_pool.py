@@ -13,10 +13,7 @@ from jobs.files import publish
 from jobs.shard import read_shard
 from jobs.taskfile import Task
 from jobs.tasklog import without_time
-from noisy.data import Data
 from noisy.spec import Execution
-from noisy.training import train
-from tests.jobs.test_reproducible import bits, bits_of
 from tests.processes import pool, pools, processes, wait_for, workers
 from tests.records import recorded, submitted
 from tests.specs import runs, spec
@@ -28,26 +25,6 @@ def resident_kb(pid: int) -> dict[str, int]:
     """Memory by kind (proc(5), smaps_rollup)."""
     lines = (line.split() for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:])
     return {name.rstrip(":"): int(kb) for name, kb, *_ in lines}
-
-
-@pytest.mark.slow
-def test_forked_workers_give_the_bits_of_another_process(tmp_path: Path, digits_dir: Path, digits: Data) -> None:
-    """Tasks of one worker after the other and side by side, so that some are forked after others have ended.
-
-    The other process is this one. tests/noisy/test_training.py compares it with a fresh one.
-    """
-    tasks = [
-        (spec(model_type="cnn", epochs=1, repeat=repeat, max_train_samples=130), spec(activation="tanh", repeat=repeat))
-        for repeat in range(3)
-    ]
-    campaign = submitted(tmp_path / "c", digits_dir, *tasks)
-    with pool(campaign) as process:
-        assert process.stdout.read() == ""  # communicate() would close its input
-    assert process.returncode == 0
-    for row in (row for path in campaign.shard_paths() for row in read_shard(path).runs):
-        assert 0 < row["cpu_s"] < 60
-        assert 50 < row["peak_mem_mb"] < 2_000
-    assert bits(campaign) == {run.run_id: bits_of(train(run, digits)) for task in tasks for run in task}
 
 
 @pytest.mark.slow
