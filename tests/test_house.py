@@ -181,10 +181,7 @@ def loaded() -> dict[str, set[str]]:
     """Each module, and all that is loaded once it is imported in a new process, after those before it."""
     modules = ["hpc.cli", *EVERY_DAY, *OTHERS]
     program = (
-        "import importlib, sys\n"
-        f"for module in {modules}:\n"
-        "    importlib.import_module(module)\n"
-        "    print(module, *sys.modules)"
+        f"import importlib, sys\nfor module in {modules}:\n    importlib.import_module(module)\n    print(module, *sys.modules)"
     )
     printed = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     return {line.split()[0]: {*line.split()} for line in printed.splitlines()}

@@ -37,7 +37,7 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def runs(data_dir: Path) -> list[RunSpec]:
     data = rings(data_dir)
     assert data.own
-    own = {"dataset": "rings", "extensions": DIGEST, "own_data": data.own.text, "batch_size": 64, "max_train_samples": 100}
+    own = {"dataset": "rings", "extensions": DIGEST, "own_data": data.own.text, "batch_size": 20, "max_train_samples": 30}
     return [
         spec(model_type=model_type, activation=activation, precision=precision, **own)
         for model_type in ("resnet6", "cnn")

@@ -1,4 +1,4 @@
-"""A deadline that cannot be met is refused before anything is written. (tests/hpc/test_hostile.py submits with one that is met.)"""
+"""A deadline that cannot be met is refused, and nothing is written. tests/hpc/test_hostile.py submits with one that is met."""
 
 import re
 from pathlib import Path
