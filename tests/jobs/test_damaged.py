@@ -13,6 +13,7 @@ import sys
 import zlib
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -295,13 +296,15 @@ def test_a_file_on_which_hdf5_hangs_is_answered(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells of limits")
-def test_who_reads_a_damaged_file_has_limits() -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "jobs.salvage"], cwd=ROOT, stdin=subprocess.PIPE, stderr=subprocess.PIPE
-    ) as child:
+@pytest.mark.parametrize(("limit_s", "kept_s"), [(resource.RLIM_INFINITY, 5), (3, 3)])
+def test_who_reads_a_damaged_file_has_limits(limit_s: int, kept_s: int) -> None:
+    """A lower one of its user stays."""
+    command, pipes = [sys.executable, "-m", "jobs.salvage"], {"stdin": subprocess.PIPE, "stderr": subprocess.PIPE}
+    lower = partial(resource.setrlimit, resource.RLIMIT_CPU, (limit_s, limit_s))
+    with subprocess.Popen(command, cwd=ROOT, preexec_fn=lower, **pipes) as child:
         limits = Path(f"/proc/{child.pid}/limits")
         wait_for(lambda: re.search(r"Max core file size +0 +0 ", limits.read_text()))  # set last
-        assert re.search(r"Max cpu time +5 +5 ", limits.read_text())
+        assert re.search(f"Max cpu time +{kept_s} +{kept_s} ", limits.read_text())
         assert re.search(r"Max address space +4000000000 +4000000000 ", limits.read_text())
         assert b"not readable as a shard" in child.communicate(b"")[1]
 
