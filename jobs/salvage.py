@@ -24,10 +24,8 @@ _LIMITS = {"RLIMIT_CPU": 5, "RLIMIT_AS": 4 * 10**9, "RLIMIT_CORE": 0}  # seconds
 def main() -> None:
     """The command line above."""
     for name, most in _LIMITS.items() if resource else ():
-        kind = getattr(resource, name)
-        lower = [limit for limit in (most, *resource.getrlimit(kind)) if limit != resource.RLIM_INFINITY]
         with contextlib.suppress(ValueError):  # macOS refuses a limit on memory below what the process has reserved
-            resource.setrlimit(kind, (min(lower), min(lower)))
+            resource.setrlimit(getattr(resource, name), (most, most))
     try:
         arrays = salvage(sys.stdin.buffer.read())
     except ShardError as error:
