@@ -42,11 +42,13 @@ def _without_slurm(folder: str, factory: pytest.TempPathFactory) -> str:
     """A folder of PATH, or, where it has a program of Slurm's, a folder of links to its other programs."""
     if not any(Path(folder, name).exists() for name in SLURM):
         return folder
-    links = factory.mktemp("path")
-    for program in Path(folder).iterdir():
-        if program.name not in SLURM:
-            (links / program.name).symlink_to(program.absolute())
-    return str(links)
+
+    def make(links: Path) -> None:
+        for program in Path(folder).iterdir():
+            if program.name not in SLURM:
+                (links / program.name).symlink_to(program.absolute())
+
+    return str(made_once(factory, f"path{folder.replace(os.sep, '-')}", make))
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,6 @@
 """What the README says to type exists, and does what the README says."""
 
 import functools
-import os
 import re
 import shlex
 import subprocess
@@ -67,11 +66,14 @@ def done(tmp_path_factory: pytest.TempPathFactory, digits_dir: Path) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     (folder / "grid.yaml").write_text(GRID)
     (block,) = [code for language, code in BLOCKS if language == "sh" and "--dry-run" in code and "noisy report" in code]
-    here = block.replace("noisy submit", "noisy submit --executor local")  # also where there is a Slurm
-    here = here.replace("noisy report", "noisy report --no-figures")  # tests/test_session.py draws them
-    path = os.pathsep.join([str(commands.noisy_program(folder / "bin").parent), os.environ["PATH"]])
-    environment = {**os.environ, "PATH": path, "NOISY_DATA_DIR": str(digits_dir)}
-    subprocess.run(["bash", "-euc", here], cwd=folder, env=environment, check=True, stdin=subprocess.DEVNULL)
+    more = {"submit": ["--executor", "local"], "report": ["--no-figures"]}  # tests/test_session.py draws them
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("NOISY_DATA_DIR", str(digits_dir))
+        for line in block.splitlines():
+            program, name, *options = shlex.split(line, comments=True)
+            done = commands.call("hpc.cli", name, *more.get(name, []), *options)
+            assert (program, done.returncode) == ("noisy", 0), done.stderr
     return folder
 
 

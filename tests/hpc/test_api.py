@@ -102,6 +102,7 @@ def test_a_plan_and_a_state_are_shown_as_the_commands_show_them(campaign: Any, t
     assert repr(campaign.status()) == printed.rstrip()
     figures = json.loads(commands.call("hpc.status", "--json", "--output-dir", campaign.folder).stdout)
     assert {name: campaign.status().figures[name] for name in figures} == figures
+    assert 0 < figures["efficiency"]["cpu"] <= 1.5
     grid = told[0] / "grid.yaml"
     fresh = hpc.Campaign(campaign.folder.with_name("fresh"))
     dry = ("hpc.submit", "--grid", grid, "--output-dir", fresh.folder, "--executor", "local", "--dry-run")

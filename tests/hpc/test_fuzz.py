@@ -32,7 +32,7 @@ from tests import commands
 from tests.hpc.damages import damage
 from tests.rights import like_any_user
 
-FUZZ = int(os.environ.get("FUZZ", "75"))
+FUZZ = int(os.environ.get("FUZZ", "50"))
 PER_TEST = 25
 NEEDED = ("", "manifest.jsonl", "shards", "submissions")  # without these nothing can be said
 

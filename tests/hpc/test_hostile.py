@@ -1,5 +1,6 @@
 """Names and values that would be commands where a shell read them, and files that others may write: nothing of them is run."""
 
+import json
 import os
 import shlex
 import stat
@@ -127,18 +128,23 @@ def test_what_others_wrote_into_the_campaign_does_not_become_a_command(changed: 
 
 @pytest.mark.slow
 def test_a_local_campaign_in_a_folder_of_any_name(tmp_path: Path, digits_dir: Path, umask: Callable[[int], None]) -> None:
+    """Its deadline is met, kept in the submission and told in status."""
     (tmp_path / "grid.yaml").write_text(GRID)
     out = tmp_path / "".join(NAMES)
     data_dir = tmp_path / ("data" + "".join(NAMES))
     data_dir.symlink_to(digits_dir)
     umask(0o027)
-    submitted = commands.submit(tmp_path / "grid.yaml", out, data_dir, "--limit", 1)
+    submitted = commands.submit(tmp_path / "grid.yaml", out, data_dir, "--limit", 6, "--deadline", "1h")
     assert submitted.returncode == 0, submitted.stderr
-    assert len(done(out)) == 1
+    assert len(done(out)) == 6
+    assert "deadline   1 worker will do; the end by then is expected, not promised" in submitted.stdout
+    assert json.loads((out / "submissions/0001/submission.json").read_text())["deadline"] == "3600 s"
+    found = json.loads(commands.call("hpc.status", "--output-dir", out, "--json").stdout)
+    assert found["deadlines"] == []
     following = submitted.stdout.splitlines()[-1].removeprefix("Next: ")  # as a user pastes it
     told = subprocess.run(["bash", "-c", f'noisy() {{ printf "%s\\n" "$@"; }}; {following}'], cwd=tmp_path, capture_output=True)
     again = commands.submit_command(tmp_path / "grid.yaml", out, data_dir)
-    assert told.stdout.decode().splitlines() == ["submit", *map(str, again[1:]), "--limit", "1"]
+    assert told.stdout.decode().splitlines() == ["submit", *map(str, again[1:]), "--limit", "6", "--deadline", "1h"]
     assert commands.call("analysis.report", "--no-figures", "--output-dir", out).returncode == 0
     assert sorted(os.listdir(tmp_path)) == sorted(["grid.yaml", out.name, data_dir.name])
     assert {rights(path) for path in [out, *out.rglob("*")]} == {"folder 750", "file 640"}

@@ -99,7 +99,7 @@ _OF_FILES: Damages = {
     "a device": (instead(lambda path: path.symlink_to("/dev/zero")), "not a regular file"),
     "2 TB of nothing": (sparse, "not a file of at most 1,000,000,000 bytes"),
 }
-_OF_CONTENT: Damages = {  # HDF5 itself is intact
+OF_CONTENT: Damages = {  # HDF5 itself is intact
     "a newer schema": (attribute("schema_version", 2), "schema version 2, and this version of the code reads 1 to 1; update"),
     "no schema": (edited(lambda file: file.attrs.pop("schema_version")), "schema version None"),
     "no campaign": (edited(lambda file: file.attrs.pop("campaign")), "missing or of another kind: 'campaign'"),
@@ -126,7 +126,7 @@ _OF_CONTENT: Damages = {  # HDF5 itself is intact
     "correct of rank 1": (replaced("correct", lambda correct: correct[0]), "correct: columns missing or of another kind"),
     "correct: signed": (replaced("correct", lambda c: c.astype("i1")), "correct: columns missing or of another kind"),
 }
-DAMAGES = _OF_FILES | _OF_CONTENT
+DAMAGES = _OF_FILES | OF_CONTENT
 SOME = ("empty", "cut in the middle", "a pipe", "a folder", "a link to nowhere", "submission: text")
 
 
@@ -147,7 +147,7 @@ def test_a_damaged_shard_is_named(name: str, path: Path) -> None:
     assert str(error.value).isprintable()
 
 
-@pytest.mark.parametrize("name", _OF_CONTENT)
+@pytest.mark.parametrize("name", OF_CONTENT)
 def test_damaged_content_is_named(name: str, path: Path) -> None:
     """What the other process says, said in this one: HDF5 does not hang or crash on these."""
     damage, answer = DAMAGES[name]
@@ -187,10 +187,10 @@ def test_every_truncation_is_found(path: Path) -> None:
     """Every length: HDF5 never sees them, since no file that is shorter is sealed; some of them are read all the way."""
     assert is_sealed(WHOLE)
     assert not any(is_sealed(WHOLE[:length]) for length in range(len(WHOLE)))
-    for length in random.Random(1).sample(range(len(WHOLE) - 15), 2):
+    for length in random.Random(1).sample(range(len(WHOLE) - 15), 1):
         with pytest.raises(ShardError, match=r"p00\.h5: not readable as a shard"):
             read_after(path, WHOLE[:length])
-    for length in range(len(WHOLE) - 15, len(WHOLE), 7):  # of the seal alone: all data are there
+    for length in (len(WHOLE) - 15, len(WHOLE) - 1):  # of the seal alone: all data are there
         assert len(read_after(path, WHOLE[:length]).runs) == 5
 
 
@@ -278,10 +278,14 @@ def test_the_whole_way_of_a_flipped_bit(dataset: str, path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_file_on_which_hdf5_hangs_is_answered(tmp_path: Path) -> None:
-    """One of the flips that FLIPS=1500 finds. The reader's child has 5 s of CPU time; the reader itself does not hang."""
+    """One of the flips that FLIPS=1500 finds. Its reader's child ends at a limit of CPU time; the reader itself does not hang.
+
+    Where this process may not raise it again, that is 2 s and not 5 s, which `test_who_reads_a_damaged_file_has_limits` holds.
+    """
     path = shutil.copy(ROOT / "tests/jobs/hangs_hdf5.h5", tmp_path / "0001-00000-0-aaaaaa-p00.h5")
     program = (
-        "import pathlib, sys; from jobs.shard import ShardError, read_shard\n"
+        "import pathlib, resource, sys; from jobs.shard import ShardError, read_shard\n"
+        "resource.setrlimit(resource.RLIMIT_CPU, (2, 2))\n"
         "try: print(len(read_shard(pathlib.Path(sys.argv[1])).damaged))\n"
         "except ShardError as error: print(error)"
     )

@@ -13,10 +13,7 @@ from jobs.files import publish
 from jobs.shard import read_shard
 from jobs.taskfile import Task
 from jobs.tasklog import without_time
-from noisy.data import Data
 from noisy.spec import Execution
-from noisy.training import train
-from tests.jobs.test_reproducible import bits, bits_of
 from tests.processes import pool, pools, processes, wait_for, workers
 from tests.records import recorded, submitted
 from tests.specs import runs, spec
@@ -31,34 +28,27 @@ def resident_kb(pid: int) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_forked_workers_give_the_bits_of_another_process(tmp_path: Path, digits_dir: Path, digits: Data) -> None:
-    """Tasks of one worker after the other and side by side, so that some are forked after others have ended.
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are not forked")
+def test_workers_share_what_their_parent_has_loaded_die_with_it_and_name_what_they_trained(
+    tmp_path: Path, digits_dir: Path
+) -> None:
+    """The parent has one thread, no CUDA and no shard: nothing that a fork would leave in pieces.
 
-    The other process is this one. tests/noisy/test_training.py compares it with a fresh one.
+    A worker dies in its second run; in the third, and the second is cancelled; in the third, and both before it are cancelled.
     """
     tasks = [
-        (spec(model_type="cnn", epochs=1, repeat=repeat, max_train_samples=130), spec(activation="tanh", repeat=repeat))
-        for repeat in range(3)
+        [spec(repeat=10 * task + i, epochs=ENDLESS.epochs if i == at else 2) for i in range(3)]
+        for task, at in enumerate((1, 2, 2))
     ]
     campaign = submitted(tmp_path / "c", digits_dir, *tasks)
-    with pool(campaign) as process:
-        assert process.stdout.read() == ""  # communicate() would close its input
-    assert process.returncode == 0
-    for row in (row for path in campaign.shard_paths() for row in read_shard(path).runs):
-        assert 0 < row["cpu_s"] < 60
-        assert 50 < row["peak_mem_mb"] < 2_000
-    assert bits(campaign) == {run.run_id: bits_of(train(run, digits)) for task in tasks for run in task}
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere workers are not forked")
-def test_workers_share_what_their_parent_has_loaded_and_die_with_it(tmp_path: Path, digits_dir: Path) -> None:
-    """It has one thread, no CUDA and no shard: nothing that a fork would leave in pieces."""
-    campaign = submitted(tmp_path / "c", digits_dir, (ENDLESS,), (ENDLESS,))
-    with pool(campaign) as process:
-        at_work = wait_for(lambda: len(campaign.shard_paths()) == 2 and workers(campaign.folder))
+    publish(campaign.new_cancelled(1), "\n".join(run.run_id for run in (tasks[1][1], *tasks[2][:2])).encode())
+    endless = [next(run.run_id for run in task if run.epochs > 2) for task in tasks]
+    with pool(campaign, 3) as process:
+        paths = wait_for(lambda: len(found := campaign.shard_paths()) == 3 and found)
+        wait_for(lambda: [read_shard(path).attributes["current_run"] for path in paths] == endless)
+        at_work = workers(campaign.folder)
         assert pools(campaign.folder) == {process.pid}
-        assert len(at_work) == 2
+        assert len(at_work) == 3
         assert len(os.listdir(f"/proc/{process.pid}/task")) == 1
         opened = [os.readlink(f"/proc/{process.pid}/fd/{n}") for n in os.listdir(f"/proc/{process.pid}/fd")]
         assert not [path for path in opened if path.endswith(".h5") or "nvidia" in path]
@@ -68,6 +58,8 @@ def test_workers_share_what_their_parent_has_loaded_and_die_with_it(tmp_path: Pa
             assert memory["Private_Clean"] + memory["Private_Dirty"] < memory["Rss"] / 2
         process.kill()
         wait_for(lambda: not processes(campaign.folder), 5)
+    assert [read_shard(path).attributes["current_run"] for path in paths] == endless
+    assert sorted(run_id for run_id, _ in recorded(campaign)) == sorted(run.run_id for run in (tasks[0][0], tasks[1][0]))
 
 
 CANNOT_BEGIN = {

@@ -80,8 +80,8 @@ def test_the_run_in_training_is_that_of_the_last_attempt(tmp_path: Path) -> None
     for task, attempt, run_id in [(0, 10, IDS[0]), (0, 2, IDS[1]), (1, 0, IDS[2]), (1, 1, "")]:
         ShardWriter(tmp_path, 1, task, attempt, ATTRIBUTES).begin(run_id)
     grown = ShardWriter(tmp_path, 2, 0, 0, ATTRIBUTES)
-    for repeat in range(256):
-        grown.append(record(spec(repeat=repeat)), current_run="first of part 1")
+    grown._records = [record(spec(repeat=repeat)) for repeat in range(255)]  # not written 255 times
+    grown.append(record(spec(repeat=255)), current_run="first of part 1")
     grown.begin("second of part 1")
     (tmp_path / "0001-00001-2-abcdef-p00.h5").write_bytes(b"damaged")
     found = Recorded(ITS_ID).updated(sorted(tmp_path.iterdir()))

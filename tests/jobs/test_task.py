@@ -16,7 +16,6 @@ from jobs.taskfile import Task, task_places
 from noisy.data import DataError
 from noisy.processor import this_processor
 from noisy.spec import Execution
-from tests.processes import pool, wait_for
 from tests.records import ATTRIBUTES, failure, record, recorded, submitted
 from tests.specs import runs, spec
 
@@ -100,23 +99,6 @@ def test_an_unreadable_earlier_shard_is_done_again(tmp_path: Path, digits_dir: P
     damaged.unlink()
     assert recorded(campaign) == [(IDS[0], "ok")]
     assert "runs without another record are done again" in capfd.readouterr().out
-
-
-@pytest.mark.slow
-def test_a_killed_attempt_names_the_run_that_it_trained(tmp_path: Path, digits_dir: Path) -> None:
-    """In the second run; in the third, and the second is cancelled; in the third, and both before it are cancelled."""
-    tasks = [
-        [spec(repeat=10 * task + i, epochs=100_000 if i == at else 2) for i in range(3)] for task, at in enumerate((1, 2, 2))
-    ]
-    campaign = submitted(tmp_path / "c", digits_dir, *tasks)
-    publish(campaign.new_cancelled(1), "\n".join(run.run_id for run in (tasks[1][1], *tasks[2][:2])).encode())
-    endless = [next(run.run_id for run in task if run.epochs > 2) for task in tasks]
-    with pool(campaign, 3) as process:
-        paths = wait_for(lambda: len(found := campaign.shard_paths()) == 3 and found)
-        wait_for(lambda: [read_shard(path).attributes["current_run"] for path in paths] == endless)
-        process.kill()
-    assert [read_shard(path).attributes["current_run"] for path in paths] == endless
-    assert sorted(run_id for run_id, _ in recorded(campaign)) == sorted(run.run_id for run in (tasks[0][0], tasks[1][0]))
 
 
 def test_where_a_result_comes_from_is_recorded(tmp_path: Path, digits_dir: Path, capfd: pytest.CaptureFixture[str]) -> None:

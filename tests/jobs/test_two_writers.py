@@ -19,7 +19,7 @@ from noisy.runs import Runs
 from tests import commands
 from tests.specs import spec
 
-HAMMER_S = float(os.environ.get("HAMMER_S", "1"))
+HAMMER_S = float(os.environ.get("HAMMER_S", "0.3"))
 N_SAME = 150  # runs that both do; after them, each has its own
 WRITER = f"""
 import os, sys, time

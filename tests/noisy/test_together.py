@@ -17,13 +17,16 @@ from noisy.together import train_together
 from noisy.training import train
 from tests.specs import spec
 
-SMALL = {"mlp": spec(hidden_sizes=(32, 16)), "cnn": spec(model_type="cnn", batch_size=32, max_train_samples=40)}
+SMALL = {
+    "mlp": spec(hidden_sizes=(32, 16), max_train_samples=400),
+    "cnn": spec(model_type="cnn", epochs=1, batch_size=32, max_train_samples=40),
+}
 CPU = torch.device("cpu")
 
 
 def fewer(digits: Data) -> Data:
-    """The data set with its first 99 test images: most of the time of so small a CNN is that of its test set."""
-    return replace(digits, test_images=digits.test_images[:99], test_labels=digits.test_labels[:99])
+    """The data set with its first 35 test images: most of the time of so small a CNN is that of its test set."""
+    return replace(digits, test_images=digits.test_images[:35], test_labels=digits.test_labels[:35])
 
 
 def in_company(shape: RunSpec) -> list[RunSpec]:

@@ -72,12 +72,12 @@ def test_a_partition_may_allow_less_than_the_usual_time() -> None:
 
 def test_two_memories_only_where_one_would_waste_much() -> None:
     wide = [replace(MLP, hidden_sizes=(12_000, 12_000), repeat=i) for i in range(80)]  # 2.6 GB of weights and moments
-    some = plan(runs(*wide, *(replace(MLP, repeat=i) for i in range(4000))), 20, Execution())
-    large, small = made(some)
+    both = runs(*wide, *(replace(MLP, repeat=i) for i in range(4000)))
+    large, small = made(plan(both, 20, Execution()))
     assert large.resources.mem_mb > 3 * small.resources.mem_mb
     assert large.parallel + small.parallel == 20
     assert len(made(plan(runs(*wide, MLP), 20, Execution()))) == 1
-    assert len(made(plan(runs(*wide, *(replace(MLP, repeat=i) for i in range(4000))), 1, Execution()))) == 1
+    assert len(made(plan(both, 1, Execution()))) == 1
 
 
 @pytest.mark.parametrize("workers", [1, 2, 3, 7, 80, 500])

@@ -12,7 +12,6 @@ HEAD = "import ctypes, os, time\nfrom noisy.extend import model\n"
 IN_MODEL = "@model('slow')\ndef slow(activation, image_shape, n_classes):\n    {}\n"
 ALLOWED = "allowed: a file that does not wait or loop forever"
 ENDS = {  # the second of two files -> the most seconds, what is said of it
-    "os._exit(0)\n": (60, "b.py: the process that executed it ended with status 0"),
     "ctypes.string_at(0)\n": (60, "b.py, line 3: the process that executed it was killed by signal 11 (Segmentation fault)"),
     "sum(range(10**12))\n": (0.5, "b.py, line 3: not done after 0.5 s; " + ALLOWED),
     IN_MODEL.format("time.sleep(99)"): (
@@ -40,16 +39,12 @@ def test_a_file_that_does_not_come_back_is_named(text: str, tmp_path: Path, caps
 
 
 @pytest.mark.slow
-def test_a_thread_that_a_file_leaves_is_not_waited_for(tmp_path: Path) -> None:
-    thread = "import threading\nthreading.Thread(target=time.sleep, args=(10**6,)).start()\n"
-    answer = two_files(tmp_path, thread + IN_MODEL.format("return 3"), 60)
-    assert answer["problems"] == [[1, "model 'slow' with activation 'relu': it is int; allowed: a torch.nn.Module"]]
-
-
-@pytest.mark.slow
-def test_processes_that_a_file_leaves_end_with_the_trial(tmp_path: Path) -> None:
+def test_what_a_file_leaves_is_not_waited_for_and_ends_with_the_trial(tmp_path: Path) -> None:
+    """A process, and a thread that ends with its process."""
     fork = f"if os.fork() == 0:\n    open({str(tmp_path / 'pid')!r}, 'w').write(str(os.getpid()))\n    time.sleep(99)\n"
-    two_files(tmp_path, fork + "time.sleep(1)\n" + IN_MODEL.format("return 3"), 60)
+    thread = "import threading\nthreading.Thread(target=time.sleep, args=(10**6,)).start()\n"
+    answer = two_files(tmp_path, fork + "time.sleep(1)\n" + thread + IN_MODEL.format("return 3"), 60)
+    assert answer["problems"] == [[1, "model 'slow' with activation 'relu': it is int; allowed: a torch.nn.Module"]]
     stat = Path("/proc", (tmp_path / "pid").read_text(), "stat")
     wait_for(lambda: not stat.exists() or stat.read_text().split(") ")[1][0] == "Z")
 
@@ -79,7 +74,8 @@ def test_the_line_is_the_innermost_of_the_file_in_the_first_thread() -> None:
 def test_an_answer_counts_however_its_process_ended_afterwards() -> None:
     answer = {"registered": {"model": {}}, "own_data": "", "problems": []}
     assert answer_of('[0, "", 60]\n{"registered": {"model": {}}, "own_data": "", "problems": []}\n', -11, []) == answer
-    ((_, text),) = answer_of("", 1, [Path("nets.py")])["problems"]
-    assert text == "nets.py: the process that executed it ended with status 1"
+    for status in (0, 1):
+        ((_, text),) = answer_of("", status, [Path("nets.py")])["problems"]
+        assert text == f"nets.py: the process that executed it ended with status {status}"
     ((_, text),) = answer_of('[0, "", 60]\n{"registered": {"mo', -9, [Path("nets.py")])["problems"]
     assert text == "nets.py: the process that executed it was killed by signal 9 (Killed)"

@@ -13,6 +13,7 @@ from hpc.state.runs import State, state
 from jobs.campaign import Campaign
 from jobs.manifest import ManifestError, read_manifest
 from tests import commands
+from tests.hpc.execution.slurm.test_programs import SACCTMGR, SCONTROL, SINFO
 from tests.programs import programs, sacct, squeue
 
 KEPT = Path(__file__).parent / "schema_1"  # written by the code before files had numbers; two submissions, one on Slurm
@@ -71,14 +72,15 @@ def test_elements_of_version_2_have_tasks_of_their_own(queued: Campaign) -> None
     assert (outcome.task, outcome.job, outcome.reason) == (1, "17_1", Reason.MEMORY)
 
 
-@pytest.mark.slow
 def test_a_campaign_of_version_2_is_carried_on(queued: Campaign, digits_dir: Path) -> None:
-    with programs(queued.folder / "bin", squeue=squeue(), sacct=sacct()):
-        done = commands.submit(queued.grid, queued.folder, digits_dir)
-        assert done.returncode == 0, done.stderr
-        assert "4 of 4 runs done, 0 failed." in done.stdout
-        assert look(queued).count("done") == 8
+    scripts = {"sbatch": "echo Submitted batch job 18", "srun": "true", "scontrol": SCONTROL, "sinfo": SINFO}
+    where = ("--grid", queued.grid, "--output-dir", queued.folder, "--data-dir", digits_dir, "--executor", "slurm")
+    with programs(queued.folder / "bin", **scripts, sacctmgr=SACCTMGR, squeue=squeue(), sacct=sacct()):
+        submitted = commands.call("hpc.submit", *where, "--no-calibrate")
+    assert submitted.returncode == 0, submitted.stderr
+    assert "4 to run; 4 of the grid's 8 are done" in submitted.stdout
     assert submissions.read(queued, 2).ended
+    assert submissions.read(queued, 3).n_runs == 4
 
 
 @pytest.mark.parametrize("name", ["submission.json", "tasks.jsonl", "outcomes.jsonl"])
