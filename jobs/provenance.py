@@ -51,5 +51,7 @@ def _cpu_model() -> str:
 
 
 def _git(*arguments: str) -> str:
-    command = ["git", "--no-optional-locks", "-C", str(PROJECT_ROOT), *arguments]  # many tasks may ask at the same time
+    # Many tasks may ask at the same time, and may be killed while they do. A `diff` that renews the index would leave its lock.
+    nothing_written = ["--no-optional-locks", "-c", "diff.autoRefreshIndex=false"]
+    command = ["git", *nothing_written, "-C", str(PROJECT_ROOT), *arguments]
     return subprocess.run(command, check=True, capture_output=True, encoding="utf-8", errors="replace").stdout.strip()

@@ -1,5 +1,6 @@
 """What the tests of several packages share: a staged data set that needs no network, and a finished campaign."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -15,6 +16,12 @@ from tests.campaigns import GRID, made_once
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # the threads of several test processes would wait for each other
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each process that a test starts would compile the project anew
 os.environ.pop("PYTHONUNBUFFERED", None)  # users have buffers: what must be seen at once is flushed
+
+
+def pytest_collection_finish() -> None:
+    """All that is loaded by now stays, so the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 SLURM = ("sbatch", "squeue", "sacct", "sacctmgr", "scancel", "scontrol", "sinfo", "srun")

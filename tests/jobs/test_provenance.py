@@ -1,5 +1,6 @@
 """Which code a result is of: the commit, and a digest of what differs from it."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -52,6 +53,17 @@ def test_each_difference_has_a_name_of_its_own(project: Path) -> None:
     assert commit(project).startswith(f"{head}-dirty-")
     git(project, "reset", "--hard", "--quiet")
     assert commit(project) == head
+
+
+def test_the_index_of_the_repository_is_not_written(project: Path) -> None:
+    """A worker that is killed while git writes it would leave a lock, and the user could not commit."""
+    index, code = project / ".git/index", project / "noisy/__init__.py"
+    head, before = git(project, "rev-parse", "HEAD"), index.read_bytes()
+    os.utime(code, (1e9, 1e9))  # git reads a file again whose time has changed, and `git diff` renews the index then
+    assert commit(project) == head
+    assert index.read_bytes() == before
+    git(project, "diff", "HEAD")
+    assert index.read_bytes() != before  # so it could be seen
 
 
 def test_without_git_the_code_is_unknown(project: Path) -> None:
