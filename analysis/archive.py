@@ -18,8 +18,8 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.check and any((options.output_dir, options.to, options.shards, options.reference)):
         parser.error("--check: not possible together with options that make an archive")
-    without_settings()
-    from analysis.packing import run  # takes a second
+    with without_settings():
+        from analysis.packing import run  # takes a second
 
     run(options)
 

@@ -22,8 +22,8 @@ def main(argv: list[str] | None = None) -> None:
         "--unpaired", action="store_true", help="do not compare in pairs: equal repeats share no random numbers"
     )
     options = parser.parse_args(argv)
-    without_settings()
-    from analysis.campaigns import run  # takes a second
+    with without_settings():
+        from analysis.campaigns import run  # takes a second
 
     run(options)
 

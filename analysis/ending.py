@@ -2,17 +2,20 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
 from jobs.files import advice_on
 from jobs.filters import FilterError, Nothing
 from jobs.printing import NotPrinted, count, printing
+from noisy.loading import loading
 
 
-def without_settings() -> None:
-    """Load matplotlib without the user's settings of it, and hide one from scipy.
+@contextmanager
+def without_settings() -> Iterator[None]:
+    """A block that imports what draws, without the user's settings of matplotlib and scipy.
 
     They change no file of a report, and these libraries end in a traceback where such a setting is wrong.
     """
@@ -20,10 +23,12 @@ def without_settings() -> None:
     os.environ.pop("SOURCE_DATE_EPOCH", None)
     here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))
     os.chdir(Path(__file__).parent)  # where no `matplotlibrc` is, which matplotlib would prefer to MATPLOTLIBRC
-    import matplotlib  # noqa: F401
+    with loading():
+        import matplotlib  # noqa: F401
 
-    os.fchdir(here)
-    os.close(here)
+        os.fchdir(here)
+        os.close(here)
+        yield
 
 
 def exit_with(

@@ -16,8 +16,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("parts", type=Path, nargs="+", metavar="CAMPAIGN", help="a campaign's folder, or an archive of one")
     parser.add_argument("--into", type=Path, required=True, metavar="DIR", help="the folder of the new campaign")
     options = parser.parse_args(argv)
-    without_settings()
-    from analysis.merging import run  # takes a second
+    with without_settings():
+        from analysis.merging import run  # takes a second
 
     run(options)
 

@@ -43,8 +43,8 @@ def main(argv: list[str] | None = None) -> None:
     options = parser.parse_args(argv)
     if options.filter and not options.to:
         parser.error("a report with a FILTER needs --to DIR, since the campaign's folder is for the report on all of its runs")
-    without_settings()
-    from analysis.making import run  # takes a second
+    with without_settings():
+        from analysis.making import run  # takes a second
 
     run(options)
 

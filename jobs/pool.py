@@ -29,6 +29,7 @@ from jobs.taskfile import TaskPlace
 from jobs.tasklog import without_time
 from jobs.worker import NOT_KEPT_STATUS, execute_or_exit
 from jobs.workload import Taken, Workload
+from noisy.loading import loading
 
 MAX_ATTEMPTS = 3  # of a task whose worker is killed
 STOP_S = 5  # from asking a worker to end until it is killed
@@ -136,7 +137,8 @@ def main() -> None:
     # Claims name the submitter. When it has ended, the pool ends too, and other workers may take the tasks.
     work = Workload(Campaign(arguments.campaign_dir), arguments.submission, Taker(), process=Process.parent())
     if _CAN_FORK:
-        import noisy.training  # noqa: F401  # all workers share it
+        with loading():
+            import noisy.training  # noqa: F401  # all workers share it
 
         import_mb()
     try:

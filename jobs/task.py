@@ -23,6 +23,7 @@ from jobs.taking import Need, Taker, is_left
 from jobs.taskfile import Task, TaskPlace, read_cancelled, read_task
 from jobs.tasklog import end_of_run, say
 from noisy.data import Data, load
+from noisy.loading import loading
 from noisy.owndata import load_own
 from noisy.runs import ID
 from noisy.spec import RunSpec
@@ -53,7 +54,8 @@ def execute_task(place: TaskPlace, attempt: int, shift: Shift | None = None, giv
     order = [run.run_id for group in groups for run in group]
     if not order:
         return LEFT if n_left else DONE
-    import noisy.training  # noqa: F401  # imported here, because commands that submit tasks must not load torch
+    with loading():
+        import noisy.training  # noqa: F401  # imported here, because commands that submit tasks must not load torch
     from noisy.device import select_device
 
     import_mb()

@@ -21,16 +21,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import nn
-from torch.nn import functional
+from noisy.loading import loading
 
-import noisy.models  # registers what is built in
-from noisy.batches import last_batch
-from noisy.data import DataError
-from noisy.extend import Activation, Dataset, ExtensionError, find, load, own_random_numbers, registered, where
-from noisy.owndata import keep, kept, own_data, own_folder
-from noisy.spec import BUILT_IN, RunSpec, as_trained
+with loading():
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    import noisy.models  # registers what is built in
+    from noisy.batches import last_batch
+    from noisy.data import DataError
+    from noisy.extend import Activation, Dataset, ExtensionError, find, load, own_random_numbers, registered, where
+    from noisy.owndata import keep, kept, own_data, own_folder
+    from noisy.spec import BUILT_IN, RunSpec, as_trained
 
 _CPU = torch.device("cpu")
 _N_IMAGES = 2

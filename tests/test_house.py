@@ -261,5 +261,5 @@ def test_what_is_deprecated_is_an_error_here_and_not_inside_other_packages() -> 
 def test_what_draws_needs_no_screen(name: str) -> None:
     """Whatever MPLBACKEND is: `tests/analysis/test_report.py` shows it for one of them."""
     lines = (ROOT / f"analysis/{name}.py").read_text().splitlines()
-    place = lines.index("    without_settings()")
-    assert re.search(r"^    from analysis\.\w+ import run", lines[place + 1])
+    place = lines.index("    with without_settings():")
+    assert re.search(r"^        from analysis\.\w+ import run", lines[place + 1])

@@ -15,8 +15,10 @@ from tests.commands import ROOT
 def test_wrong_settings_of_libraries_are_hidden_from_them(tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_bytes(b"\xff\xfe")
     wrong = {"MPLBACKEND": "unknown", "MATPLOTLIBRC": str(tmp_path), "SOURCE_DATE_EPOCH": "then"}
-    begin = "from analysis.ending import without_settings; without_settings()"
-    code = f"{begin}; import os, numpy.f2py, matplotlib.pyplot; print(os.getcwd())"
+    code = (
+        "from analysis.ending import without_settings\nwith without_settings():\n import os, numpy.f2py, matplotlib.pyplot\n"
+        "print(os.getcwd())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
