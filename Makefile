@@ -13,7 +13,7 @@ CPU_INDEX := https://download.pytorch.org/whl/cpu
 LOCK := $(if $(LOCKED),--constraint requirements.lock)
 PIP = $(if $(shell command -v uv),VIRTUAL_ENV=$(VENV) uv pip,$(BIN)/python -m pip)
 
-.PHONY: quickstart test test-lowest test-crash test-crate test-page test-slurm setup lint bench mutants clean
+.PHONY: quickstart test test-docs test-lowest test-crash test-crate test-page test-slurm setup lint bench mutants clean
 
 quickstart: setup
 	$(BIN)/python -m hpc.submit --grid grids/quickstart.yaml --executor local --yes
@@ -21,6 +21,9 @@ quickstart: setup
 
 test: lint
 	$(BIN)/python -m pytest
+
+test-docs: setup
+	$(BIN)/python -m pytest tests/docs
 
 # `make setup` takes the newest versions that the index offers, so `make test` tests those. This tests the lowest that
 # pyproject.toml allows, in a place of its own (5 GB). For some tests only: make test-lowest TESTS='tests/jobs -m "not slow"'

@@ -21,14 +21,23 @@ def without_settings() -> Iterator[None]:
     """
     os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
     os.environ.pop("SOURCE_DATE_EPOCH", None)
-    here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))
-    os.chdir(Path(__file__).parent)  # where no `matplotlibrc` is, which matplotlib would prefer to MATPLOTLIBRC
     with loading():
-        import matplotlib  # noqa: F401
-
-        os.fchdir(here)
-        os.close(here)
+        with _elsewhere():  # a `matplotlibrc` in the current folder would count more than MATPLOTLIBRC
+            import matplotlib  # noqa: F401
         yield
+
+
+@contextmanager
+def _elsewhere() -> Iterator[None]:
+    """A block in another current folder, where the system can return to this one even if it was removed (not Windows)."""
+    if not hasattr(os, "fchdir"):
+        yield
+        return
+    here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))
+    os.chdir(Path(__file__).parent)
+    yield
+    os.fchdir(here)
+    os.close(here)
 
 
 def exit_with(

@@ -30,7 +30,8 @@ class Hidden:
             raise ModuleNotFoundError(f"hidden: {name}", name=name)
 
 sys.meta_path.insert(0, Hidden)
-for name in ("fork", "getuid", "geteuid", "setsid", "mkfifo", "pathconf", "posix_fallocate", "sched_getaffinity", "O_NONBLOCK"):
+lacking = "fork fchdir getuid geteuid setsid mkfifo pathconf posix_fallocate sched_getaffinity O_NONBLOCK O_PATH"
+for name in lacking.split():
     delattr(os, name)
 os.linesep = "\\r\\n"
 """

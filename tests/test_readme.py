@@ -66,7 +66,7 @@ def done(tmp_path_factory: pytest.TempPathFactory, digits_dir: Path) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     (folder / "grid.yaml").write_text(GRID)
     (block,) = [code for language, code in BLOCKS if language == "sh" and "--dry-run" in code and "noisy report" in code]
-    more = {"submit": ["--executor", "local"], "report": ["--no-figures"]}  # tests/test_session.py draws them
+    more = {"submit": ["--executor", "local"], "report": ["--no-figures"]}  # tests/docs/test_session.py draws them
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("NOISY_DATA_DIR", str(digits_dir))

@@ -58,7 +58,6 @@ def test_a_mask_hides_no_name_and_no_count() -> None:
     assert masked(said) == "12 of 18 runs: run fda0787dc14bec95 p=0.6, accuracy SCORE in TIME (RANGE)"
 
 
-@pytest.mark.slow
 def test_each_line_answers_what_the_page_says(tmp_path: Path, digits_dir: Path) -> None:
     folder = tmp_path / "noise"
     folder.mkdir()
