@@ -32,7 +32,7 @@ def notes(counted: Counted, is_part: bool = False) -> Iterator[str]:
         yield f"this is a part of the campaign; records of runs that the filter leaves out: {n_left_out}"
     elif n_left_out:
         yield f"records of runs that are no longer in the grid: {n_left_out}; they stay in the shards and are left out here"
-    n_again = len(counted.row) - n_left_out - np.count_nonzero(counted.record >= 0)
+    n_again = np.count_nonzero(counted.row[counted.recorded.distinct] >= 0) - np.count_nonzero(counted.record >= 0)
     if n_again:
         yield f"records of runs that were executed again: {n_again}; each run counts once"
     for name in ("code_commit", "versions"):

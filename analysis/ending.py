@@ -17,7 +17,7 @@ from noisy.loading import loading
 def without_settings() -> Iterator[None]:
     """A block that imports what draws, without the user's settings of matplotlib and scipy.
 
-    They change no file of a report, and these libraries end in a traceback where such a setting is wrong.
+    So no setting changes a file of a report, and a wrong one ends in no traceback.
     """
     os.environ |= {"MPLBACKEND": "agg", "MATPLOTLIBRC": os.devnull}
     os.environ.pop("SOURCE_DATE_EPOCH", None)
@@ -29,15 +29,23 @@ def without_settings() -> Iterator[None]:
 
 @contextmanager
 def _elsewhere() -> Iterator[None]:
-    """A block in another current folder, where the system can return to this one even if it was removed (not Windows)."""
-    if not hasattr(os, "fchdir"):
+    """A block with another current folder. Afterwards the earlier one is current again, even if it was removed.
+
+    Nothing changes on Windows, and where the user may not enter the current folder.
+    """
+    try:
+        here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY)) if hasattr(os, "fchdir") else -1
+    except OSError:
+        here = -1
+    if here < 0:
         yield
         return
-    here = os.open(".", getattr(os, "O_PATH", os.O_RDONLY))
     os.chdir(Path(__file__).parent)
-    yield
-    os.fchdir(here)
-    os.close(here)
+    try:
+        yield
+    finally:
+        os.fchdir(here)
+        os.close(here)
 
 
 def exit_with(
@@ -51,7 +59,7 @@ def exit_with(
 
     Args:
         wrong, refused: errors whose message says all; their statuses are 2 and 1.
-        advice: what to type after an error of a file that is written, if nothing better is known.
+        advice: what to type if a file cannot be written, and nothing better is known.
         if_closed: the status if standard output was closed. All files are written by then.
     """
     told: tuple[type[Exception], ...] = (*wrong, *refused, NotPrinted)
@@ -71,7 +79,7 @@ def exit_with(
     except BrokenPipeError:
         os._exit(if_closed)
     except OSError as error:
-        is_only_read = Path(error.filename or "").name == "manifest.jsonl"
+        is_only_read = Path(str(error.filename or "")).name == "manifest.jsonl"
         todo = "; or ".join(filter(None, [advice_on(error), "" if is_only_read else advice]))
         message = f"{error.filename or 'a file'}: {error.strerror or error}" + (f"; {todo}" if todo else "")
     print(f"error: {message}", file=sys.stderr)

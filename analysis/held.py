@@ -7,6 +7,8 @@ import pandas as pd
 
 from analysis.planned import MISSING
 from analysis.store import read_table
+from jobs.adopted import only_in_results
+from jobs.campaign import Campaign
 from jobs.image import FINISHED, is_file_sealed
 from jobs.printing import count
 from jobs.reading import brief, open_regular
@@ -41,9 +43,7 @@ def refuse_losses(store: Path, recorded: Recorded, shards: Path) -> None:
     if len(lost):
         which = f"{len(lost)} of its {count(len(before), 'run')}"
         first = f"{path}: {which} can no longer be read from the shards; nothing was written"
-        folder = shards.parent
-        has_records = path == folder / "results.h5"  # (a CSV does not have all of a record)
-        back = f"take them over from results.h5 ({typed('status')} {quoted(folder)} says how), " if has_records else ""
+        back = _way_back(store, recorded, Campaign(shards.parent))
         todo = f"restore them (is a file system not mounted?), {back}{_ELSEWHERE}, or {_ACCEPT} to lose these runs"
         raise Refused("\n  ".join([first, *_gone(lost["shard"], shards), *recorded.problems[:_MOST_NAMED], todo]))
 
@@ -65,6 +65,17 @@ def refuse_part(store: Path, runs: Runs, own_folder: Path) -> None:
         )
     if n_others:
         raise Refused(f"{path}: {n_others} of its {len(before)} runs do not fit the filter; nothing was written; {_ELSEWHERE}")
+
+
+def _way_back(store: Path, recorded: Recorded, campaign: Campaign) -> str:
+    """What takes lost records back from results.h5; empty if it has none of them."""
+    done = recorded.records["run_id"][recorded.is_finished]
+    kept = only_in_results(campaign, done) if store.parent == campaign.folder else None
+    if not kept:
+        return ""
+    grid, folder = quoted(campaign.grid), quoted(campaign.folder)
+    command = f"{typed('submit')} --grid {grid} --output-dir {folder} --from {folder}"
+    return f"take {count(len(kept[1]), 'run')} back from results.h5 with `{command}`, "
 
 
 def _is_kept(before: pd.DataFrame, recorded: Recorded) -> pd.Series:

@@ -17,7 +17,7 @@ from analysis.held import Refused
 from analysis.merge import Merged, look_at
 from analysis.planned import CELL_FIELDS
 from jobs.adopted import Origin, Results, only_in_results
-from jobs.archived import ArchiveError, not_as_packed, unpacked, wrong_files
+from jobs.archived import SUMS, ArchiveError, not_as_packed, unpacked, wrong_files
 from jobs.campaign import Campaign
 from jobs.extensions import intact_copies
 from jobs.files import make_folder, new_folder, publish
@@ -26,34 +26,35 @@ from jobs.manifest import Manifest, ManifestError, new_id, read_manifest, write_
 from jobs.printing import count
 from jobs.provenance import code_commit
 from jobs.reading import read_regular
-from jobs.recorded import Recorded
 from jobs.shard import Shard, read_shards
 from jobs.typed import quoted, typed
-from noisy.runs import Runs
+from noisy.runs import ID, Runs
 from noisy.spec import RunSpec
 
 
-@dataclass(frozen=True)
+@dataclass
 class Part:
     """One of the campaigns that are merged.
 
-    path: as given; folder: where its files are; archive: its content, if it is one; lost: what its results.h5 has, but its
-    shards no longer have (jobs/adopted.py).
+    path: as given; folder: where its files are; archive: its content, if it is one; n_only_in_results: how many records were
+    taken from its results.h5, because its shards have lost them.
     """
 
     path: Path
     folder: Path
     manifest: Manifest
     archive: Results | None = None
-    lost: tuple[Results, np.ndarray] | None = None
+    n_only_in_results: int = 0
 
     def origins(self) -> Iterator[Origin | str]:
         """Its records, by shard; a line for each file or record that cannot be used."""
         if self.archive:
             yield from self.archive.origins(np.arange(len(self.manifest.runs)))
             return
-        for shard in read_shards(Campaign(self.folder).shard_paths(), self.manifest.header.campaign):
+        campaign, done = Campaign(self.folder), [np.empty(0, ID)]
+        for shard in read_shards(campaign.shard_paths(), self.manifest.header.campaign):
             if isinstance(shard, Shard):
+                done.append(shard.runs["run_id"][np.isin(shard.runs["status"], np.array(FINISHED, "S"))])
                 yield from (
                     f"{shard.path}: the record of run {run_id} is damaged (crc32); left out" for run_id in shard.damaged
                 )
@@ -61,8 +62,9 @@ class Part:
                     yield Origin.of_shard(shard)
             else:
                 yield shard
-        if self.lost:
-            results, places = self.lost
+        if lost := only_in_results(campaign, np.concatenate(done)):
+            results, places = lost
+            self.n_only_in_results = len(places)
             yield from results.origins(places)
 
 
@@ -142,10 +144,8 @@ def _refuse_other_files(parts: Sequence[Part]) -> None:
 
 
 def _part(path: Path, stack: ExitStack) -> Part:
-    if path.is_dir() and not (path / "archive.json").exists():
-        campaign, manifest = Campaign(path), read_manifest(path / "manifest.jsonl")
-        recorded = Recorded(manifest.header.campaign).updated(campaign.shard_paths())
-        return Part(path, path, manifest, lost=only_in_results(campaign, recorded))
+    if path.is_dir() and not (path / SUMS).exists():
+        return Part(path, path, read_manifest(path / "manifest.jsonl"))
     folder = stack.enter_context(unpacked(path))
     if wrong := wrong_files(folder):
         raise ArchiveError(f"{path}: {not_as_packed(len(wrong))}; see {typed('archive')} --check {quoted(path)}")
@@ -202,7 +202,8 @@ def _grid(parts: Sequence[Part]) -> bytes:
 def _say(into: Path, parts: Sequence[Part], merged: Merged) -> None:
     n_finished = int(merged.runs["status"].isin(FINISHED).sum())
     for part in parts:
-        from_results = f", {len(part.lost[1]):,} from its results.h5, since its shards no longer have them" if part.lost else ""
+        n = part.n_only_in_results
+        from_results = f"; the records of {n:,} come from its results.h5, since its shards have lost them" if n else ""
         print(f"{part.path}: {count(len(part.manifest.runs), 'run')}{from_results}")
     print(f"{into}: {count(len(merged.runs), 'run')}, {n_finished:,} done")
     print(*(f"note: {text}" for text in merged.notes), sep="\n", end="\n" if merged.notes else "")

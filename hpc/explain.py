@@ -14,7 +14,7 @@ import numpy as np
 from hpc.console import ALL_WELL, NO_SCHEDULER, SOME_FAILED, count, exit_with, open_campaign, warn_of_problems
 from hpc.execution.choice import EXECUTORS
 from hpc.execution.evidence import Evidence, job_ended, log_parts, logs_of, place_of, why
-from hpc.execution.next import report_command, submit_command
+from hpc.execution.next import about_grid, report_command, submit_command
 from hpc.planning.retrying import MAX_TRIES
 from hpc.state.known import Submitted
 from hpc.state.runs import State, state
@@ -132,7 +132,7 @@ def _next(campaign: Campaign, found: State, place: int) -> str:
         return f"{typed('status')} {'' if name == 'unknown' else '--watch '}--output-dir {quoted(campaign.folder)}"
     retry = " --retry-failed" if found.is_given_up[place] else ""
     note = f" (it failed {MAX_TRIES} times: see the log first)" if retry else ""
-    return submit_command(campaign, found) + retry + note
+    return submit_command(campaign, found) + retry + about_grid(campaign) + note
 
 
 def _line(what: str, text: str) -> str:

@@ -65,12 +65,16 @@ class Origin:
         return f"{shard_prefix(0, place, int(self.attributes['attempt']))}{token}-p00.h5", content
 
 
+class NoResults(ManifestError):
+    """There is no results.h5 of the manifest beside it, or it cannot be read. The message names it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Results:
     """What results.h5 has of the runs of the manifest beside it: in an unpacked archive, or in a campaign's folder.
 
-    folder: of both files; recorded: as it was read from the shards; rows: int64 (n_runs,), the row of each run of the manifest,
-    -1 for a run that it does not have.
+    folder: of both files; recorded: as it was read from the shards; rows: int64 (n_runs,), the row of each run of the manifest.
+    It is -1 for a run that results.h5 does not have, or whose record there was replaced by a redo since.
     """
 
     folder: Path
@@ -83,19 +87,21 @@ class Results:
         """Read the manifest and what results.h5 remembers.
 
         Raises:
-            ManifestError: one of them cannot be read, or they do not belong together.
+            ManifestError: the manifest cannot be read.
+            NoResults: results.h5 cannot be read, or is of another campaign.
         """
         manifest, store = read_manifest(folder / "manifest.jsonl"), folder / "results.h5"
         rows = np.full(len(manifest.runs) + 1, -1)  # the last is that of runs that are no longer in the grid
         found = Recorded(manifest.header.campaign)
-        if is_file_sealed(store):
-            with h5py.File(store, "r", locking=False) as h5:
-                if RECORDED in h5:
-                    found = Recorded.from_bytes(found.campaign, h5[RECORDED][()].tobytes())
+        with suppress(KeyError, ValueError):  # of another version of the code
+            if is_file_sealed(store):
+                with h5py.File(store, "r", locking=False) as h5:
                     run_ids = h5["run_id"][()]
-                    rows[manifest.runs.places_of(run_ids)] = np.arange(len(run_ids))
+                    found = Recorded.from_bytes(found.campaign, h5[RECORDED][()].tobytes())
         if not found.sources:
-            raise ManifestError(f"{store}: cannot be read, or is not of the manifest beside it")
+            raise NoResults(f"{store}: cannot be read, or is not of the manifest beside it")
+        rows[manifest.runs.places_of(run_ids)] = np.arange(len(run_ids))
+        rows[manifest.runs.places_of(_replaced_since(Campaign(folder), found))] = -1
         return cls(folder, manifest, found, rows[:-1])
 
     @cached_property
@@ -135,18 +141,28 @@ class Results:
         return Record(**texts, **numbers, message=self.recorded.message(number), history=history[:, :n_epochs], correct=bits)
 
 
-def only_in_results(campaign: Campaign, recorded: Recorded) -> tuple[Results, np.ndarray] | None:
+def only_in_results(campaign: Campaign, done: np.ndarray) -> tuple[Results, np.ndarray] | None:
     """The results of a campaign, and the places in its manifest of runs that are done in results.h5, but not in the shards.
 
-    recorded: what the shards have. None if there is no such run, or if results.h5 cannot be trusted.
+    done: S16 (n,), the runs that are done in the shards. None if there is no such run, or if results.h5 cannot be trusted.
     """
     with suppress(ManifestError, OSError):
         results = Results.of(campaign.folder)
-        places, done = results.finished(), recorded.records["run_id"][recorded.is_finished]
+        places = results.finished()
         places = places[~np.isin(results.manifest.runs.run_id[places], done)]
         if len(places):
             return results, places
     return None
+
+
+def _replaced_since(campaign: Campaign, recorded: Recorded) -> np.ndarray:
+    """S16 (k,): runs whose records that count were put beside by `noisy redo --replace` after results.h5 was written.
+
+    recorded: what results.h5 remembers. A shard in it is of that time if it has as many records as its copy of before.
+    """
+    copies = {one.name: len(one.records) for one in Recorded(recorded.campaign).updated(campaign.replaced_paths()).sources}
+    is_before = np.array([len(one.records) == copies.get(one.name, -1) for one in recorded.sources], bool)
+    return recorded.records["run_id"][recorded.counting[is_before[recorded.source[recorded.counting]]]]
 
 
 def _content(record: Record, host: str) -> bytes:

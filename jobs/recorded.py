@@ -178,6 +178,14 @@ class Recorded:
             found.setdefault(one["submission"], []).append(Attempt(one["task"], one["attempt"], *where, one["current_run"]))
         return found
 
+    @cached_property
+    def distinct(self) -> np.ndarray:
+        """int64 (k,), ascending: all records without copies. A record that was taken over has one if its shard comes back."""
+        if not any("adopted_from" in source.attributes for source in self.sources):
+            return np.arange(len(self.records))
+        columns = [np.unique(self.records[name], return_inverse=True)[1] for name in ("run_id", "finished_at_s", "cpu_s")]
+        return np.sort(np.unique(np.stack(columns, axis=1), axis=0, return_index=True)[1])
+
     @property
     def problems(self) -> list[str]:
         """One line for each file with a problem."""

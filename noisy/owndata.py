@@ -7,6 +7,7 @@ called once. What is in that folder is checked by the digest of its content, whi
 import os
 import shutil
 import tempfile
+import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -69,7 +70,7 @@ def kept(name: str, folder: Path, n_classes: int) -> Data | None:
     """The data set in a folder; None if it is not there or damaged."""
     try:
         return own_data(name, [np.load(folder / f"{array}.npy", "r", allow_pickle=False) for array in _ARRAYS], n_classes)
-    except (OSError, ValueError, DataError):
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, DataError):
         return None
 
 

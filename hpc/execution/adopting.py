@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from hpc.console import Refused, count
 from hpc.execution.executor import Request
 from hpc.state.known import among, finished_by
 from hpc.state.runs import State, classify
-from jobs.adopted import Results
+from jobs.adopted import NoResults, Results
 from jobs.archived import SUMS, ArchiveError, unpacked, wrong_files
 from jobs.campaign import Campaign
 from jobs.files import publish
@@ -35,7 +37,7 @@ def starting_from(path: Path | None, request: Request) -> Iterator[Request]:
         return
     try:
         with unpacked(path) as folder:
-            results = _of_campaign(path) if _is_campaign(folder) else _of_archive(path, folder)
+            results = _of_campaign(path, request) if _is_campaign(folder) else _of_archive(path, folder)
             print(_introduced(results, request.runs, str(path)), flush=True)
             yield replace(request, taken_over=results)
     except ArchiveError as error:
@@ -46,12 +48,20 @@ def _is_campaign(folder: Path) -> bool:
     return Campaign(folder).manifest.exists() and not (folder / SUMS).exists()
 
 
-def _of_campaign(folder: Path) -> Results:
+def _of_campaign(folder: Path, request: Request) -> Results:
+    campaign, renews = Campaign(folder), f"{typed('report')} {quoted(folder)}"
     try:
-        return Results.of(folder)
+        results = Results.of(folder)
+    except NoResults as error:
+        raise Refused(f"--from {folder}: {error}; {renews} writes it, if the shards can be read") from error
     except ManifestError as error:
-        how = f"{typed('report')} {quoted(folder)} writes results.h5, if the shards can be read"
-        raise Refused(f"--from {folder}: {error}; {how}") from error
+        raise Refused(f"--from: {error}") from error
+    if folder.resolve() != request.campaign.folder.resolve():
+        in_shards = finished_by(Recorded(results.recorded.campaign).updated(campaign.shard_paths()))
+        n_more = int((~among(in_shards, np.sort(results.manifest.runs.run_id[results.finished()]))).sum())
+        if n_more:
+            print(f"note       its shards have {count(n_more, 'more finished run')}; {renews} brings them into results.h5")
+    return results
 
 
 def _of_archive(path: Path, folder: Path) -> Results:

@@ -11,6 +11,7 @@ from hpc.planning.cost import Range
 from hpc.planning.deadline import PROMISE_HOSTS, End, end_of
 from hpc.planning.decision import Decision
 from hpc.planning.tasks import Plan
+from hpc.state.known import finished_by
 from hpc.state.runs import State
 from jobs.adopted import only_in_results
 from jobs.typed import quoted
@@ -57,10 +58,12 @@ def _only_in_results(request: Request, found: State) -> Iterator[str]:
     """What need not be trained again, because results.h5 has it."""
     if request.redo or request.taken_over or found.activities:
         return
-    if kept := only_in_results(request.campaign, found.recorded):
-        n = len(kept[1])
-        which = f"the records of {count(n, 'run')} are gone from the shards, but not from results.h5"
-        yield f"note       {which}; --from {quoted(request.campaign.folder)} takes them over, without training"
+    if kept := only_in_results(request.campaign, finished_by(found.recorded)):
+        results, places = kept
+        n = int(np.count_nonzero(request.runs.places_of(results.manifest.runs.run_id[places]) >= 0))
+        if n:
+            which = f"the shards have lost the records of {count(n, 'run')}, but results.h5 has them"
+            yield f"note       {which}; add --from {quoted(request.campaign.folder)} to take them back without training"
 
 
 def _figures(planned: Plan) -> list[tuple[str, str, str]]:

@@ -15,6 +15,7 @@ from hpc.execution.afterwards import used_and_asked
 from hpc.execution.underway import deadlines, left_s
 from hpc.planning.drift import NEWEST, describe, drift
 from hpc.planning.retrying import Reason
+from hpc.state.known import finished_by
 from hpc.state.measured import of_campaign
 from hpc.state.nodes import suspects
 from hpc.state.replacing import ever_recorded
@@ -23,7 +24,7 @@ from hpc.state.scheduler import Scheduler
 from jobs.adopted import only_in_results
 from jobs.campaign import Campaign
 from jobs.manifest import Manifest
-from jobs.recorded import Source
+from jobs.recorded import Recorded, Source
 from jobs.typed import typed
 
 
@@ -63,15 +64,16 @@ def _n_only_in_results(campaign: Campaign, found: State) -> int:
     """How many runs are done in results.h5 and have lost their records. It is not looked at while anything is at work."""
     if found.activities or found.count("done") == len(found.runs):
         return 0
-    kept = only_in_results(campaign, found.recorded)
+    kept = only_in_results(campaign, finished_by(found.recorded))
     return len(kept[1]) if kept else 0
 
 
 def _cpu_h(sources: Iterable[Source], run_ids: np.ndarray | None = None) -> float:
     """CPU hours of all records, or of those of some runs, S16 (n,)."""
-    every = (source.records for source in sources)
-    some = (records if run_ids is None else records[np.isin(records["run_id"], run_ids)] for records in every)
-    return sum(float(np.nansum(records["cpu_s"])) for records in some) / 3600
+    every = Recorded.of("", list(sources))
+    records = every.records[every.distinct]
+    some = records if run_ids is None else records[np.isin(records["run_id"], run_ids)]
+    return float(np.nansum(some["cpu_s"])) / 3600
 
 
 def part_of_summary(campaign: Campaign, manifest: Manifest, found: State) -> dict[str, Any]:
@@ -162,8 +164,8 @@ def notes(shown: Mapping[str, Any]) -> Iterator[str]:
         yield f"note: the newest {NEWEST} runs took {describe(shown['drift'])} CPU time than was expected from earlier ones"
     yield from (f"note: {line}" for line in shown["other_code"])
     if n := shown["only_in_results"]:
-        lost = f"{count(n, 'run')} whose records are gone from the shards {'is' if n == 1 else 'are'} still in results.h5"
-        yield f"note: {lost}; {typed('submit')} with --from and this folder takes over what is there, without training it again"
+        lost = f"the shards have lost the records of {count(n, 'run')}, but results.h5 has them"
+        yield f"note: {lost}; {typed('submit')} with --from and this folder takes them back without training"
 
 
 def warnings(shown: Mapping[str, Any]) -> Iterator[str]:

@@ -280,7 +280,7 @@ def test_the_whole_way_of_a_flipped_bit(dataset: str, path: Path) -> None:
 def test_a_file_on_which_hdf5_hangs_is_answered(tmp_path: Path) -> None:
     """One of the flips that FLIPS=1500 finds. Its reader's child ends at a limit of CPU time; the reader itself does not hang.
 
-    Where this process may not raise it again, that is 2 s and not 5 s, which `test_who_reads_a_damaged_file_has_limits` holds.
+    The limit is 2 s here, since a lower limit that is already set stays (`test_who_reads_a_damaged_file_has_limits`).
     """
     path = shutil.copy(ROOT / "tests/jobs/hangs_hdf5.h5", tmp_path / "0001-00000-0-aaaaaa-p00.h5")
     program = (

@@ -64,8 +64,8 @@ def test_alone_packed_and_resumed_agree_in_every_bit(tmp_path: Path, digits_dir:
     resumed = submitted(tmp_path / "resumed", digits_dir, *(RUNS[i::3] for i in range(3)))
     execute_task(task_places(packed, 1)[0], 0)
     with pool(resumed) as process:
-        wait_for(lambda: len(bits(resumed)) >= 2)
-        os.kill(max(workers(resumed.folder)), signal.SIGKILL)
+        at_work = wait_for(lambda: len(bits(resumed)) >= 2 and workers(resumed.folder))
+        os.kill(max(at_work), signal.SIGKILL)
         assert process.stdout.read() == ""  # communicate() would close its input
     assert process.returncode == 0
     assert any("-1-" in path.name for path in resumed.shard_paths()), "a second attempt"

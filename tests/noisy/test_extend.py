@@ -133,6 +133,13 @@ def test_a_data_set_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
     data = rings(tmp_path)
     (folder,) = (tmp_path / "own").iterdir()
     assert kept("rings", folder, 4) is not None and data.own == kept("rings", folder, 4).own
+    for content in (
+        b"",
+        b"PK\x03\x04",
+        b"\x93NUMPY",
+    ):  # a crash may leave an empty file; numpy raises an error of its own for each
+        (folder / "train_images.npy").write_bytes(content)
+        assert kept("rings", folder, 4) is None
     (folder / "train_images.npy").unlink()
     assert kept("rings", folder, 4) is None
     assert rings(tmp_path).own == data.own and kept("rings", folder, 4) is not None, "it is made anew"
