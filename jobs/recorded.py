@@ -183,7 +183,7 @@ class Recorded:
         """int64 (k,), ascending: all records without copies. A record that was taken over has one if its shard comes back."""
         if not any("adopted_from" in source.attributes for source in self.sources):
             return np.arange(len(self.records))
-        columns = [np.unique(self.records[name], return_inverse=True)[1] for name in ("run_id", "finished_at_s", "cpu_s")]
+        columns = [np.unique(self.records[name], return_inverse=True)[1] for name in RECORD.names or ()]
         return np.sort(np.unique(np.stack(columns, axis=1), axis=0, return_index=True)[1])
 
     @property

@@ -7,12 +7,12 @@ called once. What is in that folder is checked by the digest of its content, whi
 import os
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.format import open_memmap
 
 from noisy.data import Data, DataError
 from noisy.datasets import DatasetInfo
@@ -69,8 +69,8 @@ def own_folder(name: str, digest: str, data_dir: str | Path) -> Path:
 def kept(name: str, folder: Path, n_classes: int) -> Data | None:
     """The data set in a folder; None if it is not there or damaged."""
     try:
-        return own_data(name, [np.load(folder / f"{array}.npy", "r", allow_pickle=False) for array in _ARRAYS], n_classes)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, DataError):
+        return own_data(name, [open_memmap(folder / f"{array}.npy", "r") for array in _ARRAYS], n_classes)
+    except (OSError, ValueError, DataError):
         return None
 
 

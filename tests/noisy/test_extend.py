@@ -137,7 +137,7 @@ def test_a_data_set_is_kept_whole_or_not_at_all(tmp_path: Path) -> None:
         b"",
         b"PK\x03\x04",
         b"\x93NUMPY",
-    ):  # a crash may leave an empty file; numpy raises an error of its own for each
+    ):  # a crash may leave an empty file
         (folder / "train_images.npy").write_bytes(content)
         assert kept("rings", folder, 4) is None
     (folder / "train_images.npy").unlink()
