@@ -16,6 +16,7 @@ from hpc.console import ALL_WELL, Refused, count, exit_with, positive
 from hpc.execution.calibrating import calibration, known
 from hpc.execution.choice import EXECUTORS, SECTIONS
 from hpc.execution.executor import Executor, Request
+from hpc.execution.interrupts import end_on_signals
 from hpc.execution.submitting import submit
 from hpc.planning.cost import Range
 from hpc.planning.model import Knowledge, kind_of
@@ -48,6 +49,7 @@ def main(argv: list[str] | None = None) -> None:
         executor.add_options(parser.add_argument_group(f"only with --executor {name}").add_argument)
     options = parser.parse_args(argv)
     command = f"{typed('calibrate')} {shlex.join(sys.argv[1:] if argv is None else argv)}"
+    end_on_signals()
     exit_with(lambda: _calibrate(options, command), on_interrupt="\nInterrupted. What was measured is kept.")
 
 

@@ -23,6 +23,7 @@ from hpc.console import (
 )
 from hpc.execution.choice import EXECUTORS, SECTIONS, add_own_options, best, refuse_others
 from hpc.execution.executor import Redo, Request
+from hpc.execution.interrupts import end_on_signals
 from hpc.execution.next import data_dir_of
 from hpc.execution.redoing import Asked, answer, wanted
 from hpc.execution.submitting import submit
@@ -61,6 +62,7 @@ def main(argv: list[str] | None = None) -> None:
         parser.error("--join: only of noisy submit, which helps with the submission of a redo too")
     words = sys.argv[1:] if argv is None else argv
     command = f"{typed('redo')} {shlex.join(word for word in words if not (options.again and _is_again(word)))}"
+    end_on_signals()
     exit_with(
         lambda: _redo(options, own_options, command),
         on_silence=f"; the same command{_without(options)} goes on; --executor local runs it here",

@@ -7,7 +7,6 @@ scheduler cannot be reached or refuses; 130 interrupted.
 import argparse
 import os
 import shlex
-import signal
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from hpc.console import Refused, count, exit_with, positive
 from hpc.execution.adopting import starting_from
 from hpc.execution.choice import EXECUTORS, SECTIONS, add_own_options, best, refuse_others
 from hpc.execution.executor import Executor, Request
+from hpc.execution.interrupts import end_on_signals
 from hpc.execution.submitting import submit
 from hpc.planning.retrying import MAX_TRIES
 from hpc.request.deadline import Deadline, deadline_of
@@ -27,7 +27,6 @@ from jobs.commandline import Parser
 from jobs.typed import quoted, typed
 from noisy.spec import shown
 
-_ENDS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)  # signals after which this command stops its workers and exits
 DATA_DIR_VARIABLE = "NOISY_DATA_DIR"
 
 
@@ -37,20 +36,12 @@ def main(argv: list[str] | None = None) -> None:
     own_options = add_options(parser)
     options = parser.parse_args(argv)
     command = f"{typed('submit')} {shlex.join(sys.argv[1:] if argv is None else argv)}"
-    for number in _ENDS:
-        if signal.getsignal(number) is not signal.SIG_IGN:  # nohup ignores SIGHUP
-            signal.signal(number, _interrupt)
+    end_on_signals()
     exit_with(
         lambda: _submit(options, own_options, command),
         on_silence="; what was submitted, if anything, is recorded; the same command goes on; --executor local runs it here",
         on_interrupt=f"\nInterrupted. What is done is kept. To carry on with what is missing: {command}",
     )
-
-
-def _interrupt(*_: object) -> None:
-    for number in _ENDS:  # a closed terminal may send several, but the workers still have to be stopped
-        signal.signal(number, lambda *_: None)
-    raise KeyboardInterrupt
 
 
 def _submit(options: argparse.Namespace, own_options: dict[str, list[argparse.Action]], command: str) -> int:

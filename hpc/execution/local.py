@@ -18,6 +18,7 @@ from hpc.execution.capacity import local_capacity, look_at_machine, memory_mb
 from hpc.execution.deadlines import seconds_left
 from hpc.execution.doubts import refuse_larger_than
 from hpc.execution.executor import Executor, Request
+from hpc.execution.interrupts import raise_if_interrupted
 from hpc.execution.progress import Progress
 from hpc.execution.site import Check
 from hpc.planning.deadline import in_time
@@ -208,6 +209,7 @@ def run_locally(
                     break
                 said += more
             observe()
+            raise_if_interrupted()
     finally:
         _stop(pool)
     problems = said.decode(errors="replace").splitlines()

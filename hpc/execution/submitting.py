@@ -14,6 +14,7 @@ from hpc.execution.calibrating import basis, known, measured, never_measured
 from hpc.execution.deadlines import refusal
 from hpc.execution.doubts import changes, long_runs
 from hpc.execution.executor import Executor, Request
+from hpc.execution.interrupts import raise_if_interrupted
 from hpc.execution.next import next_command
 from hpc.execution.overview import show_decision
 from hpc.planning.deadline import TooLate
@@ -45,6 +46,7 @@ def submit(request: Request, executor: Executor, schedulers: Mapping[str, Schedu
     header, left = None, None  # left: run_ids that this command still has to submit; None: all missing runs
     pause_s: float | None = None  # not None once this command waits for room
     while True:
+        raise_if_interrupted()
         number, found, decision, costs = look(request, executor, schedulers, left, pause_s)
         if decision is None:
             return _nothing_to_submit(request, executor, found)
@@ -93,6 +95,7 @@ def look(
         pause_s: how long to wait before a scheduler that does not answer is asked again; None: no answer is an error.
     """
     while True:
+        raise_if_interrupted()
         number = submissions.next_number(request.campaign)  # first: a later claim by another submit makes ours fail
         try:
             found = _state(request, executor, schedulers)
