@@ -11,7 +11,7 @@ from typing import NoReturn
 import pandas as pd
 
 from analysis.agreement import Agreement, NotComparable, agreement
-from analysis.ending import exit_with
+from analysis.ending import ELSEWHERE, exit_with
 from analysis.figures.agreement import agreement_figure
 from analysis.figures.style import styled
 from analysis.held import Refused
@@ -35,7 +35,7 @@ class Unusable(Exception):
 
 def run(options: argparse.Namespace) -> NoReturn:
     """Compare the two campaigns that a command line names, and exit with the status."""
-    exit_with(lambda: _compare(options), (Unusable, NotComparable), advice="write elsewhere with --to DIR", if_closed=2)
+    exit_with(lambda: _compare(options), (Unusable, NotComparable), advice=ELSEWHERE, if_closed=2)
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -12,6 +12,8 @@ from jobs.filters import FilterError, Nothing
 from jobs.printing import NotPrinted, count, printing
 from noisy.loading import loading
 
+ELSEWHERE = "write elsewhere with --to DIR"  # advice
+
 
 @contextmanager
 def without_settings() -> Iterator[None]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from analysis.ending import ELSEWHERE
 from analysis.planned import MISSING
 from analysis.store import read_table
 from jobs.adopted import only_in_results
@@ -20,7 +21,6 @@ PER_RUN_CSV = "results_per_run.csv"
 _COLUMNS = ["run_id", "status", "shard"]
 _MOST_NAMED = 10  # shards
 _ACCEPT = "add --accept-fewer"
-_ELSEWHERE = "write elsewhere with --to DIR"
 
 
 class Refused(Exception):
@@ -44,7 +44,7 @@ def refuse_losses(store: Path, recorded: Recorded, shards: Path) -> None:
         which = f"{len(lost)} of its {count(len(before), 'run')}"
         first = f"{path}: {which} can no longer be read from the shards; nothing was written"
         back = _way_back(store, recorded, Campaign(shards.parent))
-        todo = f"restore them (is a file system not mounted?), {back}{_ELSEWHERE}, or {_ACCEPT} to lose these runs"
+        todo = f"restore them (is a file system not mounted?), {back}{ELSEWHERE}, or {_ACCEPT} to lose these runs"
         raise Refused("\n  ".join([first, *_gone(lost["shard"], shards), *recorded.problems[:_MOST_NAMED], todo]))
 
 
@@ -61,10 +61,10 @@ def refuse_part(store: Path, runs: Runs, own_folder: Path) -> None:
     n_others = int((~before["run_id"].isin(runs.ids())).sum())
     if not n_others and store.parent.resolve() == own_folder.resolve():
         raise Refused(
-            f"{own_folder}: the campaign's own folder is for the report on all runs; nothing was written; {_ELSEWHERE}"
+            f"{own_folder}: the campaign's own folder is for the report on all runs; nothing was written; {ELSEWHERE}"
         )
     if n_others:
-        raise Refused(f"{path}: {n_others} of its {len(before)} runs do not fit the filter; nothing was written; {_ELSEWHERE}")
+        raise Refused(f"{path}: {n_others} of its {len(before)} runs do not fit the filter; nothing was written; {ELSEWHERE}")
 
 
 def _way_back(store: Path, recorded: Recorded, campaign: Campaign) -> str:
@@ -102,7 +102,7 @@ def _held(store: Path) -> tuple[Path, pd.DataFrame]:
             return csv, pd.read_csv(file, usecols=_COLUMNS, dtype=str)
     except (OSError, ValueError) as error:
         which = f"{store} is damaged or of an earlier version, and {csv}" if store.exists() else f"{csv}"
-        todo = f"move the old results away, {_ELSEWHERE}, or {_ACCEPT}"
+        todo = f"move the old results away, {ELSEWHERE}, or {_ACCEPT}"
         raise Refused(
             f"{which} cannot be read ({brief(error)}), so a new report may lose runs; nothing was written; {todo}"
         ) from error

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from analysis.comparisons import UnknownReference
-from analysis.ending import exit_with
+from analysis.ending import ELSEWHERE, exit_with
 from analysis.held import PER_RUN_CSV, Refused
 from analysis.planned import MISSING
 from analysis.printed import state, too_many, unexpected
@@ -33,7 +33,7 @@ _WRITTEN = {  # how the output names the files
 
 def run(options: argparse.Namespace) -> NoReturn:
     """Make the report that a command line asks for, and exit with its status."""
-    exit_with(lambda: _run(options), (ManifestError, UnknownReference), (Refused,), advice="write elsewhere with --to DIR")
+    exit_with(lambda: _run(options), (ManifestError, UnknownReference), (Refused,), advice=ELSEWHERE)
 
 
 def _run(options: argparse.Namespace) -> int:
